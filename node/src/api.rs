@@ -1,0 +1,20 @@
+//! The API: the 20 methods of `peat.sidecar.v1` over a [`NodeHandle`](crate::NodeHandle), spoken as
+//! Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2, on any byte stream.
+//!
+//! - [`Listen`] and [`Server`] bind a TCP port or a Unix socket and accept connections: the binary.
+//! - [`serve_connection`] serves one connection that somebody else made: a simulator, a test.
+//!
+//! `service` answers requests, `typed` maps platforms, cells, tracks and commands to documents, and
+//! `error` is the one place where an error of the node becomes a status that a client sees.
+
+mod error;
+mod listen;
+mod serve;
+mod server;
+mod service;
+mod typed;
+
+pub(crate) use listen::check_host_port;
+pub use listen::{BindError, Listen, ListenError};
+pub use serve::serve_connection;
+pub use server::Server;

@@ -1,0 +1,164 @@
+//! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, told apart by the first bytes.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use connectrpc::{ConnectRpcService, Limits};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use peat_proto::server::PeatSidecarServer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::service::Sidecar;
+use crate::limits;
+use crate::node::NodeHandle;
+
+/// An HTTP/1.1 client must have sent the head of its next request within this time: without it, a client
+/// that trickles bytes would hold one of the connections for ever.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// An HTTP/2 client is asked for a sign of life at this interval, so that a subscriber that vanished
+/// without a word is noticed although it never sends anything by itself.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// The time it has to answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves one connection until the client closes it, or until `shutdown` is cancelled and the requests
+/// under way are answered; subscriptions end with `unavailable` then.
+///
+/// Everything that the connection spawns is owned by this future: dropping it drops all of that too, as
+/// a crash would. It reads no clock but tokio's, and needs no runtime feature but timers.
+pub async fn serve_connection<IO>(node: NodeHandle, io: IO, shutdown: CancellationToken)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Api::new(node, shutdown).serve(io).await;
+}
+
+/// The service with its limits, made once for all connections.
+#[derive(Clone)]
+pub(super) struct Api {
+    service: ConnectRpcService<PeatSidecarServer<Sidecar>>,
+    shutdown: CancellationToken,
+}
+
+impl Api {
+    pub(super) fn new(node: NodeHandle, shutdown: CancellationToken) -> Self {
+        let sidecar = PeatSidecarServer::new(Sidecar::new(node, shutdown.clone()));
+        let limits = Limits::default()
+            .with_max_request_body_size(limits::MAX_REQUEST_BYTES)
+            .with_max_message_size(limits::MAX_REQUEST_BYTES);
+        Self { service: ConnectRpcService::new(sidecar).with_limits(limits), shutdown }
+    }
+
+    pub(super) async fn serve<IO>(self, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (_owner, spawner) = task_owner();
+        let mut http = auto::Builder::new(spawner);
+        // A `date` header would be a reading of the clock in every answer, and nobody here needs it.
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).auto_date_header(false);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .auto_date_header(false);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(self.service)));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "API connection ended");
+        }
+    }
+}
+
+/// Tasks of one connection. Dropping it aborts them.
+struct TaskOwner(Arc<Mutex<Option<JoinSet<()>>>>);
+
+/// Gives hyper a way to spawn, but not to keep alive.
+#[derive(Clone)]
+struct TaskSpawner(Arc<Mutex<Option<JoinSet<()>>>>);
+
+fn task_owner() -> (TaskOwner, TaskSpawner) {
+    let tasks = Arc::new(Mutex::new(Some(JoinSet::new())));
+    (TaskOwner(tasks.clone()), TaskSpawner(tasks))
+}
+
+impl Drop for TaskOwner {
+    fn drop(&mut self) {
+        // Taken out of the lock first: an aborted task may hold the last other clone of it.
+        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(tasks);
+    }
+}
+
+impl<F> Executor<F> for TaskSpawner
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without an owner the connection is gone, and so is the reason to run.
+        let Some(tasks) = tasks.as_mut() else { return };
+        while let Some(finished) = tasks.try_join_next() {
+            if let Err(error) = finished {
+                tracing::error!(%error, "a request failed");
+            }
+        }
+        tasks.spawn(async move {
+            future.await;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets its flag when it is dropped.
+    struct Bell(Arc<std::sync::atomic::AtomicBool>);
+
+    impl Drop for Bell {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn dropping_a_connection_drops_its_requests() {
+        let (owner, spawner) = task_owner();
+        let rung = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let bell = Bell(rung.clone());
+        // A request that never ends by itself and, as hyper's may, holds the spawner.
+        let held = spawner.clone();
+        spawner.execute(async move {
+            let _both = (bell, held);
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        assert!(!rung.load(std::sync::atomic::Ordering::SeqCst));
+        drop(owner);
+        tokio::task::yield_now().await;
+        assert!(rung.load(std::sync::atomic::Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn what_is_spawned_after_the_end_never_runs() {
+        let (owner, spawner) = task_owner();
+        drop(owner);
+        spawner.execute(async { unreachable!("the connection is gone") });
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,74 @@
+//! What a node is told at start, parsed into types that cannot be wrong.
+
+use std::time::Duration;
+
+use crate::limits;
+
+pub mod flags;
+
+/// Everything that an operator decides.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Name for people; no decision depends on it.
+    pub node_id: String,
+    /// Who belongs together.
+    pub formation: Formation,
+    /// Peers wanted from the start.
+    pub peers: Vec<PeerAddress>,
+    /// Whether to synchronise from the start.
+    pub auto_sync: bool,
+    /// Timers of the mesh.
+    pub timing: Timing,
+}
+
+/// Nodes with the same application id and shared key form one mesh; no others exchange a byte of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Formation {
+    /// Name of the application.
+    pub app_id: String,
+    /// Secret of the formation. `None`: anyone who knows the `app_id` is admitted.
+    pub shared_key: Option<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Formation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let key = if self.shared_key.is_some() { "set" } else { "none" };
+        f.debug_struct("Formation").field("app_id", &self.app_id).field("shared_key", &key).finish()
+    }
+}
+
+/// A peer to dial: its endpoint id and where it may be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// Who must answer there.
+    pub id: iroh::EndpointId,
+    /// `host:port`, tried together.
+    pub addresses: Vec<String>,
+}
+
+/// Timers of the mesh. The defaults are the ones of [`limits`].
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// A silent connection is given up after this time.
+    pub idle_timeout: Duration,
+    /// Interval of keep-alive packets on a quiet connection.
+    pub keep_alive: Duration,
+    /// One attempt to dial is given up after this time.
+    pub dial_timeout: Duration,
+    /// Shortest pause between two attempts.
+    pub redial_min: Duration,
+    /// Longest pause between two attempts.
+    pub redial_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            idle_timeout: limits::IDLE_TIMEOUT,
+            keep_alive: limits::KEEP_ALIVE,
+            dial_timeout: limits::DIAL_TIMEOUT,
+            redial_min: limits::REDIAL_MIN,
+            redial_max: limits::REDIAL_MAX,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From words to settings.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{BadFlag, Flags, Settings};
+use crate::api::check_host_port;
+use crate::config::{Formation, PeerAddress};
+use crate::limits;
+
+/// Longest name of a node or a formation in bytes: both stand in log lines and handshakes.
+const MAX_NAME_BYTES: usize = 128;
+/// Longest piece of a bad value that is repeated in its error, in characters.
+const SHOWN_CHARACTERS: usize = 80;
+const KEY_EXAMPLE: &str = "make one with: head -c 32 /dev/urandom | base64";
+
+/// Checks every flag; the error has all that are bad, in the order of the help text.
+pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
+    let mut bad = Vec::new();
+    let listen = keep(&mut bad, listen(&flags.listen));
+    let data_dir = keep(&mut bad, data_dir(flags.data_dir));
+    let node_id = keep(&mut bad, flags.node_id.map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
+    let app_id = keep(&mut bad, name("--app-id", flags.app_id, "--app-id fleet-north"));
+    let shared_key = keep(&mut bad, flags.shared_key.map(|key| secret("--shared-key", &key)).transpose());
+    let peers = keep(&mut bad, peers(&flags.peer));
+    let mesh_port = keep(&mut bad, flags.iroh_udp_port.map_or(Ok(0), |port| udp_port(&port)));
+    let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
+
+    keep(&mut bad, discovery(&flags.discovery_mode));
+    if let Some(service) = flags.discovery_service {
+        bad.push(later("--discovery-service", &shown(&service)));
+    }
+    keep(&mut bad, seconds("--discovery-interval", &flags.discovery_interval));
+    if let Some(key) = flags.encryption_key {
+        bad.push(match secret("--encryption-key", &key) {
+            Ok(_) => later("--encryption-key", "a key"),
+            Err(wrong) => wrong,
+        });
+    }
+    if let Some(agent) = flags.agent_addr {
+        bad.push(later("--agent-addr", &shown(&agent)));
+    }
+    keep(&mut bad, seconds("--agent-poll-interval", &flags.agent_poll_interval));
+    let files = [
+        ("--agent-tls-cert", flags.agent_tls_cert),
+        ("--agent-tls-key", flags.agent_tls_key),
+        ("--agent-tls-ca", flags.agent_tls_ca),
+    ];
+    for (flag, file) in files {
+        if let Some(file) = file {
+            bad.push(later(flag, &shown(&file.to_string_lossy())));
+        }
+    }
+
+    if !bad.is_empty() {
+        return Err(bad);
+    }
+    let (Some(listen), Some(data_dir), Some(node_id)) = (listen, data_dir, node_id) else { return Err(bad) };
+    let (Some(app_id), Some(shared_key), Some(peers)) = (app_id, shared_key, peers) else { return Err(bad) };
+    let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
+    let formation = Formation { app_id, shared_key };
+    Ok(Settings { listen, data_dir, node_id, formation, peers, mesh_port, auto_sync })
+}
+
+fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
+    parsed.map_err(|flag| bad.push(flag)).ok()
+}
+
+fn wrong(flag: &'static str, problem: String, remedy: impl Into<String>) -> BadFlag {
+    BadFlag { flag, problem, remedy: remedy.into() }
+}
+
+/// A feature that the contract names and this version lacks. Ignoring the flag would be a lie.
+fn later(flag: &'static str, given: &str) -> BadFlag {
+    wrong(flag, format!("{given} was given, but this is not available in this version"), "leave it out")
+}
+
+/// A value in quotes, with nothing that a terminal would obey, cut to a length that can be read.
+fn shown(value: &str) -> String {
+    let mut start: String = value.chars().take(SHOWN_CHARACTERS).collect();
+    if start.len() < value.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}
+
+fn listen(given: &str) -> Result<crate::api::Listen, BadFlag> {
+    let example = "write for example: --listen tcp://127.0.0.1:50051 or --listen unix:///run/peat/peat.sock";
+    given.parse().map_err(|e: crate::api::ListenError| wrong("--listen", e.to_string(), example))
+}
+
+fn data_dir(given: OsString) -> Result<PathBuf, BadFlag> {
+    if given.is_empty() {
+        return Err(wrong("--data-dir", "it is empty".into(), "write for example: --data-dir ./data"));
+    }
+    Ok(given.into())
+}
+
+fn name(flag: &'static str, given: String, example: &str) -> Result<String, BadFlag> {
+    let problem = if given.is_empty() {
+        "it is empty".into()
+    } else if given.len() > MAX_NAME_BYTES {
+        format!("{} has {} bytes; the limit is {MAX_NAME_BYTES}", shown(&given), given.len())
+    } else if given.chars().any(char::is_control) {
+        format!("{} has a control character", shown(&given))
+    } else {
+        return Ok(given);
+    };
+    Err(wrong(flag, problem, format!("write for example: {example}")))
+}
+
+fn secret(flag: &'static str, given: &str) -> Result<[u8; 32], BadFlag> {
+    let decoded = STANDARD.decode(given.trim()).map_err(|_| {
+        let what = format!("the {} characters given are not base64 (not shown: it is a secret)", given.chars().count());
+        wrong(flag, what, KEY_EXAMPLE)
+    })?;
+    decoded.try_into().map_err(|decoded: Vec<u8>| {
+        let what = format!("the key has {} bytes after base64; it must have 32", decoded.len());
+        wrong(flag, what, KEY_EXAMPLE)
+    })
+}
+
+fn udp_port(given: &str) -> Result<u16, BadFlag> {
+    given.parse().map_err(|_| {
+        let problem = format!("{} is not a port from 0 to 65535", shown(given));
+        wrong("--iroh-udp-port", problem, "write for example: --iroh-udp-port 7777")
+    })
+}
+
+fn truth(flag: &'static str, given: &str) -> Result<bool, BadFlag> {
+    match given {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong(
+            flag,
+            format!("{} is neither true nor false", shown(given)),
+            format!("write for example: {flag} false"),
+        )),
+    }
+}
+
+fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
+    given.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+        let problem = format!("{} is not a whole number of seconds above 0", shown(given));
+        wrong(flag, problem, format!("write for example: {flag} 30"))
+    })
+}
+
+fn discovery(modes: &[String]) -> Result<(), BadFlag> {
+    const FLAG: &str = "--discovery-mode";
+    let known = |mode: &String| matches!(mode.as_str(), "none" | "mdns" | "dns" | "gossip");
+    if let Some(unknown) = modes.iter().find(|mode| !known(mode)) {
+        let problem = format!("{} is not one of none, mdns, dns, gossip", shown(unknown));
+        return Err(wrong(FLAG, problem, "leave it out, or write: --discovery-mode none"));
+    }
+    match modes.iter().find(|mode| *mode != "none") {
+        Some(mode) => {
+            Err(BadFlag { remedy: "leave it out and name the peers with --peer".into(), ..later(FLAG, &shown(mode)) })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Peers in the order in which their ids first stand; the addresses of one id are tried together.
+fn peers(given: &[String]) -> Result<Vec<PeerAddress>, BadFlag> {
+    let mut peers: Vec<PeerAddress> = Vec::new();
+    let mut seen = BTreeSet::new();
+    // A trailing comma, as templates leave one, names nobody.
+    for text in given.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let (id, address) = peer(text)?;
+        if !seen.insert((id, address.clone())) {
+            continue;
+        }
+        match peers.iter_mut().find(|peer| peer.id == id) {
+            Some(peer) => peer.addresses.push(address),
+            None => peers.push(PeerAddress { id, addresses: vec![address] }),
+        }
+    }
+    let too_many = |what: &str, actual: usize, limit: usize| {
+        Err(wrong("--peer", format!("{actual} {what} were given; the limit is {limit}"), "name fewer"))
+    };
+    if peers.len() > limits::MAX_WANTED_PEERS {
+        return too_many("peers", peers.len(), limits::MAX_WANTED_PEERS);
+    }
+    match peers.iter().find(|peer| peer.addresses.len() > limits::MAX_PEER_ADDRESSES) {
+        Some(peer) => too_many("addresses of one peer", peer.addresses.len(), limits::MAX_PEER_ADDRESSES),
+        None => Ok(peers),
+    }
+}
+
+fn peer(text: &str) -> Result<(iroh::EndpointId, String), BadFlag> {
+    let example = "write endpoint_id@host:port as the other node logs it at start; its endpoint id is also what \
+                   its GetStatus shows as endpoint_addr";
+    let bad = |detail: &str| wrong("--peer", format!("{} {detail}", shown(text)), example);
+    let (id, address) = text.split_once('@').ok_or_else(|| bad("has no @ between endpoint id and address"))?;
+    if id.len() != 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(bad("does not begin with an endpoint id, which is 64 hex digits"));
+    }
+    let id = id.parse().map_err(|_| bad("begins with 64 hex digits that are no ed25519 public key"))?;
+    check_host_port(address).map_err(|detail| bad(&format!("has no good address after the @: {detail}")))?;
+    if address.ends_with(":0") {
+        return Err(bad("has no good address after the @: nobody can be reached at port 0"));
+    }
+    Ok((id, address.into()))
+}

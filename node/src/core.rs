@@ -1,0 +1,24 @@
+//! The sans-IO core: no tokio, no sockets, no clock, no threads, no OS randomness.
+//!
+//! [`engine::Core`] is the whole. The life of a change: a client puts JSON, [`document`] turns it into a minimal
+//! Automerge change, [`documents`] numbers it and queues its rows in a [`batch`]; when the store has made
+//! the batch durable, the change is acknowledged, shown to every [`watch`], and marked in the [`outbox`] of every
+//! [`session`] but the one it came by. [`wire`] has the frames, [`reconcile`] brings strangers together,
+//! [`reconnect`] decides whom to dial and when.
+
+pub mod batch;
+pub mod cache;
+pub mod document;
+pub mod documents;
+pub mod engine;
+pub mod index;
+pub mod key;
+pub mod outbox;
+pub mod reconcile;
+pub mod reconnect;
+pub mod session;
+pub mod watch;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! What one transaction makes durable.
+
+use std::collections::BTreeMap;
+
+use super::index::Meta;
+use super::key::DocKey;
+use super::session::SessionId;
+use super::wire::{Seen, Seq};
+
+/// An endpoint id.
+pub type PeerId = [u8; 32];
+
+/// Rows of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocRows {
+    /// Replaces its meta row.
+    pub meta: Meta,
+    /// Replaces its snapshot, which contains every change numbered up to `meta.folded`, and removes the
+    /// change rows up to there.
+    pub snapshot: Option<Vec<u8>>,
+    /// New change rows, ascending, all above `meta.folded`.
+    pub tail: Vec<(Seq, Vec<u8>)>,
+}
+
+/// Everything that one transaction writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Last sequence number in use after it.
+    pub last: Seq,
+    /// Changes in it.
+    pub changes: usize,
+    /// Documents.
+    pub docs: BTreeMap<DocKey, DocRows>,
+    /// Watermarks of peers; `None` forgets one.
+    pub seen: BTreeMap<PeerId, Option<Seen>>,
+}
+
+/// A change, as its listeners need to know it once it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event {
+    pub key: DocKey,
+    pub seq: Seq,
+    /// The session it came by; `None`: written here.
+    pub origin: Option<SessionId>,
+    /// Whether an application can see the difference (an edit under a tombstone cannot be seen).
+    pub visible: bool,
+}
+
+/// Reads what is durable.
+pub trait DocumentStore: Send {
+    /// The snapshot of a document, if it has one.
+    fn snapshot(&self, key: &DocKey) -> Result<Option<Vec<u8>>, StoreReadError>;
+    /// Change rows of a document from a number on, ascending.
+    fn tail(&self, key: &DocKey, from: Seq) -> Result<Vec<(Seq, Vec<u8>)>, StoreReadError>;
+    /// Number of the first change row of a document from a number on.
+    fn first_in_tail(&self, key: &DocKey, from: Seq) -> Result<Option<Seq>, StoreReadError>;
+}
+
+/// The store could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("reading {what} of {key}: {detail}")]
+pub struct StoreReadError {
+    /// Which row.
+    pub what: &'static str,
+    /// Of which document.
+    pub key: String,
+    /// Why.
+    pub detail: String,
+}
+
+/// What a store holds when a node starts.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    /// The store's name.
+    pub epoch: super::wire::Epoch,
+    /// Last sequence number in use.
+    pub last: Seq,
+    /// Meta rows.
+    pub docs: Vec<(DocKey, Meta)>,
+    /// Watermarks.
+    pub seen: BTreeMap<PeerId, Seen>,
+}

@@ -1,0 +1,330 @@
+//! The core as a whole: documents, sessions and subscriptions behind one set of inputs.
+//!
+//! Inputs are method calls that take the time as an argument; effects are what [`Core::take_batch`],
+//! [`Core::next_control`], [`Core::next_data`] and [`Core::next_event`] return, and [`Core::take_wakes`] says who has
+//! something new. A change takes effect at once, and is told to anyone only when it is durable: it is
+//! sent, acknowledged and shown after [`Core::committed`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automerge::ActorId;
+
+use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
+use super::document::JsonObject;
+use super::documents::{DocumentError, Documents, RemoteError};
+use super::key::DocKey;
+use super::session::{Now, Session, SessionError, SessionId};
+use super::watch::{Next, Watch, WatchEvent, WatchId};
+use super::wire::{Data, Epoch, Hello, Seen, Seq};
+use crate::node::Plants;
+
+/// Who has something new to send or to read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wakes {
+    /// Sessions with frames to send.
+    pub sessions: BTreeSet<SessionId>,
+    /// Subscriptions with events.
+    pub watches: BTreeSet<WatchId>,
+    /// Whether there is something to commit.
+    pub commit: bool,
+}
+
+/// The state of a node.
+pub struct Core {
+    epoch: Epoch,
+    documents: Documents,
+    /// Watermarks of peers as of the last commit.
+    seen: BTreeMap<PeerId, Seen>,
+    sessions: BTreeMap<SessionId, Session>,
+    watches: BTreeMap<WatchId, Watch>,
+    next_id: u64,
+    events: Vec<Event>,
+    events_in_flight: Vec<Event>,
+    seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
+    wakes: Wakes,
+    plants: Plants,
+    dropped_a_change: bool,
+}
+
+impl Core {
+    /// Takes up what a store holds. `actor` must be new.
+    pub fn new(store: Box<dyn DocumentStore>, mut stored: Stored, actor: ActorId, plants: Plants) -> Self {
+        if plants.forgets_tombstones() {
+            stored.docs.retain(|(_, meta)| !meta.deleted);
+        }
+        Self {
+            epoch: stored.epoch,
+            documents: Documents::new(store, stored.docs, stored.last, actor),
+            seen: stored.seen,
+            sessions: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            next_id: 1,
+            events: vec![],
+            events_in_flight: vec![],
+            seen_in_flight: BTreeMap::new(),
+            wakes: Wakes::default(),
+            plants,
+            dropped_a_change: false,
+        }
+    }
+
+    /// The documents.
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    // ---- local writes and reads ------------------------------------------------------------------
+
+    /// Writes a document. Returns the number that must be durable before the write is acknowledged.
+    pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_ms: u64) -> Result<Seq, DocumentError> {
+        let recorded = self.documents.put(key, json, (now_ms / 1000) as i64)?;
+        Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
+    /// Deletes a document. Returns the number that must be durable before the delete is acknowledged.
+    pub fn delete(&mut self, key: &DocKey, now_ms: u64) -> Result<Seq, DocumentError> {
+        let recorded = self.documents.delete(key, now_ms as i64)?;
+        Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
+    /// The text of a document and the number that must be durable before it may be shown.
+    pub fn render(&mut self, key: &DocKey) -> Result<(Option<String>, Seq), DocumentError> {
+        self.documents.render(key)
+    }
+
+    /// Keys of the live documents of a collection and the number that must be durable before they
+    /// may be shown.
+    pub fn list(&self, collection: &str) -> (Vec<DocKey>, Seq) {
+        let live = self.documents.index().collection(collection).filter(|(_, meta)| !meta.deleted);
+        let (mut keys, mut newest) = (Vec::new(), 0);
+        for (key, meta) in live {
+            newest = newest.max(meta.seq);
+            keys.push(key.clone());
+        }
+        (keys, newest)
+    }
+
+    // ---- commits ---------------------------------------------------------------------------------
+
+    /// What is to be made durable next, if anything. One batch at a time.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let batch = self.documents.take_batch(false)?;
+        self.took(batch)
+    }
+
+    /// The same, also when only watermarks moved on: for a clean stop.
+    pub fn take_last_batch(&mut self) -> Option<Batch> {
+        let batch = self.documents.take_batch(true)?;
+        self.took(batch)
+    }
+
+    fn took(&mut self, batch: Batch) -> Option<Batch> {
+        self.events_in_flight = std::mem::take(&mut self.events);
+        self.seen_in_flight = batch.seen.clone();
+        Some(batch)
+    }
+
+    /// The batch that was taken is durable through `last`.
+    pub fn committed(&mut self, last: Seq, now: Now) {
+        self.documents.committed(last);
+        for event in std::mem::take(&mut self.events_in_flight) {
+            if event.visible {
+                for (id, watch) in &mut self.watches {
+                    if watch.mark(&event.key, event.seq) {
+                        self.wakes.watches.insert(*id);
+                    }
+                }
+            }
+            if event.origin.is_some() && self.plants.drops_relayed_change() && !self.dropped_a_change {
+                self.dropped_a_change = self.sessions.len() > 1;
+                continue;
+            }
+            for (id, session) in &mut self.sessions {
+                if Some(*id) != event.origin {
+                    session.mark(&event.key, event.seq);
+                }
+            }
+        }
+        let seen = std::mem::take(&mut self.seen_in_flight);
+        for (id, session) in &mut self.sessions {
+            let through = match seen.get(&session.peer()) {
+                Some(Some(seen)) if session.theirs().is_some_and(|h| h.epoch == seen.epoch) => Some(seen.through),
+                _ => None,
+            };
+            session.on_committed(through, last, now);
+            self.wakes.sessions.insert(*id);
+        }
+        for (peer, seen) in seen {
+            match seen {
+                Some(seen) => self.seen.insert(peer, seen),
+                None => self.seen.remove(&peer),
+            };
+        }
+        self.wakes.commit |= !self.events.is_empty();
+    }
+
+    /// The batch that was taken could not be made durable: everything not durable is taken back.
+    pub fn commit_failed(&mut self) {
+        self.documents.undo();
+        self.events.clear();
+        self.events_in_flight.clear();
+        self.seen_in_flight.clear();
+        for (id, watch) in &mut self.watches {
+            watch.undo();
+            self.wakes.watches.insert(*id);
+        }
+    }
+
+    // ---- sessions --------------------------------------------------------------------------------
+
+    /// Begins a session with an admitted peer.
+    pub fn open_session(&mut self, peer: PeerId, dialer: bool) -> SessionId {
+        let id = self.next_id();
+        let ours = Hello {
+            epoch: self.epoch,
+            last: self.documents.durable(),
+            seen: self.seen.get(&peer).copied(),
+        };
+        self.sessions.insert(id, Session::new(peer, dialer, ours));
+        self.wakes.sessions.insert(id);
+        id
+    }
+
+    /// Ends a session. Idempotent.
+    pub fn close_session(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+        self.wakes.sessions.remove(&id);
+    }
+
+    /// A session that is open.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// Whether any peer is known to lack something.
+    pub fn is_anyone_behind(&self) -> bool {
+        self.sessions.values().any(Session::is_behind)
+    }
+
+    /// Takes the payload of a control frame of a peer.
+    pub fn on_control(&mut self, id: SessionId, payload: &[u8]) -> Result<(), SessionError> {
+        let session = self.sessions.get_mut(&id).ok_or(SessionError::Closed)?;
+        session.on_control(&self.documents, payload)?;
+        self.wakes.sessions.insert(id);
+        Ok(())
+    }
+
+    /// Takes the payload of a data frame of a peer.
+    pub fn on_data(&mut self, id: SessionId, payload: &[u8], now: Now) -> Result<(), SessionError> {
+        let session = self.sessions.get_mut(&id).ok_or(SessionError::Closed)?;
+        let (frame, Hello { epoch, .. }) = session.decode_data(payload)?;
+        let peer = session.peer();
+        let through = match frame {
+            Data::Through { through } => through,
+            Data::Update(update) => {
+                match self.documents.apply(&update.key, &update.changes) {
+                    Ok(Some(recorded)) => {
+                        let (seq, visible) = (recorded.seq, recorded.visible);
+                        self.events.push(Event { key: update.key, seq, origin: Some(id), visible });
+                        self.wakes.commit = true;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        if let RemoteError::Apply { .. } = error {
+                            // What the peer believes of us is wrong: next time, compare everything.
+                            self.documents.pending_mut().seen.insert(peer, None);
+                            self.seen.remove(&peer);
+                        }
+                        return Err(error.into());
+                    }
+                }
+                update.through
+            }
+        };
+        if self.sessions.get_mut(&id).is_some_and(|session| session.on_claim(through)) {
+            let seen = Seen { epoch, through };
+            self.documents.pending_mut().seen.insert(peer, Some(seen));
+            if self.documents.is_all_durable() {
+                // A claim alone is worth no sync: it is true already, and written with the next batch.
+                self.seen.insert(peer, seen);
+                let session = self.sessions.get_mut(&id).expect("found above");
+                session.on_committed(Some(through), self.documents.durable(), now);
+                self.wakes.sessions.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Payload of the next control frame to send to a peer.
+    pub fn next_control(&mut self, id: SessionId) -> Result<Option<Vec<u8>>, SessionError> {
+        Ok(self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.next_control())
+    }
+
+    /// Payload of the next data frame to send to a peer.
+    pub fn next_data(&mut self, id: SessionId) -> Result<Option<Vec<u8>>, SessionError> {
+        self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.next_data(&self.documents)
+    }
+
+    /// When a session wants [`Core::tick`].
+    pub fn deadline(&self, id: SessionId) -> Option<Now> {
+        self.sessions.get(&id).and_then(Session::deadline)
+    }
+
+    /// Time has passed for a session.
+    pub fn tick(&mut self, id: SessionId, now: Now) {
+        if self.sessions.get_mut(&id).is_some_and(|session| session.tick(now)) {
+            self.wakes.sessions.insert(id);
+        }
+    }
+
+    // ---- subscriptions ---------------------------------------------------------------------------
+
+    /// Begins a subscription to collections (none: all).
+    pub fn open_watch(&mut self, collections: Vec<String>) -> WatchId {
+        let id = self.next_id();
+        self.watches.insert(id, Watch::new(collections));
+        id
+    }
+
+    /// Ends a subscription. Idempotent.
+    pub fn close_watch(&mut self, id: WatchId) {
+        self.watches.remove(&id);
+        self.wakes.watches.remove(&id);
+    }
+
+    /// Subscriptions that are open.
+    pub fn watch_count(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// The next event of a subscription; `None`: nothing until it is woken.
+    pub fn next_event(&mut self, id: WatchId) -> Result<Option<WatchEvent>, DocumentError> {
+        let Some(watch) = self.watches.get_mut(&id) else { return Ok(None) };
+        Ok(match watch.next(&mut self.documents)? {
+            Next::Event(event) => Some(event),
+            Next::Idle => None,
+        })
+    }
+
+    /// Who has something new since the last call.
+    pub fn take_wakes(&mut self) -> Wakes {
+        std::mem::take(&mut self.wakes)
+    }
+
+    fn wrote(&mut self, key: &DocKey, recorded: Option<(Seq, bool)>) -> Seq {
+        match recorded {
+            Some((seq, visible)) => {
+                self.events.push(Event { key: key.clone(), seq, origin: None, visible });
+                self.wakes.commit = true;
+                seq
+            }
+            // What is there already must be durable all the same.
+            None => self.documents.index().get(key).map_or(0, |meta| meta.seq),
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+}

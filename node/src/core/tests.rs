@@ -1,0 +1,6 @@
+//! The core as a whole under random operations: several cores, disks that lose what is not synced, and a network
+//! between them that cuts, loses, repeats and overtakes.
+
+mod hostile;
+mod random;
+mod world;

@@ -1,0 +1,204 @@
+//! What resuming costs, and what a peer that does not keep to the protocol achieves: nothing.
+
+use proptest::prelude::*;
+
+use super::super::session::SessionError;
+use super::super::wire::{Control, Data, Epoch, FrameError, Hello, Ordinal, Range, RangeBody, Update};
+use super::world::{World, key};
+
+fn committed(world: &mut World, node: usize) {
+    let now = world.now;
+    world.nodes[node].begin_commit();
+    world.nodes[node].finish_commit(now);
+}
+
+#[test]
+fn a_resume_sends_what_changed_and_not_what_exists() {
+    let mut world = World::new(2, &[(0, 1)]);
+    for i in 0..500 {
+        world.nodes[0].put(&format!("old-{i}"), r#"{"x":1}"#);
+    }
+    world.settle();
+    world.disconnect(0);
+    world.nodes[0].put("old-7", r#"{"x":2}"#);
+    world.nodes[1].put("new", r#"{"y":1}"#);
+    committed(&mut world, 0);
+    committed(&mut world, 1);
+    world.connect(0);
+    assert!(world.deliver(0, 0, false) && world.deliver(0, 1, false), "both say hello");
+    assert!(!world.deliver(0, 0, false) && !world.deliver(0, 1, false), "nothing else is said");
+    let bytes = world.data_in_flight();
+    assert!(bytes > 0 && bytes < 400, "{bytes} bytes for two changes");
+    world.settle();
+    assert_eq!(world.nodes[0].read("new"), world.nodes[1].read("new"));
+    assert_eq!(world.nodes[1].read("old-7").as_deref(), Some(r#"{"x":2}"#));
+}
+
+#[test]
+fn what_came_from_a_peer_is_not_sent_back_after_a_reconnect() {
+    // Without claims of their own, numbers that moved on by received changes would all be sent back.
+    let mut world = World::new(2, &[(0, 1)]);
+    world.settle();
+    for i in 0..100 {
+        world.nodes[0].put(&format!("{i}"), r#"{"x":1}"#);
+    }
+    world.settle();
+    world.disconnect(0);
+    world.connect(0);
+    while world.deliver(0, 0, false) || world.deliver(0, 1, false) {}
+    assert_eq!(world.data_in_flight(), 0);
+}
+
+#[test]
+fn a_backlog_of_one_document_is_one_send() {
+    let mut world = World::new(2, &[(0, 1)]);
+    world.nodes[0].put("d", r#"{"n":0}"#);
+    world.settle();
+    world.disconnect(0);
+    for n in 1..=1000 {
+        world.nodes[0].put("d", &format!(r#"{{"n":{n}}}"#));
+        committed(&mut world, 0);
+    }
+    world.connect(0);
+    while world.deliver(0, 0, false) || world.deliver(0, 1, false) {}
+    assert!(world.deliver(0, 1, true), "one frame");
+    assert!(!world.deliver(0, 1, true), "and no other");
+    assert_eq!(world.nodes[1].read("d").as_deref(), Some(r#"{"n":1000}"#));
+}
+
+#[test]
+fn a_store_restored_from_an_old_copy_reconciles() {
+    let mut world = World::new(2, &[(0, 1)]);
+    world.nodes[0].put("a", r#"{"x":1}"#);
+    world.settle();
+    // The peer has seen change 1 of an epoch whose store now starts from nothing.
+    world.disconnect(0);
+    world.nodes[0].disk = super::world::Disk::default();
+    world.crash(0);
+    world.nodes[0].put("b", r#"{"y":1}"#);
+    world.settle();
+    for node in 0..2 {
+        assert_eq!(world.nodes[node].read("a").as_deref(), Some(r#"{"x":1}"#));
+        assert_eq!(world.nodes[node].read("b").as_deref(), Some(r#"{"y":1}"#));
+    }
+}
+
+/// A victim with one document, and the sessions of an attacker that has been admitted.
+fn victim() -> (World, u64) {
+    let mut world = World::new(1, &[]);
+    world.nodes[0].put("d", r#"{"x":1}"#);
+    committed(&mut world, 0);
+    let id = world.nodes[0].core.open_session([9; 32], false);
+    (world, id)
+}
+
+const STRANGER: Hello = Hello { epoch: [9; 16], last: 3, seen: None };
+
+fn greet(world: &mut World, id: u64) -> Ordinal {
+    let mut ordinal = Ordinal::default();
+    let hello = Control::Hello(STRANGER).encode(&mut ordinal);
+    world.nodes[0].core.on_control(id, &hello).expect("a good hello");
+    ordinal
+}
+
+#[test]
+fn frames_out_of_phase_are_refused() {
+    let (mut world, id) = victim();
+    let claim = Data::Through { through: 1 }.encode(&mut Ordinal::default());
+    let early = world.nodes[0].core.on_data(id, &claim, world.now);
+    assert!(matches!(early, Err(SessionError::OutOfPhase { frame: "data", .. })), "{early:?}");
+    let mut ordinal = greet(&mut world, id);
+    let again = Control::Hello(STRANGER).encode(&mut ordinal);
+    let second = world.nodes[0].core.on_control(id, &again);
+    assert!(matches!(second, Err(SessionError::OutOfPhase { frame: "hello", .. })), "{second:?}");
+}
+
+#[test]
+fn changes_without_their_past_are_refused_and_leave_no_trace() {
+    let (mut world, id) = victim();
+    let mut source = World::new(1, &[]);
+    source.nodes[0].put("e", r#"{"x":1}"#);
+    committed(&mut source, 0);
+    let first = source.nodes[0].core.documents().index().get(&key("e")).expect("there").heads.clone();
+    source.nodes[0].put("e", r#"{"x":2}"#);
+    committed(&mut source, 0);
+    let base = super::super::outbox::Base::Heads(first);
+    let changes = source.nodes[0].core.documents().changes_for(&key("e"), &base).expect("readable").concat();
+    greet(&mut world, id);
+    let update = Update { key: key("e"), changes, through: 3 };
+    let frame = Data::Update(update).encode(&mut Ordinal::default());
+    let refused = world.nodes[0].core.on_data(id, &frame, world.now);
+    assert!(matches!(refused, Err(SessionError::Remote(_))), "{refused:?}");
+    assert_eq!(world.nodes[0].read("e"), None);
+    assert_eq!(world.nodes[0].core.documents().index().len(), 1);
+    let reopened = world.nodes[0].core.open_session([9; 32], false);
+    let hello = world.nodes[0].core.next_control(reopened).expect("open").expect("a hello");
+    let Ok(Control::Hello(hello)) = Control::decode(&hello, &mut Ordinal::default()) else { panic!("a hello") };
+    assert_eq!(hello.seen, None, "the claim of the refused frame is not believed");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn garbage_ends_the_session_and_changes_nothing(
+        frames in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..200)), 1..6),
+    ) {
+        let (mut world, id) = victim();
+        greet(&mut world, id);
+        let before = world.nodes[0].core.documents().index().fingerprint(None, None);
+        for (n, (data, body)) in frames.into_iter().enumerate() {
+            let payload = [vec![n as u8 + u8::from(!data)], body].concat();
+            let now = world.now;
+            let core = &mut world.nodes[0].core;
+            let taken = if data { core.on_data(id, &payload, now) } else { core.on_control(id, &payload) };
+            if taken.is_err() {
+                core.close_session(id);
+                break;
+            }
+        }
+        prop_assert_eq!(world.nodes[0].core.documents().index().fingerprint(None, None), before);
+    }
+
+    #[test]
+    fn no_epoch_or_claim_makes_a_node_forget_or_invent(epoch in any::<Epoch>(), last: u64, through: u64) {
+        let (mut world, id) = victim();
+        let mut ordinal = Ordinal::default();
+        let hello = Control::Hello(Hello { epoch, last, seen: None }).encode(&mut ordinal);
+        world.nodes[0].core.on_control(id, &hello).expect("a possible hello");
+        let claim = Data::Through { through }.encode(&mut Ordinal::default());
+        let now = world.now;
+        world.nodes[0].core.on_data(id, &claim, now).expect("a possible claim");
+        let text = world.nodes[0].read("d");
+        prop_assert_eq!(text.as_deref(), Some(r#"{"x":1}"#));
+    }
+}
+
+#[test]
+fn a_reconciliation_that_never_ends_is_ended() {
+    let (mut world, id) = victim();
+    let mut ordinal = greet(&mut world, id);
+    let nonsense = |i: u64| Range {
+        from: None,
+        upto: None,
+        body: RangeBody::Fingerprint { count: 1000 + i, sum: [7; 16] },
+    };
+    let flood = Control::Reconcile((0..256).map(nonsense).collect());
+    for _ in 0..100 {
+        let payload = flood.encode(&mut ordinal);
+        if let Err(error) = world.nodes[0].core.on_control(id, &payload) {
+            assert!(matches!(error, SessionError::Reconcile(_)), "{error}");
+            return;
+        }
+        while world.nodes[0].core.next_control(id).expect("open").is_some() {}
+    }
+    // 256 answers to 256 questions keep pace with the flood: memory stays bounded, which is what counts.
+    assert!(world.nodes[0].core.next_control(id).expect("open").is_none());
+}
+
+#[test]
+fn a_frame_over_the_limit_is_refused_before_it_is_read() {
+    let mut deframer = super::super::wire::Deframer::new(512);
+    deframer.push(&[0xff, 0xff, 0x7f]);
+    assert!(matches!(deframer.next_payload(), Err(FrameError::TooLarge { limit: 512, .. })));
+}

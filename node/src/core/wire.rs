@@ -1,0 +1,452 @@
+//! Frames: their layout, limits and validation. `docs/protocol.md` is the specification.
+//!
+//! Everything decoded here comes from a peer and is hostile until [`Control::decode`] or
+//! [`Data::decode`] has accepted it; afterwards nothing re-validates.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{DocKey, KeyError};
+use crate::limits;
+
+/// A sequence number of one store. 0 stands before the first change.
+pub type Seq = u64;
+/// A store's name, drawn when it is made.
+pub type Epoch = [u8; 16];
+/// Hashes of a document's newest changes, ascending.
+pub type Heads = Vec<[u8; 32]>;
+
+/// The class byte that begins a data stream. One class exists in version 1.
+pub const CLASS_STATE: u8 = 2;
+
+/// How far a node durably has another store's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Which store.
+    pub epoch: Epoch,
+    /// Every change up to and including this one.
+    pub through: Seq,
+}
+
+/// Each side's first control frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The sender's store.
+    pub epoch: Epoch,
+    /// Last durable sequence number of that store.
+    pub last: Seq,
+    /// How far the sender has the receiver's changes.
+    pub seen: Option<Seen>,
+}
+
+impl Hello {
+    /// Whether the writer of this hello, as a sender, can resume towards `other` from a watermark.
+    fn resumes_towards(&self, other: &Hello) -> bool {
+        other.seen.is_some_and(|seen| seen.epoch == self.epoch && seen.through <= self.last)
+    }
+
+    /// Whether two nodes that exchanged these hellos resume; symmetric.
+    pub fn both_resume(&self, other: &Hello) -> bool {
+        self.resumes_towards(other) && other.resumes_towards(self)
+    }
+}
+
+/// One document in a reconciliation message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// Which document.
+    pub key: DocKey,
+    /// The sender's heads of it; empty: it has none.
+    pub heads: Heads,
+}
+
+/// What a reconciliation message says about a range of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RangeBody {
+    /// A summary of the sender's documents.
+    Fingerprint {
+        /// How many.
+        count: u64,
+        /// Sum of their digests modulo 2^128, little-endian.
+        sum: [u8; 16],
+    },
+    /// All of the sender's documents.
+    Items(Vec<Item>),
+    /// The sender's heads of those listed documents that differ.
+    Answer(Vec<Item>),
+}
+
+/// A range of keys, `from <= key < upto`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// First key; `None`: from the beginning.
+    pub from: Option<DocKey>,
+    /// First key beyond; `None`: to the end.
+    pub upto: Option<DocKey>,
+    /// What is said about it.
+    pub body: RangeBody,
+}
+
+/// A frame of the control stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// Opens the session.
+    Hello(Hello),
+    /// A turn of reconciliation.
+    Reconcile(Vec<Range>),
+    /// Everything of yours through here is durable.
+    Ack {
+        /// The watermark.
+        through: Seq,
+    },
+}
+
+/// A frame of a data stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Data {
+    /// Changes of one document.
+    Update(Update),
+    /// A claim alone.
+    Through {
+        /// With all sent before, the receiver has every change up to this one.
+        through: Seq,
+    },
+}
+
+/// Changes of one document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// Which document.
+    pub key: DocKey,
+    /// Automerge chunks, concatenated, in causal order.
+    #[serde(with = "serde_bytes")]
+    pub changes: Vec<u8>,
+    /// With this frame the receiver has every change up to this one; 0 claims nothing.
+    pub through: Seq,
+}
+
+/// Why a frame is refused. Ends the session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Over the limit; nothing of it was read.
+    #[error("frame of {actual} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Announced length in bytes.
+        actual: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not the encoding of a frame.
+    #[error("malformed frame: {0}")]
+    Malformed(String),
+    /// Bytes after the frame.
+    #[error("{0} bytes after the end of the frame")]
+    Trailing(usize),
+    /// A document key outside the limits.
+    #[error("document key: {0}")]
+    Key(#[from] KeyError),
+    /// More heads than any document can have, or none where some are due, or not ascending.
+    #[error("heads of {key}: {detail}")]
+    Heads {
+        /// Which document.
+        key: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A range that is empty, or whose items are outside it or not ascending.
+    #[error("reconciliation range: {0}")]
+    Range(String),
+    /// A frame was lost, repeated or overtaken, which no QUIC stream does.
+    #[error("frame {got} where {expected} is due")]
+    OutOfOrder {
+        /// Ordinal modulo 256 that is due.
+        expected: u8,
+        /// What came.
+        got: u8,
+    },
+    /// A data stream of a class that this version does not know.
+    #[error("unknown data class {0}")]
+    Class(u8),
+}
+
+/// Numbers the frames of one stream, modulo 256: what is lost, repeated or overtaken is noticed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ordinal(u8);
+
+impl Ordinal {
+    fn next(&mut self) -> u8 {
+        let now = self.0;
+        self.0 = self.0.wrapping_add(1);
+        now
+    }
+}
+
+impl Control {
+    /// Payload of the next frame of a stream, without its length.
+    pub fn encode(&self, ordinal: &mut Ordinal) -> Vec<u8> {
+        encode_numbered(self, ordinal)
+    }
+
+    /// Decodes and validates the payload that comes next on a stream.
+    pub fn decode(payload: &[u8], ordinal: &mut Ordinal) -> Result<Self, FrameError> {
+        let frame: Self = decode_numbered(payload, ordinal)?;
+        if let Self::Reconcile(ranges) = &frame {
+            if ranges.len() > limits::MAX_RECONCILE_ITEMS {
+                return Err(FrameError::Range(format!(
+                    "{} ranges; the limit is {}",
+                    ranges.len(),
+                    limits::MAX_RECONCILE_ITEMS
+                )));
+            }
+            ranges.iter().try_for_each(validate_range)?;
+        }
+        Ok(frame)
+    }
+}
+
+impl Data {
+    /// Payload of the next frame of a stream, without its length.
+    pub fn encode(&self, ordinal: &mut Ordinal) -> Vec<u8> {
+        encode_numbered(self, ordinal)
+    }
+
+    /// Decodes and validates the payload that comes next on a stream. The Automerge chunks are checked
+    /// when they are applied.
+    pub fn decode(payload: &[u8], ordinal: &mut Ordinal) -> Result<Self, FrameError> {
+        let frame: Self = decode_numbered(payload, ordinal)?;
+        if let Self::Update(update) = &frame {
+            update.key.validate()?;
+        }
+        Ok(frame)
+    }
+}
+
+fn encode_numbered(frame: &impl Serialize, ordinal: &mut Ordinal) -> Vec<u8> {
+    postcard::to_extend(frame, vec![ordinal.next()]).expect("frames have no unserialisable types")
+}
+
+fn decode_numbered<'a, T: Deserialize<'a>>(payload: &'a [u8], ordinal: &mut Ordinal) -> Result<T, FrameError> {
+    let (&got, frame) = payload.split_first().ok_or_else(|| FrameError::Malformed("empty frame".into()))?;
+    let expected = ordinal.next();
+    if got != expected {
+        return Err(FrameError::OutOfOrder { expected, got });
+    }
+    let (frame, rest) =
+        postcard::take_from_bytes(frame).map_err(|e| FrameError::Malformed(e.to_string()))?;
+    if rest.is_empty() { Ok(frame) } else { Err(FrameError::Trailing(rest.len())) }
+}
+
+fn validate_range(range: &Range) -> Result<(), FrameError> {
+    for key in [&range.from, &range.upto].into_iter().flatten() {
+        key.validate()?;
+    }
+    if let (Some(from), Some(upto)) = (&range.from, &range.upto)
+        && from >= upto
+    {
+        return Err(FrameError::Range(format!("from {from} is not below upto {upto}")));
+    }
+    let (RangeBody::Items(items) | RangeBody::Answer(items)) = &range.body else { return Ok(()) };
+    for item in items {
+        item.key.validate()?;
+        validate_heads(item)?;
+        let inside = range.from.as_ref().is_none_or(|from| item.key >= *from)
+            && range.upto.as_ref().is_none_or(|upto| item.key < *upto);
+        if !inside {
+            return Err(FrameError::Range(format!("{} is outside its range", item.key)));
+        }
+    }
+    match items.windows(2).find(|pair| pair[0].key >= pair[1].key) {
+        Some(pair) => Err(FrameError::Range(format!("{} is not above {}", pair[1].key, pair[0].key))),
+        None => Ok(()),
+    }
+}
+
+fn validate_heads(item: &Item) -> Result<(), FrameError> {
+    let wrong = |detail: String| FrameError::Heads { key: item.key.to_string(), detail };
+    if item.heads.len() > limits::MAX_HEADS {
+        return Err(wrong(format!("{}; the limit is {}", item.heads.len(), limits::MAX_HEADS)));
+    }
+    if item.heads.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(wrong("not ascending".into()));
+    }
+    Ok(())
+}
+
+/// Puts the length before a payload.
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 4);
+    let mut rest = payload.len() as u64;
+    loop {
+        let low = (rest & 0x7f) as u8;
+        rest >>= 7;
+        if rest == 0 {
+            out.push(low);
+            break;
+        }
+        out.push(low | 0x80);
+    }
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Cuts a byte stream into payloads. Holds at most one frame.
+#[derive(Debug)]
+pub struct Deframer {
+    limit: usize,
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that were already handed out.
+    taken: usize,
+}
+
+impl Deframer {
+    /// Refuses frames over `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, buffer: Vec::new(), taken: 0 }
+    }
+
+    /// Accepts frames of another size from now on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Takes bytes as they come from the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.taken > 0 {
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether a frame has begun that has not ended.
+    pub fn is_inside_frame(&self) -> bool {
+        self.taken < self.buffer.len()
+    }
+
+    /// The next whole payload; `None` until more bytes come.
+    pub fn next_payload(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        let rest = &self.buffer[self.taken..];
+        let mut length = 0u64;
+        for (i, byte) in rest.iter().enumerate() {
+            if i == 5 {
+                return Err(FrameError::Malformed("length longer than 5 bytes".into()));
+            }
+            length |= u64::from(byte & 0x7f) << (7 * i);
+            if byte & 0x80 != 0 {
+                continue;
+            }
+            if length > self.limit as u64 {
+                return Err(FrameError::TooLarge { actual: length, limit: self.limit });
+            }
+            let start = self.taken + i + 1;
+            let end = start + length as usize;
+            if self.buffer.len() < end {
+                return Ok(None);
+            }
+            self.taken = end;
+            return Ok(Some(&self.buffer[start..end]));
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(id: &str) -> DocKey {
+        DocKey::new("c", id).expect("valid")
+    }
+
+    #[test]
+    fn an_update_is_laid_out_as_documented() {
+        let data = Data::Update(Update { key: key("ab"), changes: vec![7, 8], through: 300 });
+        let mut ordinal = Ordinal(3);
+        let payload = data.encode(&mut ordinal);
+        assert_eq!(payload, [3, 0, 1, b'c', 2, b'a', b'b', 2, 7, 8, 0xac, 2]);
+        assert_eq!(ordinal, Ordinal(4));
+        assert_eq!(Data::decode(&payload, &mut Ordinal(3)), Ok(data));
+        let repeated = Data::decode(&payload, &mut ordinal);
+        assert_eq!(repeated, Err(FrameError::OutOfOrder { expected: 4, got: 3 }));
+    }
+
+    #[test]
+    fn a_hello_is_laid_out_as_documented() {
+        let hello = Hello { epoch: [1; 16], last: 5, seen: Some(Seen { epoch: [2; 16], through: 3 }) };
+        let mut expected = vec![0, 0];
+        expected.extend([1; 16]);
+        expected.extend([5, 1]);
+        expected.extend([2; 16]);
+        expected.push(3);
+        assert_eq!(Control::Hello(hello).encode(&mut Ordinal(0)), expected);
+    }
+
+    #[test]
+    fn both_sides_come_to_the_same_mode() {
+        let store = |epoch: u8, last, seen: Option<(u8, u64)>| Hello {
+            epoch: [epoch; 16],
+            last,
+            seen: seen.map(|(e, through)| Seen { epoch: [e; 16], through }),
+        };
+        let a = store(1, 10, Some((2, 7)));
+        for (b, resumes) in [
+            (store(2, 7, Some((1, 10))), true),
+            (store(2, 9, Some((1, 0))), true),
+            (store(2, 9, None), false),
+            (store(2, 9, Some((3, 1))), false),
+            (store(3, 9, Some((1, 1))), false),
+            // b has seen more of a than a has: a was restored from an old copy.
+            (store(2, 9, Some((1, 11))), false),
+            // a has seen more of b than b has.
+            (store(2, 6, Some((1, 1))), false),
+        ] {
+            assert_eq!(a.both_resume(&b), resumes, "{b:?}");
+            assert_eq!(b.both_resume(&a), resumes, "{b:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_cannot_be_are_refused() {
+        let range = |from: &str, upto: &str, ids: &[&str]| {
+            Control::Reconcile(vec![Range {
+                from: Some(key(from)),
+                upto: Some(key(upto)),
+                body: RangeBody::Items(ids.iter().map(|id| Item { key: key(id), heads: vec![] }).collect()),
+            }])
+        };
+        let travel = |control: Control| Control::decode(&control.encode(&mut Ordinal(0)), &mut Ordinal(0));
+        assert!(travel(range("a", "d", &["a", "c"])).is_ok());
+        for bad in [range("d", "a", &[]), range("a", "d", &["d"]), range("a", "d", &["c", "b"])] {
+            assert!(matches!(travel(bad.clone()), Err(FrameError::Range(_))), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cut(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8),
+                                  cut in 1usize..64) {
+            let stream: Vec<u8> = payloads.iter().flat_map(|p| frame(p)).collect();
+            let mut deframer = Deframer::new(300);
+            let mut got = Vec::new();
+            for piece in stream.chunks(cut) {
+                deframer.push(piece);
+                while let Some(payload) = deframer.next_payload().expect("within the limit") {
+                    got.push(payload.to_vec());
+                }
+            }
+            prop_assert!(!deframer.is_inside_frame());
+            prop_assert_eq!(got, payloads);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let first = bytes.first().copied().unwrap_or(0);
+            let _ = Control::decode(&bytes, &mut Ordinal(first));
+            let _ = Data::decode(&bytes, &mut Ordinal(first));
+            let mut deframer = Deframer::new(128);
+            deframer.push(&bytes);
+            while let Ok(Some(_)) = deframer.next_payload() {}
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Every limit and default of the node, each with its reason. Nothing else in the crate names a bound.
+
+use std::time::Duration;
+
+// ---- documents -----------------------------------------------------------------------------------
+
+/// Longest collection name in bytes. Collections are few and chosen by programs.
+pub const MAX_COLLECTION_BYTES: usize = 128;
+/// Longest document id in bytes. Room for `{agent-id}:{image reference}` (a reference is at most 255).
+pub const MAX_DOC_ID_BYTES: usize = 512;
+/// Largest JSON text of one document in bytes. A document is the unit of transfer and of memory.
+pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+/// Deepest nesting of arrays and objects. Recursion over a document must fit the stack.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// Largest API request in bytes: a document as a JSON string inside JSON may double in escapes.
+pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+// ---- store ---------------------------------------------------------------------------------------
+
+/// Page cache of the database in bytes. Small, because documents are also cached loaded.
+pub const STORE_CACHE_BYTES: usize = 16 << 20;
+/// Bytes of change rows that a document gathers before it is folded into a snapshot; above this the
+/// rows must also outweigh the snapshot, which makes the cost of folding amortised constant.
+pub const TAIL_FOLD_BYTES: usize = 8 << 10;
+/// Points in a document's history from which a peer can be brought up to date after a fold.
+pub const MAX_CHECKPOINTS: usize = 8;
+/// Loaded documents kept in memory, in bytes of estimated size (a small one costs about 16 KB).
+pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
+/// Bytes of changes that may wait for the disk before writers and peers are made to wait.
+pub const MAX_UNCOMMITTED_BYTES: usize = 8 << 20;
+
+// ---- wire ----------------------------------------------------------------------------------------
+
+/// Largest frame that a peer may send, in bytes. One change of the largest document fits twice.
+pub const MAX_FRAME_BYTES: usize = 4 << 20;
+/// Largest frame before admission: a stranger gets no buffer worth attacking.
+pub const MAX_ADMISSION_FRAME_BYTES: usize = 512;
+/// Changes of one document are cut into frames of about this many bytes, so that one large document
+/// cannot hold up a session for longer than it must.
+pub const UPDATE_FRAME_BYTES: usize = 256 << 10;
+/// Bytes handed to QUIC at once before the outbox is asked again: small enough that what is queued
+/// behind a slow link is still coalesced, large enough to fill packets.
+pub const SEND_BURST_BYTES: usize = 32 << 10;
+/// Items in one reconciliation message. Bounds its size: 256 ranges or leaves of about 100 bytes.
+pub const MAX_RECONCILE_ITEMS: usize = 256;
+/// Acknowledgements wait this long for company: they carry no urgency, only lag figures.
+pub const ACK_DELAY: Duration = Duration::from_millis(500);
+/// Heads that a document may have on the wire: more concurrent branches than any formation has nodes.
+pub const MAX_HEADS: usize = 4096;
+
+// ---- mesh ----------------------------------------------------------------------------------------
+
+/// A peer must complete admission within this time: three round trips over a geostationary link
+/// with room for one lost datagram.
+pub const ADMISSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// Admission handshakes under way at once. A stranger can hold one for `ADMISSION_TIMEOUT`.
+pub const MAX_PENDING_ADMISSIONS: usize = 256;
+/// Sessions held at once.
+pub const MAX_SESSIONS: usize = 1024;
+/// Peers that an operator may name.
+pub const MAX_WANTED_PEERS: usize = 4096;
+/// Addresses that one peer may have.
+pub const MAX_PEER_ADDRESSES: usize = 16;
+/// One attempt to dial is given up after this time and begun anew: QUIC doubles its wait after every
+/// lost first packet, so one long attempt would notice a healed link late. Two round trips over a
+/// geostationary link fit.
+pub const DIAL_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Shortest pause between two attempts.
+pub const REDIAL_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts. It stays this low however long the outage lasts: time to
+/// recover must not depend on it.
+pub const REDIAL_MAX: Duration = Duration::from_millis(500);
+/// A peer that refused us is asked again only after this pause: a wrong key does not mend in a second.
+pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
+/// A peer that asked us to come back is asked again after this pause.
+pub const REDIAL_BUSY: Duration = Duration::from_secs(2);
+/// A stranger that is refused is logged once in this time.
+pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Strangers remembered for that; further ones are not logged until one is forgotten.
+pub const MAX_REFUSAL_LOG: usize = 1024;
+/// A silent connection is given up after this time.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of keep-alive packets on a quiet connection: two may be lost before the idle timeout.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// Two connections of one pair that were opened within this time of each other are a race, and both
+/// sides keep the one that the smaller endpoint id dialled.
+pub const DIAL_RACE: Duration = Duration::from_secs(3);
+
+// ---- api -----------------------------------------------------------------------------------------
+
+/// API connections served at once.
+pub const MAX_API_CONNECTIONS: usize = 1024;
+/// Subscriptions served at once. Each costs its dirty set, at worst one key a document.
+pub const MAX_SUBSCRIPTIONS: usize = 256;
+/// Collections that one subscription may name.
+pub const MAX_SUBSCRIBED_COLLECTIONS: usize = 256;
+/// On shutdown, requests under way are given this long to finish.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);

@@ -1,0 +1,178 @@
+//! The sidecar binary: the production world around a [`Node`]. Here, and only here, the node meets the
+//! system's clock, its randomness, its signals and its files.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use peat_node::Node;
+use peat_node::api::Server;
+use peat_node::config::flags::{self, FlagsError, Settings};
+use peat_node::config::{NodeConfig, Timing};
+use peat_node::mesh::{self, SystemResolver, Underlay};
+use peat_node::node::{Plants, World};
+use peat_node::store::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes, as `--help` documents them.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// What is logged when RUST_LOG is unset: ourselves, and of the stack below only what an operator must
+/// know.
+const DEFAULT_LOG: &str = "warn,peat_node=info";
+
+/// The node is one lock and a few tasks; the second worker serves reads while the first is in a write.
+const WORKERS: usize = 2;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let settings = match flags::read(std::env::args_os()) {
+        Ok(settings) => settings,
+        Err(FlagsError::Clap(told)) => told.exit(),
+        Err(bad) => {
+            eprintln!("{bad}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    log_to_stderr();
+    match run(settings, started) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn log_to_stderr() {
+    let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
+    let filter = EnvFilter::new(wanted.as_deref().unwrap_or(DEFAULT_LOG));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !plain;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
+    let store = Store::open_dir(&settings.data_dir)?;
+    let node_id = match settings.node_id.clone().or_else(|| store.node_id()) {
+        Some(node_id) => node_id,
+        None => {
+            let made = uuid::Uuid::new_v4().to_string();
+            store.keep_node_id(&made)?;
+            made
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    runtime.block_on(serve(settings, node_id, store, started))
+}
+
+async fn serve(settings: Settings, node_id: String, store: Store, started: Instant) -> Result<(), Failure> {
+    // First of all, so that a signal during the start stops it cleanly too.
+    let mut stop = StopSignals::new()?;
+    let server = Server::bind(&settings.listen).await?;
+    let timing = Timing::default();
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.mesh_port));
+    let endpoint = mesh::bind(store.identity().clone(), Underlay::Udp(any), &timing).await?;
+    let open_formation = settings.formation.shared_key.is_none();
+    let app_id = settings.formation.app_id.clone();
+
+    let config = NodeConfig {
+        node_id: node_id.clone(),
+        formation: settings.formation,
+        peers: settings.peers,
+        auto_sync: settings.auto_sync,
+        timing,
+    };
+    let world = World {
+        store,
+        endpoint: endpoint.clone(),
+        resolver: Arc::new(SystemResolver),
+        wall_clock: Arc::new(milliseconds_since_1970),
+        seed: rand::random(),
+        observer: None,
+        plants: Plants::default(),
+    };
+    let node = Node::start(config, world).await?;
+
+    tracing::info!("node {node_id} of {app_id} serves {} after {} ms", server.address(), started.elapsed().as_millis());
+    tracing::info!("reach it with: --peer {}", peer_value(&endpoint));
+    if open_formation {
+        tracing::warn!("no --shared-key: every node that knows the app-id {app_id:?} and reaches this one is admitted");
+    }
+
+    let shutdown = CancellationToken::new();
+    let serving = server.serve(node.handle().clone(), shutdown.clone());
+    let stopping = async {
+        let signal = stop.next().await;
+        tracing::info!("{signal}: stopping; requests under way are finished first, a second signal stops at once");
+        shutdown.cancel();
+    };
+    let cleanly = async {
+        tokio::join!(serving, stopping);
+        node.shutdown().await;
+    };
+    // The second signal can only be the one after `stopping` took the first.
+    let mut impatience = StopSignals::new()?;
+    let twice = async {
+        impatience.next().await;
+        impatience.next().await
+    };
+    tokio::select! {
+        biased;
+        () = cleanly => {
+            tracing::info!("stopped; everything acknowledged is on disk");
+            Ok(())
+        }
+        signal = twice => Err(format!("{signal} again: stopped at once").into()),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn milliseconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// This node as another's `--peer` takes it, with every address that may work from there.
+fn peer_value(endpoint: &iroh::Endpoint) -> String {
+    let id = endpoint.id();
+    let mut addresses: Vec<SocketAddr> = endpoint.addr().ip_addrs().copied().collect();
+    // The interfaces are listed a moment after binding; until then this machine at least is reached.
+    if addresses.is_empty() {
+        let port = endpoint.bound_sockets().first().map_or(0, SocketAddr::port);
+        addresses.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    addresses.sort_unstable();
+    let values: Vec<String> = addresses.iter().map(|address| format!("{id}@{address}")).collect();
+    values.join(",")
+}

@@ -1,0 +1,211 @@
+//! One session over one connection: moves frames between the core and the streams.
+
+use std::sync::Arc;
+
+use iroh::EndpointId;
+use iroh::endpoint::{Connection, SendStream};
+
+use super::admission::{Admitted, ControlReader, ReadFrameError};
+use super::peers::CloseCode;
+use crate::core::session::{SessionError, SessionId};
+use crate::core::wire::{self, CLASS_STATE, FrameError};
+use crate::limits;
+use crate::node::{Observation, SessionWake, Shared};
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("protocol error: {0}")]
+    Session(#[from] SessionError),
+    #[error("{0}")]
+    Lost(String),
+    #[error("the store failed: {0}")]
+    Store(Arc<str>),
+}
+
+impl From<ReadFrameError> for LinkError {
+    fn from(error: ReadFrameError) -> Self {
+        match error {
+            ReadFrameError::Frame(e) => Self::Session(e.into()),
+            ReadFrameError::Lost(e) => Self::Lost(e),
+        }
+    }
+}
+
+impl From<FrameError> for LinkError {
+    fn from(error: FrameError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+struct Link<'a> {
+    shared: &'a Arc<Shared>,
+    connection: &'a Connection,
+    id: SessionId,
+    wake: Arc<SessionWake>,
+    peer: EndpointId,
+    ticket: u64,
+}
+
+/// Frees the core's and the mesh's side of a session, also when its task is aborted.
+struct Registration<'a> {
+    shared: &'a Shared,
+    peer: EndpointId,
+    id: SessionId,
+    ticket: u64,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.shared.forget_session(self.id);
+        self.shared.mesh.leave_place(self.shared, self.peer.as_bytes(), self.ticket);
+    }
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    admitted: Admitted,
+    dialer: bool,
+    ticket: u64,
+) {
+    let peer = connection.remote_id();
+    let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer));
+    let wake = shared.register_session(id);
+    let registration = Registration { shared, peer, id, ticket };
+    let link = Link { shared, connection: &connection, id, wake, peer, ticket };
+    let error = link.run(admitted).await;
+    if matches!(error, LinkError::Session(_)) {
+        tracing::warn!(peer = %peer.fmt_short(), "session ended: {error}");
+        CloseCode::Protocol.close(&connection);
+    } else {
+        tracing::info!(peer = %peer.fmt_short(), "session ended: {error}");
+        CloseCode::Goodbye.close(&connection);
+    }
+    drop(registration);
+    shared.observe(Observation::SessionDown { peer, reason: error.to_string() });
+}
+
+impl Link<'_> {
+    async fn run(&self, admitted: Admitted) -> LinkError {
+        let Admitted { send, receive, .. } = admitted;
+        let closed = async { LinkError::Lost(self.connection.closed().await.to_string()) };
+        let ended = tokio::select! {
+            biased;
+            error = self.read_control(receive) => error,
+            error = self.read_data() => error,
+            error = self.write_control(send) => error,
+            error = self.write_data() => error,
+            error = closed => Err(error),
+        };
+        match ended {
+            // A stream that breaks because the connection closed is no news; why it closed is.
+            Err(LinkError::Lost(reason)) => {
+                LinkError::Lost(self.connection.close_reason().map_or(reason, |why| why.to_string()))
+            }
+            Err(error) => error,
+            Ok(()) => LinkError::Lost("the peer ended a stream".into()),
+        }
+    }
+
+    async fn read_control(&self, mut receive: ControlReader) -> Result<(), LinkError> {
+        let mut greeted = false;
+        while let Some(payload) = receive.next().await? {
+            self.shared.count_received(payload.len());
+            let resumed = self.shared.with_core(|core| {
+                core.on_control(self.id, &payload)?;
+                Ok::<_, SessionError>(core.session(self.id).and_then(|session| session.resumed()))
+            })?;
+            if let Some(resumed) = resumed
+                && !std::mem::replace(&mut greeted, true)
+            {
+                self.shared.mesh.mark_up(self.peer.as_bytes(), self.ticket);
+                let how = if resumed { "resumed" } else { "reconciling" };
+                tracing::info!(peer = %self.peer.fmt_short(), "session up, {how}");
+                self.shared.observe(Observation::SessionUp { peer: self.peer, resumed });
+                self.wake.greeted.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_data(&self) -> Result<(), LinkError> {
+        // Streams overtake each other: data may be here before the hello that says whose numbers it has.
+        self.wake.greeted.notified().await;
+        let stream = self.connection.accept_uni().await.map_err(|e| LinkError::Lost(e.to_string()))?;
+        self.read_data_stream(stream).await
+    }
+
+    async fn read_data_stream(&self, mut stream: iroh::endpoint::RecvStream) -> Result<(), LinkError> {
+        let mut class = [0];
+        stream.read_exact(&mut class).await.map_err(|e| LinkError::Lost(e.to_string()))?;
+        if class[0] != CLASS_STATE {
+            return Err(FrameError::Class(class[0]).into());
+        }
+        let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
+        while let Some(payload) = frames.next().await? {
+            self.shared.count_received(payload.len());
+            let now = self.shared.now();
+            self.shared.with_core(|core| core.on_data(self.id, &payload, now))?;
+            // A peer that sends faster than the disk takes it waits here, and QUIC makes it wait there.
+            self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(LinkError::Store)?;
+        }
+        Ok(())
+    }
+
+    async fn write_control(&self, mut send: SendStream) -> Result<(), LinkError> {
+        loop {
+            while let Some(payload) = self.shared.with_core(|core| core.next_control(self.id))? {
+                self.write(&mut send, &wire::frame(&payload)).await?;
+            }
+            let deadline = self.shared.with_core(|core| core.deadline(self.id));
+            let at_deadline = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(self.shared.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.wake.control.notified() => {}
+                () = at_deadline => {
+                    let now = self.shared.now();
+                    self.shared.with_core(|core| core.tick(self.id, now));
+                }
+            }
+        }
+    }
+
+    async fn write_data(&self) -> Result<(), LinkError> {
+        let mut stream: Option<SendStream> = None;
+        loop {
+            // Frames are gathered up to a burst, so that small ones share packets; what is still in the
+            // outbox while a burst waits for the link goes on being coalesced.
+            let mut burst = Vec::new();
+            while burst.len() < limits::SEND_BURST_BYTES {
+                let Some(payload) = self.shared.with_core(|core| core.next_data(self.id))? else { break };
+                burst.extend_from_slice(&wire::frame(&payload));
+            }
+            if burst.is_empty() {
+                self.wake.data.notified().await;
+                continue;
+            }
+            let open = match &mut stream {
+                Some(open) => open,
+                None => {
+                    let opened = self.connection.open_uni().await;
+                    let opened = opened.map_err(|e| LinkError::Lost(e.to_string()))?;
+                    burst.insert(0, CLASS_STATE);
+                    stream.insert(opened)
+                }
+            };
+            self.write(open, &burst).await?;
+        }
+    }
+
+    async fn write(&self, stream: &mut SendStream, bytes: &[u8]) -> Result<(), LinkError> {
+        self.shared.count_sent(bytes.len());
+        stream.write_all(bytes).await.map_err(|e| LinkError::Lost(e.to_string()))
+    }
+}

@@ -1,0 +1,105 @@
+//! The node: one core behind one lock, and the tasks that carry out what it decides.
+
+mod error;
+mod handle;
+mod shared;
+mod subscription;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use automerge::ActorId;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use error::{ConnectError, ReadError, StartError, WriteError};
+pub use handle::{NodeHandle, NodeStatus, PeerStatus, Phase, SyncStats};
+pub(crate) use shared::{SessionWake, Shared, lock};
+pub use subscription::{Change, ChangeEvent, Subscription};
+pub use world::{Observation, Observer, Plants, WallClock, World};
+
+use crate::config::NodeConfig;
+use crate::core::engine::Core;
+use crate::limits;
+use crate::mesh::{CloseCode, Mesh};
+use shared::{Parts, commit, commit_loop};
+
+/// Bytes of an Automerge actor id. Drawn at every start; with 96 bits two are never alike, and each byte
+/// less is a byte less in every change on the wire.
+const ACTOR_BYTES: usize = 12;
+
+/// A running node. Dropping it stops every task it owns at once, as a crash would; [`Node::shutdown`]
+/// stops it with nothing left undone.
+pub struct Node {
+    handle: NodeHandle,
+    shared: Arc<Shared>,
+}
+
+impl Node {
+    /// Starts a node over an opened store and a bound endpoint. Returns once it is ready to serve:
+    /// dialling peers goes on in the background and never delays the start.
+    pub async fn start(config: NodeConfig, world: World) -> Result<Self, StartError> {
+        let mut rng = ChaCha8Rng::from_seed(world.seed);
+        let actor = ActorId::from(rng.random::<[u8; ACTOR_BYTES]>());
+        let incarnation = rng.random();
+        let stored = world.store.stored()?;
+        let intents = world.store.intents()?;
+        let core = Core::new(Box::new(world.store.reader()), stored, actor, world.plants);
+        let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
+        let shared = Arc::new(Shared::new(Parts {
+            node_id: config.node_id,
+            core,
+            committer: world.store.committer(),
+            mesh,
+            rng,
+            wall_clock: world.wall_clock,
+            observer: world.observer,
+            plants: world.plants,
+        }));
+        shared.mesh.load_intents(intents, config.peers, shared.now())?;
+        shared.spawn(commit_loop(Arc::clone(&shared)));
+        crate::mesh::spawn_tasks(&shared);
+        if config.auto_sync {
+            shared.mesh.set_active(true, shared.now());
+        }
+        Ok(Self { handle: NodeHandle::new(Arc::clone(&shared)), shared })
+    }
+
+    /// What the API, and a test, talks to.
+    pub fn handle(&self) -> &NodeHandle {
+        &self.handle
+    }
+
+    /// Refuses new writes, makes everything accepted durable, closes sessions with a goodbye.
+    pub async fn shutdown(self) {
+        let shared = Arc::clone(&self.shared);
+        shared.stopping.store(true, Ordering::SeqCst);
+        let last = shared.with_core(|core| core.documents().last());
+        if let Err(why) = shared.wait_durable(last).await {
+            tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");
+        }
+        shared.mesh.set_active(false, shared.now());
+        shared.mesh.close_all(CloseCode::Goodbye);
+        shared.stop.cancel();
+        let closed = tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.endpoint().close()).await;
+        if closed.is_err() {
+            tracing::warn!("some peers did not take the goodbye in time");
+        }
+        if let Some(mut tasks) = shared.take_tasks() {
+            tasks.shutdown().await;
+        }
+        // Watermarks that no change was committed with.
+        if let Some(batch) = shared.with_core(Core::take_last_batch) {
+            commit(&shared, batch).await;
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        // Dropping the set aborts every task.
+        drop(self.shared.take_tasks());
+    }
+}

@@ -1,0 +1,117 @@
+//! One error type per operation. `api::error` maps each to a status, in one place.
+
+use crate::core::document::JsonError;
+use crate::core::key::KeyError;
+
+/// Why a Put or Delete was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The collection or document id is not acceptable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The document text is not acceptable.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The store could not make the write durable. It is not applied, here or on any peer.
+    #[error("the write is not durable and was not applied: {0}")]
+    NotDurable(String),
+    /// The stored document cannot be read back.
+    #[error("stored document {key} is damaged: {detail}")]
+    Damaged {
+        /// Which document.
+        key: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The node is stopping.
+    #[error("the node is shutting down; retry against it after its restart")]
+    ShuttingDown,
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The collection or document id is not acceptable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The store could not be read.
+    #[error("the store cannot be read: {0}")]
+    Storage(String),
+    /// The stored document cannot be read back.
+    #[error("stored document {key} is damaged: {detail}")]
+    Damaged {
+        /// Which document.
+        key: String,
+        /// What was found.
+        detail: String,
+    },
+    /// More subscriptions or collections than the limit.
+    #[error("too many {what}: {actual}, the limit is {limit}; {remedy}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there would be.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+}
+
+/// Why ConnectPeer or DisconnectPeer was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not 64 hex digits of an ed25519 public key.
+    #[error("endpoint_id {given:?} is not an endpoint id ({detail}); give the 64 hex digits that GetStatus shows as endpoint_addr")]
+    EndpointId {
+        /// What was given, cut to a printable length.
+        given: String,
+        /// Why it was refused.
+        detail: String,
+    },
+    /// The peer is this node.
+    #[error("endpoint_id {0} is this node itself; name another one")]
+    Itself(String),
+    /// An address is not `host:port`.
+    #[error("addresses[{index}] {given:?} is not host:port; write for example 10.0.0.7:7777 or [fd00::7]:7777")]
+    Address {
+        /// Position in the list.
+        index: usize,
+        /// What was given.
+        given: String,
+    },
+    /// Neither an address nor a remembered one.
+    #[error("no address is known for this peer; give at least one host:port in addresses")]
+    NoAddress,
+    /// A relay was asked for that this node cannot use.
+    #[error("relay_url is not supported by this version; leave it empty and give addresses")]
+    RelayUnsupported,
+    /// More than the limit.
+    #[error("too many {what}: {actual}, the limit is {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there would be.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The intent could not be made durable.
+    #[error("the peer list could not be made durable: {0}")]
+    NotDurable(String),
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be opened or read.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The mesh endpoint could not be bound.
+    #[error(transparent)]
+    Mesh(#[from] crate::mesh::BindError),
+    /// A peer of the configuration is not acceptable.
+    #[error("--peer: {0}")]
+    Peer(#[from] ConnectError),
+}

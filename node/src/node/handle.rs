@@ -1,0 +1,252 @@
+//! What the API and tests talk to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::error::{ConnectError, ReadError, WriteError};
+use super::shared::Shared;
+use super::subscription::Subscription;
+use crate::core::document::{JsonLimits, JsonObject};
+use crate::core::documents::DocumentError;
+use crate::core::key::{DocKey, check_collection};
+use crate::core::wire::Seq;
+use crate::limits;
+
+/// A running node, as the API sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct NodeHandle {
+    shared: Arc<Shared>,
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Opening its store.
+    Initializing,
+    /// Serving; nothing is being transferred.
+    Ready,
+    /// Serving, and at least one peer is being brought up to date.
+    Syncing,
+    /// Stopping.
+    ShuttingDown,
+}
+
+/// Answer of GetStatus.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// Name of the node.
+    pub node_id: String,
+    /// Its endpoint id, 64 hex digits.
+    pub endpoint_id: String,
+    /// Whether it synchronises.
+    pub sync_active: bool,
+    /// Sessions that are up.
+    pub connected_peers: u32,
+    /// Where it is in its life.
+    pub phase: Phase,
+}
+
+/// One row of ListPeers.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// Endpoint id, 64 hex digits.
+    pub endpoint_id: String,
+    /// Addresses the operator gave.
+    pub addresses: Vec<String>,
+    /// Whether a session is up.
+    pub connected: bool,
+}
+
+/// Answer of GetSyncStats.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncStats {
+    /// Whether it synchronises.
+    pub sync_active: bool,
+    /// Sessions that are up.
+    pub connected_peers: u32,
+    /// Frame bytes handed to peers since start.
+    pub bytes_sent: u64,
+    /// Frame bytes taken from peers since start.
+    pub bytes_received: u64,
+}
+
+impl NodeHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Writes a JSON object; returns once it is durable. Unchanged content costs no write.
+    pub async fn put(&self, collection: &str, doc_id: &str, json: &str) -> Result<(), WriteError> {
+        let key = DocKey::new(collection, doc_id)?;
+        let json = JsonObject::parse(json, &JSON_LIMITS)?;
+        let now = (self.shared.wall_clock)();
+        self.write(move |core| core.put(&key, &json, now)).await
+    }
+
+    /// The document's compact JSON text; `None` when it was never written or is deleted.
+    pub async fn get(&self, collection: &str, doc_id: &str) -> Result<Option<String>, ReadError> {
+        let key = DocKey::new(collection, doc_id)?;
+        let (text, seq) = self.shared.with_core(|core| core.render(&key)).map_err(read_error)?;
+        self.wait_visible(seq).await?;
+        Ok(text)
+    }
+
+    /// Deletes; returns once the tombstone is durable. Deleting what is not there is a success.
+    pub async fn delete(&self, collection: &str, doc_id: &str) -> Result<(), WriteError> {
+        let key = DocKey::new(collection, doc_id)?;
+        let now = (self.shared.wall_clock)();
+        self.write(move |core| core.delete(&key, now)).await
+    }
+
+    /// Ids of the live documents of a collection, sorted.
+    pub async fn list(&self, collection: &str) -> Result<Vec<String>, ReadError> {
+        check_collection(collection)?;
+        let (keys, seq) = self.shared.with_core(|core| core.list(collection));
+        self.wait_visible(seq).await?;
+        Ok(keys.into_iter().map(|key| key.id().to_owned()).collect())
+    }
+
+    /// Ids and texts of the live documents of a collection, sorted by id. Each document is read at a
+    /// moment of its own.
+    pub async fn scan(&self, collection: &str) -> Result<Vec<(String, String)>, ReadError> {
+        let mut found = Vec::new();
+        for id in self.list(collection).await? {
+            if let Some(text) = self.get(collection, &id).await? {
+                found.push((id, text));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Snapshot, then live changes of the named collections (none: all).
+    pub fn subscribe(&self, collections: Vec<String>) -> Result<Subscription, ReadError> {
+        if collections.len() > limits::MAX_SUBSCRIBED_COLLECTIONS {
+            return Err(ReadError::TooMany {
+                what: "collections",
+                actual: collections.len(),
+                limit: limits::MAX_SUBSCRIBED_COLLECTIONS,
+                remedy: "subscribe to all (an empty list) and filter",
+            });
+        }
+        collections.iter().try_for_each(|collection| check_collection(collection))?;
+        let open = self.shared.with_core(|core| core.watch_count());
+        if open >= limits::MAX_SUBSCRIPTIONS {
+            return Err(ReadError::TooMany {
+                what: "subscriptions",
+                actual: open + 1,
+                limit: limits::MAX_SUBSCRIPTIONS,
+                remedy: "close one first, or share one stream",
+            });
+        }
+        Ok(Subscription::new(Arc::clone(&self.shared), collections))
+    }
+
+    /// Declares a peer wanted: it is dialled now, and again whenever it is lost, also after a restart.
+    /// Returns once the wish is durable, not once the peer answers.
+    pub async fn connect_peer(
+        &self,
+        endpoint_id: &str,
+        addresses: Vec<String>,
+        relay_url: &str,
+    ) -> Result<(), ConnectError> {
+        self.shared.mesh.connect_peer(&self.shared, endpoint_id, addresses, relay_url).await
+    }
+
+    /// Withdraws the wish, closes the session, and refuses the peer until it is wanted again.
+    pub async fn disconnect_peer(&self, endpoint_id: &str) -> Result<(), ConnectError> {
+        self.shared.mesh.disconnect_peer(&self.shared, endpoint_id).await
+    }
+
+    /// Wanted peers and those that came by themselves, sorted by endpoint id.
+    pub fn list_peers(&self) -> Vec<PeerStatus> {
+        self.shared.mesh.list_peers()
+    }
+
+    /// Name, address and phase.
+    pub fn status(&self) -> NodeStatus {
+        let connected_peers = self.shared.mesh.session_count() as u32;
+        let phase = if self.shared.stopping.load(Ordering::SeqCst) {
+            Phase::ShuttingDown
+        } else if self.shared.with_core(|core| core.is_anyone_behind()) {
+            Phase::Syncing
+        } else {
+            Phase::Ready
+        };
+        NodeStatus {
+            node_id: self.shared.node_id.clone(),
+            endpoint_id: self.shared.mesh.endpoint().id().to_string(),
+            sync_active: self.shared.mesh.is_active(),
+            connected_peers,
+            phase,
+        }
+    }
+
+    /// Resumes synchronising and catches up.
+    pub async fn start_sync(&self) {
+        self.shared.mesh.set_active(true, self.shared.now());
+    }
+
+    /// Stops the flow both ways until [`NodeHandle::start_sync`].
+    pub async fn stop_sync(&self) {
+        self.shared.mesh.set_active(false, self.shared.now());
+        self.shared.mesh.close_all(crate::mesh::CloseCode::Stopped);
+    }
+
+    /// Traffic counters.
+    pub fn sync_stats(&self) -> SyncStats {
+        SyncStats {
+            sync_active: self.shared.mesh.is_active(),
+            connected_peers: self.shared.mesh.session_count() as u32,
+            bytes_sent: self.shared.traffic.sent.load(Ordering::Relaxed),
+            bytes_received: self.shared.traffic.received.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A digest over every document's key and heads: equal on two nodes exactly when both hold the same
+    /// changes. For tests and simulators. Costs one addition a document.
+    pub fn heads_digest(&self) -> [u8; 32] {
+        let (count, sum) = self.shared.with_core(|core| core.documents().index().fingerprint(None, None));
+        *blake3::hash(&[&count.to_le_bytes()[..], &sum.to_le_bytes()[..]].concat()).as_bytes()
+    }
+
+    async fn write(
+        &self,
+        write: impl FnOnce(&mut crate::core::engine::Core) -> Result<Seq, DocumentError>,
+    ) -> Result<(), WriteError> {
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            return Err(WriteError::ShuttingDown);
+        }
+        let not_durable = |why: Arc<str>| WriteError::NotDurable(why.to_string());
+        self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(not_durable)?;
+        let seq = self.shared.with_core(write).map_err(write_error)?;
+        if self.shared.plants.acknowledges_early() {
+            return Ok(());
+        }
+        self.shared.wait_durable(seq).await.map_err(not_durable)
+    }
+
+    /// What is not durable is not shown: after a crash it might never have been.
+    async fn wait_visible(&self, seq: Seq) -> Result<(), ReadError> {
+        if self.shared.plants.acknowledges_early() {
+            return Ok(());
+        }
+        self.shared.wait_durable(seq).await.map_err(|why| ReadError::Storage(why.to_string()))
+    }
+}
+
+const JSON_LIMITS: JsonLimits =
+    JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
+
+fn write_error(error: DocumentError) -> WriteError {
+    match error {
+        DocumentError::Damaged { key, source } => WriteError::Damaged { key, detail: source.to_string() },
+        other => WriteError::NotDurable(other.to_string()),
+    }
+}
+
+pub(super) fn read_error(error: DocumentError) -> ReadError {
+    match error {
+        DocumentError::Damaged { key, source } => ReadError::Damaged { key, detail: source.to_string() },
+        other => ReadError::Storage(other.to_string()),
+    }
+}

@@ -1,0 +1,99 @@
+//! What a world supplies to a node: the three seams, and eyes on it.
+
+use std::sync::Arc;
+
+use iroh::{Endpoint, EndpointId};
+
+use crate::mesh::AddressResolver;
+use crate::store::Store;
+
+/// Milliseconds since the Unix epoch. Only for stamps that people read; no decision depends on it.
+pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Everything that differs between production and a simulation.
+pub struct World {
+    /// The opened store; it holds the identity that `endpoint` was bound with.
+    pub store: Store,
+    /// A bound endpoint, see [`crate::mesh::bind`].
+    pub endpoint: Endpoint,
+    /// Turns the text of a peer's address into transport addresses.
+    pub resolver: Arc<dyn AddressResolver>,
+    /// For stamps only.
+    pub wall_clock: WallClock,
+    /// Seeds actor ids and jitter. Must differ at every start.
+    pub seed: [u8; 32],
+    /// Is told what the node does; `None` in production.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// Bugs to plant; [`Plants::default`] plants none.
+    pub plants: Plants,
+}
+
+/// Receives what a node does, as plain data, in order. Must not block.
+pub trait Observer: Send + Sync {
+    /// Called at the moment the thing happens.
+    fn observe(&self, event: Observation);
+}
+
+/// Something that a node did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// A dial began.
+    Dialing {
+        /// Whom.
+        peer: EndpointId,
+        /// Counted from the last time a session was up.
+        attempt: u32,
+    },
+    /// A session was admitted and both sides have said hello.
+    SessionUp {
+        /// With whom.
+        peer: EndpointId,
+        /// `true`: resumed from watermarks; `false`: the two sets were reconciled.
+        resumed: bool,
+    },
+    /// A session ended.
+    SessionDown {
+        /// With whom.
+        peer: EndpointId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A stranger, or a peer of another formation, was turned away.
+    Refused {
+        /// Whom.
+        peer: EndpointId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A transaction became durable.
+    Committed {
+        /// Changes in it.
+        changes: usize,
+    },
+}
+
+/// Bugs planted on purpose, to prove that the harness catches them. Compiled to nothing unless the
+/// feature `planted-bugs` is on, and then still reachable only from a simulator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Plants {
+    /// Never relays the first change that came from one peer to the others.
+    pub drop_one_relayed_change: bool,
+    /// Loads no tombstone at start.
+    pub forget_tombstones_at_restart: bool,
+    /// Acknowledges a write when it is queued, not when it is durable.
+    pub acknowledge_before_durable: bool,
+}
+
+impl Plants {
+    pub(crate) fn drops_relayed_change(self) -> bool {
+        cfg!(feature = "planted-bugs") && self.drop_one_relayed_change
+    }
+
+    pub(crate) fn forgets_tombstones(self) -> bool {
+        cfg!(feature = "planted-bugs") && self.forget_tombstones_at_restart
+    }
+
+    pub(crate) fn acknowledges_early(self) -> bool {
+        cfg!(feature = "planted-bugs") && self.acknowledge_before_durable
+    }
+}

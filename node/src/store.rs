@@ -1,0 +1,151 @@
+//! The store: redb in one file, group commit, the storage backend seam. `docs/store.md` has the layout.
+
+mod committer;
+mod error;
+mod reader;
+mod tables;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iroh::SecretKey;
+use redb::{Database, StorageBackend};
+
+pub use committer::{CommitFailed, Committer};
+pub use error::StoreError;
+pub use reader::StoreReader;
+pub use tables::Intent;
+
+use crate::core::batch::{PeerId, Stored};
+use crate::limits;
+use tables::FORMAT;
+
+/// Name of the database in the data directory.
+pub const FILE_NAME: &str = "peat.redb";
+
+/// How commits are carried out.
+#[derive(Clone)]
+pub enum CommitMode {
+    /// On a thread of the store's own, since syncing a file blocks.
+    Thread,
+    /// Inline, on the caller's task; then waits until the simulated disk says that all is durable.
+    Inline(Arc<dyn Durability>),
+}
+
+/// The part of a simulated disk that a store waits for.
+pub trait Durability: Send + Sync {
+    /// Time from now until everything synced so far would survive a power cut.
+    fn until_durable(&self) -> Duration;
+}
+
+/// An open store. Holds the node's identity.
+pub struct Store {
+    db: Arc<Database>,
+    at: String,
+    mode: CommitMode,
+    identity: SecretKey,
+    epoch: [u8; 16],
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens or creates `peat.redb` in a directory, which is created if missing. Draws a new identity and
+    /// epoch from the operating system if it creates.
+    pub fn open_dir(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let at = path.display().to_string();
+        let io = |doing: &'static str, e: &std::io::Error| StoreError::at(&at, doing, e);
+        std::fs::create_dir_all(directory).map_err(|e| io("created", &e))?;
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|e| io("opened", &e))?;
+        let db = builder().create_file(file).map_err(|e| StoreError::at(&at, "opened", &e))?;
+        Self::open(db, at, CommitMode::Thread, SecretKey::generate(), rand::random())
+    }
+
+    /// Opens or creates a store on a backend of the world's (seam 2). A store that is new takes
+    /// `new_identity` and `new_epoch`; one that is not keeps its own.
+    pub fn open_backend(
+        backend: impl StorageBackend,
+        mode: CommitMode,
+        new_identity: SecretKey,
+        new_epoch: [u8; 16],
+    ) -> Result<Self, StoreError> {
+        let at = "a storage backend".to_owned();
+        let db = builder().create_with_backend(backend).map_err(|e| StoreError::at(&at, "opened", &e))?;
+        Self::open(db, at, mode, new_identity, new_epoch)
+    }
+
+    fn open(
+        db: Database,
+        at: String,
+        mode: CommitMode,
+        new_identity: SecretKey,
+        new_epoch: [u8; 16],
+    ) -> Result<Self, StoreError> {
+        let fresh = tables::prepare(&db, &new_identity, &new_epoch).map_err(|e| StoreError::at(&at, "prepared", &e))?;
+        let missing = |name| StoreError::Incomplete { at: at.clone(), name };
+        let info = |name: &'static str| tables::info(&db, name).map_err(|e| StoreError::at(&at, "read", &e));
+        if !fresh {
+            let found = info("format")?.ok_or_else(|| missing("format"))?;
+            if found != FORMAT.to_le_bytes() {
+                let found = found.try_into().map_or(0, u32::from_le_bytes);
+                return Err(StoreError::Format { at, found, known: FORMAT });
+            }
+        }
+        let identity: [u8; 32] =
+            info("identity")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("identity"))?;
+        let epoch: [u8; 16] = info("epoch")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("epoch"))?;
+        Ok(Self { db: Arc::new(db), identity: SecretKey::from_bytes(&identity), epoch, at, mode })
+    }
+
+    /// The node's private key, made at first open and kept.
+    pub fn identity(&self) -> &SecretKey {
+        &self.identity
+    }
+
+    /// The node's name if one was kept, see [`Store::keep_node_id`].
+    pub fn node_id(&self) -> Option<String> {
+        let bytes = tables::info(&self.db, "node_id").ok()??;
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Keeps the node's name durably.
+    pub fn keep_node_id(&self, node_id: &str) -> Result<(), StoreError> {
+        tables::set_info(&self.db, "node_id", node_id.as_bytes()).map_err(|e| StoreError::at(&self.at, "written", &e))
+    }
+
+    /// Everything that the core keeps in memory. Costs one scan of the meta rows.
+    pub fn stored(&self) -> Result<Stored, StoreError> {
+        tables::stored(&self.db, self.epoch).map_err(|e| StoreError::at(&self.at, "read", &e))
+    }
+
+    /// What the operator wants of peers.
+    pub fn intents(&self) -> Result<Vec<(PeerId, Intent)>, StoreError> {
+        tables::intents(&self.db).map_err(|e| StoreError::at(&self.at, "read", &e))
+    }
+
+    /// Reads documents.
+    pub fn reader(&self) -> StoreReader {
+        StoreReader::new(Arc::clone(&self.db))
+    }
+
+    /// Writes batches. There must be only one.
+    pub fn committer(&self) -> Committer {
+        Committer::new(Arc::clone(&self.db), self.mode.clone())
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(limits::STORE_CACHE_BYTES);
+    builder
+}

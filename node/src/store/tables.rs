@@ -1,0 +1,145 @@
+//! Tables and rows.
+
+use iroh::SecretKey;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use crate::core::batch::{Batch, PeerId, Stored};
+use crate::core::index::Meta;
+use crate::core::key::DocKey;
+
+/// Version of the layout.
+pub(super) const FORMAT: u32 = 1;
+
+pub(super) const INFO: TableDefinition<&str, &[u8]> = TableDefinition::new("info");
+pub(super) const META: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("meta");
+pub(super) const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
+pub(super) const TAIL: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("tail");
+const SEEN: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("seen");
+const PEERS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("peers");
+
+/// What the operator wants of a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intent {
+    /// Dial it, and again whenever it is lost.
+    Wanted {
+        /// Where it may be found.
+        addresses: Vec<String>,
+    },
+    /// Refuse it.
+    Unwanted,
+}
+
+/// Creates the tables and, in a new store, the rows that every store has. Returns whether it was new.
+pub(super) fn prepare(db: &Database, identity: &SecretKey, epoch: &[u8; 16]) -> Result<bool, redb::Error> {
+    // A store that exists is not written to, so that opening costs no sync.
+    let known = db.begin_read()?.list_tables()?.count() > 0;
+    if known {
+        return Ok(false);
+    }
+    let txn = db.begin_write()?;
+    {
+        let mut info = txn.open_table(INFO)?;
+        info.insert("format", &FORMAT.to_le_bytes()[..])?;
+        info.insert("epoch", &epoch[..])?;
+        info.insert("identity", &identity.to_bytes()[..])?;
+        info.insert("last", &0u64.to_le_bytes()[..])?;
+        txn.open_table(META)?;
+        txn.open_table(SNAPSHOTS)?;
+        txn.open_table(TAIL)?;
+        txn.open_table(SEEN)?;
+        txn.open_table(PEERS)?;
+    }
+    txn.commit()?;
+    Ok(true)
+}
+
+pub(super) fn info(db: &Database, name: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+    let table = db.begin_read()?.open_table(INFO)?;
+    Ok(table.get(name)?.map(|value| value.value().to_vec()))
+}
+
+pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(INFO)?.insert(name, value)?;
+    Ok(txn.commit()?)
+}
+
+pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
+    let txn = db.begin_read()?;
+    let last = txn.open_table(INFO)?.get("last")?;
+    let last = last.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes);
+    let mut stored = Stored { epoch, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
+    for row in txn.open_table(META)?.iter()? {
+        let (key, value) = row?;
+        let (collection, id) = key.value();
+        let key = DocKey::new(collection, id).map_err(|e| damaged("meta", &e.to_string()))?;
+        let meta: Meta = decode("meta", value.value())?;
+        stored.docs.push((key, meta));
+    }
+    for row in txn.open_table(SEEN)?.iter()? {
+        let (peer, value) = row?;
+        stored.seen.insert(peer.value(), decode("seen", value.value())?);
+    }
+    Ok(stored)
+}
+
+pub(super) fn intents(db: &Database) -> Result<Vec<(PeerId, Intent)>, redb::Error> {
+    let table = db.begin_read()?.open_table(PEERS)?;
+    table
+        .iter()?
+        .map(|row| {
+            let (peer, value) = row?;
+            Ok((peer.value(), decode("peers", value.value())?))
+        })
+        .collect()
+}
+
+pub(super) fn set_intent(db: &Database, peer: &PeerId, intent: &Intent) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(PEERS)?.insert(*peer, &encode(intent)[..])?;
+    Ok(txn.commit()?)
+}
+
+/// Writes a batch durably.
+pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    {
+        let mut metas = txn.open_table(META)?;
+        let mut tail = txn.open_table(TAIL)?;
+        for (key, rows) in &batch.docs {
+            let (collection, id) = (key.collection(), key.id());
+            metas.insert((collection, id), &encode(&rows.meta)[..])?;
+            if let Some(snapshot) = &rows.snapshot {
+                txn.open_table(SNAPSHOTS)?.insert((collection, id), &snapshot[..])?;
+                tail.retain_in((collection, id, 0)..=(collection, id, rows.meta.folded), |_, _| false)?;
+            }
+            for (seq, changes) in &rows.tail {
+                tail.insert((collection, id, *seq), &changes[..])?;
+            }
+        }
+        if !batch.seen.is_empty() {
+            let mut seen = txn.open_table(SEEN)?;
+            for (peer, value) in &batch.seen {
+                match value {
+                    Some(value) => seen.insert(*peer, &encode(value)[..])?,
+                    None => seen.remove(*peer)?,
+                };
+            }
+        }
+        txn.open_table(INFO)?.insert("last", &batch.last.to_le_bytes()[..])?;
+    }
+    Ok(txn.commit()?)
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("rows have no unserialisable types")
+}
+
+fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Result<T, redb::Error> {
+    postcard::from_bytes(bytes).map_err(|e| damaged(table, &e.to_string()))
+}
+
+fn damaged(table: &str, detail: &str) -> redb::Error {
+    redb::Error::Corrupted(format!("row of table {table}: {detail}"))
+}

@@ -1,0 +1,77 @@
+//! The binary from outside: flags, start, stop.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+/// Ends the process with the test, whatever became of it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peat-node"));
+    command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_bad_flag_or_variable_ends_with_2_and_an_explanation() {
+    let ended = binary().arg("--auto-sync=yes").env("PEAT_NODE_LISTEN", "here").output().expect("ran");
+    let told = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("--listen (PEAT_NODE_LISTEN)") && told.contains("--auto-sync"), "{told}");
+}
+
+#[test]
+fn a_node_that_cannot_start_ends_with_1_and_a_reason() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let listen = format!("tcp://{}", taken.local_addr().expect("bound"));
+    let ended = binary().args(["--listen", &listen, "--data-dir"]).arg(dir.path()).output().expect("ran");
+    let told = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("cannot listen on {listen}")), "{told}");
+}
+
+#[test]
+fn a_node_says_how_to_reach_it_keeps_its_name_and_stops_cleanly() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let first = start_and_stop(&dir, "TERM");
+    let again = start_and_stop(&dir, "INT");
+    assert_eq!(name(&first), name(&again), "a name that was made up is kept");
+    assert!(first.iter().any(|l| l.contains("--peer ")), "{first:?}");
+    assert!(first.iter().any(|l| l.contains("stopped; everything acknowledged is on disk")), "{first:?}");
+    assert!(!dir.path().join("api.sock").exists(), "the socket goes with the node");
+}
+
+/// The word after "node".
+fn name(log: &[String]) -> Option<&str> {
+    log.iter().find_map(|line| line.split("node ").nth(1)).and_then(|rest| rest.split(' ').next())
+}
+
+fn start_and_stop(dir: &tempfile::TempDir, signal: &str) -> Vec<String> {
+    let listen = format!("unix://{}", dir.path().join("api.sock").display());
+    let mut command = binary();
+    // Empty variables, as a manifest leaves them, count as unset.
+    command.env("PEAT_NODE_SHARED_KEY", "").env("PEAT_NODE_PEERS", "").env("PEAT_NODE_IROH_UDP_PORT", "");
+    let child = command.args(["--listen", &listen, "--data-dir"]).arg(dir.path()).spawn();
+    let mut running = Running(child.expect("started"));
+    let stderr: ChildStderr = running.0.stderr.take().expect("piped");
+    let mut log = Vec::new();
+    for line in BufReader::new(stderr).lines() {
+        let line = line.expect("text");
+        if line.contains("--peer ") {
+            let pid = running.0.id().to_string();
+            Command::new("kill").args(["-s", signal, &pid]).status().expect("kill is there");
+        }
+        log.push(line);
+    }
+    let ended = running.0.wait().expect("ended");
+    assert_eq!(ended.code(), Some(0), "{log:?}");
+    log
+}

@@ -1,0 +1,224 @@
+//! A served node, and just enough HTTP to call it by hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use peat_node::api::{Listen, Server, serve_connection};
+use peat_node::config::{Formation, NodeConfig, Timing};
+use peat_node::mesh::{self, SystemResolver, Underlay};
+use peat_node::node::{Plants, World};
+use peat_node::store::Store;
+use peat_node::{Node, NodeHandle};
+use peat_proto::client::PeatSidecarClient;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::{Channel, Endpoint};
+
+pub type Client = PeatSidecarClient<Channel>;
+
+/// A node with its server. Both end with it.
+pub struct TestNode {
+    node: Node,
+    address: Listen,
+    shutdown: CancellationToken,
+    serving: AbortOnDropHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+impl TestNode {
+    pub async fn start() -> Self {
+        Self::start_on(|_| Listen::Tcp("127.0.0.1:0".into())).await
+    }
+
+    pub async fn start_on_unix_socket() -> Self {
+        Self::start_on(|directory| Listen::Unix(directory.join("api.sock"))).await
+    }
+
+    async fn start_on(listen: impl FnOnce(PathBuf) -> Listen) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let listen = listen(directory.path().into());
+        let timing = Timing::default();
+        let store = Store::open_dir(directory.path()).expect("store");
+        let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
+        let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
+        let config = NodeConfig {
+            node_id: "test-node".into(),
+            formation: Formation { app_id: "test".into(), shared_key: Some([7; 32]) },
+            peers: Vec::new(),
+            auto_sync: true,
+            timing,
+        };
+        let world = World {
+            store,
+            endpoint,
+            resolver: Arc::new(SystemResolver),
+            wall_clock: Arc::new(|| 0),
+            seed: [1; 32],
+            observer: None,
+            plants: Plants::default(),
+        };
+        let node = Node::start(config, world).await.expect("node");
+        let server = Server::bind(&listen).await.expect("server");
+        let address = server.address().clone();
+        let shutdown = CancellationToken::new();
+        let serving = AbortOnDropHandle::new(tokio::spawn(server.serve(node.handle().clone(), shutdown.clone())));
+        Self { node, address, shutdown, serving, _directory: directory }
+    }
+
+    /// The standard gRPC client over an in-memory connection, as in a simulator.
+    pub async fn client(&self) -> Client {
+        self.client_and_connection().await.0
+    }
+
+    /// The client, and the task that serves its connection.
+    pub async fn client_and_connection(&self) -> (Client, JoinHandle<()>) {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let node: NodeHandle = self.node.handle().clone();
+        let connection = tokio::spawn(serve_connection(node, far, self.shutdown.clone()));
+        let mut near = Some(TokioIo::new(near));
+        let connector = tower::service_fn(move |_| {
+            let near = near.take().ok_or_else(|| std::io::Error::other("there is one connection only"));
+            std::future::ready(near)
+        });
+        let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await;
+        (PeatSidecarClient::new(channel.expect("connected")), connection)
+    }
+
+    /// Stops as the binary does.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.serving.await.expect("served to the end");
+        self.node.shutdown().await;
+    }
+
+    /// One request, written by hand, over HTTP/1.1.
+    pub async fn post(&self, method: &str, content_type: &str, body: &[u8]) -> Answer {
+        let mut answer = self.open(method, content_type, body).await;
+        let mut bytes = Vec::new();
+        match answer.length {
+            Some(length) => {
+                bytes.resize(length, 0);
+                answer.io.read_exact(&mut bytes).await.expect("the whole body");
+            }
+            None => {
+                while let Some(chunk) = answer.chunk().await {
+                    bytes.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Answer { status: answer.status, body: bytes }
+    }
+
+    /// Sends a request by hand and reads the head of the answer.
+    pub async fn open(&self, method: &str, content_type: &str, body: &[u8]) -> OpenAnswer {
+        let mut io: Box<dyn Io> = match &self.address {
+            Listen::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("connected")),
+            Listen::Unix(path) => Box::new(UnixStream::connect(path).await.expect("connected")),
+        };
+        let head = format!(
+            "POST /peat.sidecar.v1.PeatSidecar/{method} HTTP/1.1\r\nhost: node\r\ncontent-type: {content_type}\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        io.write_all(head.as_bytes()).await.expect("sent");
+        // A server may refuse, and answer, before it has read everything.
+        let _ = io.write_all(body).await;
+        OpenAnswer::read_head(io).await
+    }
+}
+
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// A complete answer.
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+}
+
+/// An answer whose body is still coming.
+pub struct OpenAnswer {
+    io: Box<dyn Io>,
+    status: u16,
+    length: Option<usize>,
+    unread: Vec<u8>,
+}
+
+impl OpenAnswer {
+    async fn read_head(mut io: Box<dyn Io>) -> Self {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(io.read_u8().await.expect("a head"));
+        }
+        let head = String::from_utf8(head).expect("text").to_lowercase();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).map(|l| l.parse().expect("number"));
+        Self { io, status, length, unread: Vec::new() }
+    }
+
+    async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut size = Vec::new();
+        while !size.ends_with(b"\r\n") {
+            size.push(self.io.read_u8().await.ok()?);
+        }
+        let size = usize::from_str_radix(std::str::from_utf8(&size).expect("hex").trim(), 16).expect("hex");
+        let mut chunk = vec![0; size + 2];
+        self.io.read_exact(&mut chunk).await.expect("a chunk");
+        chunk.truncate(size);
+        (size > 0).then_some(chunk)
+    }
+
+    /// The next message of a stream.
+    pub async fn frame(&mut self) -> Frame {
+        loop {
+            if let Some((frame, rest)) = Frame::split(&self.unread) {
+                self.unread = rest.to_vec();
+                return frame;
+            }
+            let chunk = self.chunk().await.expect("more of the stream");
+            self.unread.extend(chunk);
+        }
+    }
+}
+
+/// A message in the envelope that gRPC, gRPC-Web and Connect streams share.
+pub struct Frame {
+    pub flags: u8,
+    pub payload: Vec<u8>,
+}
+
+impl Frame {
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (flags, rest) = bytes.split_first()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (payload, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        Some((Self { flags: *flags, payload: payload.into() }, rest))
+    }
+}
+
+/// One message in its envelope.
+pub fn envelope(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("small").to_be_bytes();
+    [&[0][..], &length, message].concat()
+}
+
+/// Every message of a complete body.
+pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let Some((frame, rest)) = Frame::split(bytes) {
+        frames.push(frame);
+        bytes = rest;
+    }
+    assert!(bytes.is_empty(), "a frame was cut short");
+    frames
+}

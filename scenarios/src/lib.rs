@@ -1,0 +1,39 @@
+//! What a DDIL scenario *means*, independent of the world it runs in.
+//!
+//! A scenario is a topology of node groups, the links between them, workloads, a timeline of
+//! faults and expectations. This crate reads and validates it ([`model`]), expands it into concrete
+//! operations and steps ([`plan`]), says what a link does with a datagram ([`physics`]), defines
+//! what a world writes down while it runs ([`record`]), judges that record ([`check`]), measures it
+//! ([`figures`]) and tells a person about it ([`report`]).
+//!
+//! # The life of a run
+//!
+//! ```text
+//! library/*.toml ──Scenario──▶ plan::expand ──Plan──▶ a world ──RunRecord──▶ check + figures ──▶ report
+//!                                                 (sim, process, k3d)
+//! ```
+//!
+//! Nothing here reads a clock, draws OS randomness or does I/O: time, seeds and file texts are
+//! arguments. Every world therefore agrees on what was asked and on what counts as an answer.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod check;
+pub mod figures;
+pub mod library;
+pub mod limits;
+pub mod model;
+pub mod physics;
+pub mod plan;
+pub mod profiles;
+pub mod record;
+pub mod report;
+mod suggest;
+#[cfg(test)]
+mod testing;
+pub mod time;
+
+pub use model::{Scenario, ScenarioError};
+pub use plan::{NodeIndex, OpId, Plan};
+pub use record::RunRecord;
+pub use time::SimTime;

@@ -1,0 +1,72 @@
+//! Every limit and default of a scenario, each with its reason.
+
+use std::time::Duration;
+
+/// Length of a scenario file. A hand-written scenario is a few KB; 256 KiB leaves room for
+/// generated ones and keeps error reporting instant.
+pub const FILE_BYTES: usize = 256 * 1024;
+
+/// Characters in a name. Names become DNS labels in real clusters, where 63 is the limit, and nodes
+/// append `-<index>` to theirs.
+pub const NAME_CHARS: usize = 48;
+
+/// Nodes in a scenario. The fastest engine reaches 5,000 and more; this leaves a factor of two.
+pub const NODES: u32 = 10_000;
+
+/// Shortest scenario: below a second nothing can connect, write and converge.
+pub const DURATION_MIN: Duration = Duration::from_secs(1);
+
+/// Longest scenario: a week of virtual time. Traffic slices and logs grow with it.
+pub const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Operations of an expanded scenario. A record of that many, seen by six nodes, still fits 1 GB.
+pub const OPERATIONS: u64 = 200_000;
+
+/// Least spacing of a repeated operation of one node. One durable commit takes 0.3 ms on a quiet
+/// disk; more often than each millisecond measures the disk, not the mesh.
+pub const EVERY_MIN: Duration = Duration::from_millis(1);
+
+/// Documents of an `edit` or `delete` workload.
+pub const DOCUMENTS: u32 = 10_000;
+
+/// Repetitions of one flapping fault.
+pub const REPEAT: u32 = 1_000;
+
+/// Latency and jitter of a link. Light needs 22 min to Mars; this is about DDIL on and around Earth, where a
+/// minute is already a store-and-forward link that QUIC cannot use.
+pub const LATENCY_MAX: Duration = Duration::from_secs(60);
+
+/// Least bandwidth, bits per second: below 1 kbit/s one full QUIC datagram takes ten seconds,
+/// which is the idle time-out.
+pub const BANDWIDTH_MIN: u64 = 1_000;
+
+/// Least queue: one full QUIC datagram (1,452 bytes of payload) with its headers must fit, or the
+/// link carries nothing.
+pub const QUEUE_MIN: u64 = 1_500;
+
+/// Time without writes at the end of a run: a tenth of it, but at most this. It must hold one
+/// reconnect after an idle time-out (10 s to notice, then backoff) and the last catch-up.
+pub const SETTLE_DEFAULT_MAX: Duration = Duration::from_secs(60);
+
+/// Default spacing of heartbeats: what the agents of the intended fleet do.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+
+/// Default spacing of the other operations of one node.
+pub const OPERATION_EVERY: Duration = Duration::from_secs(10);
+
+/// Default number of shared documents: few, so that edits collide.
+pub const SHARED_DOCUMENTS: u32 = 5;
+
+/// Errors shown for one file. A typo in a group name repeats at each use; more than this is noise.
+pub const DIAGNOSTICS: usize = 10;
+
+/// Least one-way delay for which a latency is judged as a multiple of it. Below, the node's own
+/// commit and the machine's scheduler weigh as much as the link.
+pub const RATIO_DELAY_MIN: Duration = Duration::from_millis(5);
+
+/// Fewest samples for a verdict about a percentile.
+pub const SAMPLES_MIN: u64 = 10;
+
+/// A session that was up at the heal may not have noticed yet that its path is dead. One that goes
+/// down within this time of the heal counts as lost to the fault: QUIC idle time-outs are 10-30 s.
+pub const LATE_LOSS: Duration = Duration::from_secs(30);

@@ -1,0 +1,398 @@
+//! A scenario in Rust, for `#[test]`s.
+
+use std::time::Duration;
+
+use super::{
+    Cluster, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
+    ScenarioError, When, Workload, WorkloadKind, lower,
+};
+use crate::limits;
+use crate::profiles::Profile;
+
+/// Builds a [`Scenario`]; what it takes is what a file says, one to one.
+///
+/// ```
+/// use std::time::Duration;
+/// use peat_scenarios::model::{Fault, LinkSpec, Peering, Scenario, Workload};
+/// use peat_scenarios::profiles::Profile;
+///
+/// let minutes = |n: u64| Duration::from_secs(60 * n);
+/// let scenario = Scenario::builder("island")
+///     .purpose("an island loses its link for two minutes")
+///     .duration(minutes(10))
+///     .cluster("shore", |cluster| cluster.group("shore-edge", 2))
+///     .cluster("island", |cluster| cluster.group("island-edge", 2))
+///     .link(LinkSpec::new("shore-edge", "island-edge", Profile::Wan).peering(Peering::Gateway))
+///     .workload(Workload::heartbeat(["shore-edge", "island-edge"], Duration::from_secs(30)))
+///     .fault(Fault::partition("storm", "shore-edge", "island-edge").at(minutes(3)).lasting(minutes(2)))
+///     .build()
+///     .expect("valid");
+/// assert_eq!(scenario.nodes(), 4);
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    scenario: Scenario,
+    settle: Option<Duration>,
+}
+
+impl Builder {
+    pub(super) fn new(name: &str) -> Self {
+        Builder {
+            scenario: Scenario {
+                name: name.to_owned(),
+                purpose: format!("{name}, built in Rust"),
+                duration: Duration::from_secs(600),
+                settle: Duration::ZERO,
+                seed: 1,
+                clusters: Vec::new(),
+                links: Vec::new(),
+                workloads: Vec::new(),
+                faults: Vec::new(),
+                expect: Expect::default(),
+            },
+            settle: None,
+        }
+    }
+
+    /// What it is there to show.
+    pub fn purpose(mut self, purpose: &str) -> Self {
+        self.scenario.purpose = purpose.to_owned();
+        self
+    }
+
+    /// Length of the run; ten minutes if not given.
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.scenario.duration = duration;
+        self
+    }
+
+    /// Time at the end without writes; a tenth of the run, at most a minute, if not given.
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settle = Some(settle);
+        self
+    }
+
+    /// The seed; 1 if not given.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.scenario.seed = seed;
+        self
+    }
+
+    /// A cluster with its groups.
+    pub fn cluster(
+        mut self,
+        name: &str,
+        groups: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
+    ) -> Self {
+        let cluster = Cluster {
+            name: name.to_owned(),
+            groups: Vec::new(),
+        };
+        self.scenario
+            .clusters
+            .push(groups(ClusterBuilder(cluster)).0);
+        self
+    }
+
+    /// A link between two groups, or inside one.
+    pub fn link(mut self, link: LinkSpec) -> Self {
+        self.scenario.links.push(link);
+        self
+    }
+
+    /// A workload.
+    pub fn workload(mut self, workload: Workload) -> Self {
+        self.scenario.workloads.push(workload);
+        self
+    }
+
+    /// The next entry of the timeline.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.scenario.faults.push(fault);
+        self
+    }
+
+    /// The service levels.
+    pub fn expect(mut self, expect: Expect) -> Self {
+        self.scenario.expect = expect;
+        self
+    }
+
+    /// Validates exactly as a file is validated; messages name fields instead of lines.
+    pub fn build(mut self) -> Result<Scenario, ScenarioError> {
+        let duration = self.scenario.duration;
+        self.scenario.settle = self.settle.unwrap_or_else(|| default_settle(duration));
+        lower::validate(&self.scenario)
+    }
+}
+
+pub(super) fn default_settle(duration: Duration) -> Duration {
+    (duration / 10).min(limits::SETTLE_DEFAULT_MAX)
+}
+
+/// The groups of a cluster.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ClusterBuilder(Cluster);
+
+impl ClusterBuilder {
+    /// A group that is there from the start.
+    pub fn group(mut self, name: &str, count: u32) -> Self {
+        self.0.groups.push(Group {
+            name: name.to_owned(),
+            count,
+            joins_at: None,
+        });
+        self
+    }
+
+    /// A group that starts, empty, at `joins_at`.
+    pub fn late_group(mut self, name: &str, count: u32, joins_at: Duration) -> Self {
+        self.0.groups.push(Group {
+            name: name.to_owned(),
+            count,
+            joins_at: Some(joins_at),
+        });
+        self
+    }
+}
+
+impl LinkSpec {
+    /// A link with a profile, fully peered.
+    pub fn new(a: &str, b: &str, profile: Profile) -> Self {
+        LinkSpec::shaped(a, b, LinkShape::profile(profile))
+    }
+
+    /// A link of any shape, fully peered.
+    pub fn shaped(a: &str, b: &str, shape: LinkShape) -> Self {
+        LinkSpec {
+            between: (a.to_owned(), b.to_owned()),
+            shape,
+            peering: Peering::Full,
+        }
+    }
+
+    /// Who dials whom.
+    pub fn peering(mut self, peering: Peering) -> Self {
+        self.peering = peering;
+        self
+    }
+}
+
+impl Workload {
+    fn new<'a>(on: impl IntoIterator<Item = &'a str>, kind: WorkloadKind) -> Self {
+        let on = on.into_iter().map(str::to_owned).collect();
+        Workload {
+            on,
+            start: Duration::ZERO,
+            until: None,
+            only_during: None,
+            kind,
+        }
+    }
+
+    /// Every node rewrites its own document.
+    pub fn heartbeat<'a>(on: impl IntoIterator<Item = &'a str>, every: Duration) -> Self {
+        Workload::new(on, WorkloadKind::Heartbeat { every })
+    }
+
+    /// Every node writes new documents to `tracks`.
+    pub fn put<'a>(on: impl IntoIterator<Item = &'a str>, every: Duration) -> Self {
+        Workload::new(
+            on,
+            WorkloadKind::Put {
+                every,
+                collection: "tracks".to_owned(),
+            },
+        )
+    }
+
+    /// Every node edits its part of `documents` documents in `plans`.
+    pub fn edit<'a>(
+        on: impl IntoIterator<Item = &'a str>,
+        every: Duration,
+        documents: u32,
+    ) -> Self {
+        Workload::new(
+            on,
+            WorkloadKind::Edit {
+                every,
+                collection: "plans".to_owned(),
+                documents,
+            },
+        )
+    }
+
+    /// The nodes delete `documents` documents of `orders` in turn, one `every`.
+    pub fn delete<'a>(
+        on: impl IntoIterator<Item = &'a str>,
+        every: Duration,
+        documents: u32,
+    ) -> Self {
+        let collection = "orders".to_owned();
+        Workload::new(
+            on,
+            WorkloadKind::Delete {
+                every,
+                collection,
+                documents,
+                from: None,
+                contended_by: None,
+            },
+        )
+    }
+
+    /// When it begins.
+    pub fn start(mut self, start: Duration) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// When it ends.
+    pub fn until(mut self, until: Duration) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// It pauses except while this fault lasts.
+    pub fn only_during(mut self, fault: &str) -> Self {
+        self.only_during = Some(fault.to_owned());
+        self
+    }
+
+    /// Where it writes; heartbeats stay in `platforms`.
+    pub fn collection(mut self, name: &str) -> Self {
+        match &mut self.kind {
+            WorkloadKind::Heartbeat { .. } => {}
+            WorkloadKind::Put { collection, .. }
+            | WorkloadKind::Edit { collection, .. }
+            | WorkloadKind::Delete { collection, .. } => *collection = name.to_owned(),
+        }
+        self
+    }
+
+    /// For deletes: when the first happens.
+    pub fn deleting_from(mut self, at: Duration) -> Self {
+        if let WorkloadKind::Delete { from, .. } = &mut self.kind {
+            *from = Some(at);
+        }
+        self
+    }
+
+    /// For deletes: the first node of `group` edits each document at the moment of its delete.
+    pub fn contended_by(mut self, group: &str) -> Self {
+        if let WorkloadKind::Delete { contended_by, .. } = &mut self.kind {
+            *contended_by = Some(group.to_owned());
+        }
+        self
+    }
+}
+
+impl Fault {
+    fn new(id: &str, kind: FaultKind) -> Self {
+        Fault {
+            id: id.to_owned(),
+            when: When::At(Duration::ZERO),
+            lasts: None,
+            repeat: None,
+            kind,
+        }
+    }
+
+    /// Nothing passes between two groups.
+    pub fn partition(id: &str, a: &str, b: &str) -> Self {
+        Fault::new(
+            id,
+            FaultKind::Partition {
+                between: (a.to_owned(), b.to_owned()),
+            },
+        )
+    }
+
+    /// Nothing passes from one group to the other.
+    pub fn one_way_cut(id: &str, from: &str, to: &str) -> Self {
+        Fault::new(
+            id,
+            FaultKind::OneWayCut {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            },
+        )
+    }
+
+    /// A group loses its links to every other group.
+    pub fn blackout(id: &str, group: &str) -> Self {
+        Fault::new(
+            id,
+            FaultKind::Blackout {
+                group: group.to_owned(),
+            },
+        )
+    }
+
+    /// A link becomes another one.
+    pub fn degrade(id: &str, a: &str, b: &str, shape: LinkShape) -> Self {
+        Fault::new(
+            id,
+            FaultKind::Degrade {
+                between: (a.to_owned(), b.to_owned()),
+                shape,
+            },
+        )
+    }
+
+    /// A node stops without a farewell.
+    pub fn crash(id: &str, node: &str) -> Self {
+        Fault::new(
+            id,
+            FaultKind::Crash {
+                node: node.to_owned(),
+            },
+        )
+    }
+
+    /// A link fault ends.
+    pub fn heal(ends: &str) -> Self {
+        Fault::new(
+            &format!("heal-{ends}"),
+            FaultKind::Heal {
+                ends: ends.to_owned(),
+            },
+        )
+    }
+
+    /// A crashed node starts again.
+    pub fn restart(node: &str) -> Self {
+        Fault::new(
+            &format!("restart-{node}"),
+            FaultKind::Restart {
+                node: node.to_owned(),
+            },
+        )
+    }
+
+    /// It happens at a time.
+    pub fn at(mut self, at: Duration) -> Self {
+        self.when = When::At(at);
+        self
+    }
+
+    /// It happens `after` all nodes are equal and everything declared before has happened.
+    pub fn when_converged(mut self, after: Duration) -> Self {
+        self.when = When::Converged { after };
+        self
+    }
+
+    /// It ends by itself.
+    pub fn lasting(mut self, span: Duration) -> Self {
+        self.lasts = Some(span);
+        self
+    }
+
+    /// It happens `times` times, beginning each `every`.
+    pub fn repeating(mut self, times: u32, every: Duration) -> Self {
+        self.repeat = Some(Repeat { times, every });
+        self
+    }
+}

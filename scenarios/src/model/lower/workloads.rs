@@ -1,0 +1,285 @@
+//! Workloads.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_spanned::Spanned;
+
+use super::super::raw::{Field, OneOrMany, RawScenario, RawWorkload};
+use super::super::units::format_duration;
+use super::super::{Scenario, Workload, WorkloadKind};
+use super::Lower;
+use crate::limits;
+
+const KINDS: [&str; 4] = ["heartbeat", "put", "edit", "delete"];
+
+impl Lower<'_> {
+    pub(super) fn workloads(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
+        for (w, workload) in raw.workload.iter().enumerate() {
+            let path = format!("workload[{w}]");
+            if let Some(workload) = self.workload(workload.get_ref(), &path, scenario) {
+                scenario.workloads.push(workload);
+            }
+        }
+    }
+
+    fn workload(&mut self, raw: &RawWorkload, path: &str, scenario: &Scenario) -> Option<Workload> {
+        let on = self.groups(&raw.on, path, scenario);
+        let last = scenario.duration.saturating_sub(scenario.settle);
+        let start = self
+            .optional(&raw.start, &format!("{path}.start"))
+            .unwrap_or_default();
+        let until = self.optional(&raw.until, &format!("{path}.until"));
+        let bound = format!(
+            "the run ends at {}, and in the last {} (`settle`) nothing is written",
+            format_duration(scenario.duration),
+            format_duration(scenario.settle)
+        );
+        if start >= last {
+            let span = span_of(&raw.start, &raw.kind);
+            self.error(
+                span,
+                format!("{path}.start"),
+                "the workload starts after the end",
+                bound.as_str(),
+            );
+        }
+        if let Some(until) = until {
+            let span = span_of(&raw.until, &raw.kind);
+            if until > last {
+                self.error(
+                    span,
+                    format!("{path}.until"),
+                    "the workload lasts too long",
+                    bound,
+                );
+            } else if until <= start {
+                let message = "the workload ends before it starts";
+                self.error(
+                    span,
+                    format!("{path}.until"),
+                    message,
+                    "`until` must be later than `start`",
+                );
+            }
+        }
+        let only_during = self.only_during(&raw.only_during, path, scenario);
+        let kind = self.workload_kind(raw, path, scenario)?;
+        Some(Workload {
+            on,
+            start,
+            until,
+            only_during,
+            kind,
+        })
+    }
+
+    fn workload_kind(
+        &mut self,
+        raw: &RawWorkload,
+        path: &str,
+        scenario: &Scenario,
+    ) -> Option<WorkloadKind> {
+        let kind = raw.kind.get_ref().as_str();
+        if !KINDS.contains(&kind) {
+            self.unknown(
+                raw.kind.span(),
+                &format!("{path}.kind"),
+                "workload",
+                kind,
+                KINDS,
+            );
+            return None;
+        }
+        let (shared, delete) = (kind == "edit" || kind == "delete", kind == "delete");
+        let given = [
+            (
+                "collection",
+                raw.collection.as_ref().map(Spanned::span),
+                kind != "heartbeat",
+            ),
+            (
+                "documents",
+                raw.documents.as_ref().map(Spanned::span),
+                shared,
+            ),
+            ("from", raw.from.as_ref().map(Spanned::span), delete),
+            (
+                "contended_by",
+                raw.contended_by.as_ref().map(Spanned::span),
+                delete,
+            ),
+        ];
+        for (field, span, allowed) in given {
+            if let (Some(span), false) = (span, allowed) {
+                let message = format!("`{field}` means nothing in a workload of kind `{kind}`");
+                self.error(
+                    span,
+                    format!("{path}.{field}"),
+                    message,
+                    "remove the line, or change `kind`",
+                );
+            }
+        }
+        let default = if kind == "heartbeat" {
+            limits::HEARTBEAT_EVERY
+        } else {
+            limits::OPERATION_EVERY
+        };
+        let every = self.every(&raw.every, path, default);
+        let collection = |fallback: &str| {
+            raw.collection
+                .as_ref()
+                .map_or_else(|| fallback.to_owned(), |name| name.get_ref().clone())
+        };
+        if let Some(name) = &raw.collection
+            && (name.get_ref().is_empty() || name.get_ref().len() > limits::NAME_CHARS)
+        {
+            let help = format!("1 to {} characters", limits::NAME_CHARS);
+            self.error(
+                name.span(),
+                format!("{path}.collection"),
+                "that is not a collection",
+                help,
+            );
+        }
+        let documents = self.documents(&raw.documents, path);
+        let from = self.optional(&raw.from, &format!("{path}.from"));
+        if let (Some(from), Some(raw)) = (from, &raw.from)
+            && from >= scenario.duration.saturating_sub(scenario.settle)
+        {
+            let message = "the deletes begin after the end";
+            let help = format!("the run ends at {}", format_duration(scenario.duration));
+            self.error(raw.span(), format!("{path}.from"), message, help);
+        }
+        let contended_by = raw.contended_by.as_ref().and_then(|name| {
+            let path = format!("{path}.contended_by");
+            let known = self.known_group(name.get_ref(), name.span(), &path, scenario);
+            known.then(|| name.get_ref().clone())
+        });
+        Some(match kind {
+            "heartbeat" => WorkloadKind::Heartbeat { every },
+            "put" => WorkloadKind::Put {
+                every,
+                collection: collection("tracks"),
+            },
+            "edit" => WorkloadKind::Edit {
+                every,
+                collection: collection("plans"),
+                documents,
+            },
+            _ => {
+                let collection = collection("orders");
+                WorkloadKind::Delete {
+                    every,
+                    collection,
+                    documents,
+                    from,
+                    contended_by,
+                }
+            }
+        })
+    }
+
+    fn groups(&mut self, raw: &Spanned<OneOrMany>, path: &str, scenario: &Scenario) -> Vec<String> {
+        let path = format!("{path}.on");
+        let names = match raw.get_ref() {
+            OneOrMany::One(name) => std::slice::from_ref(name),
+            OneOrMany::Many(names) => names.as_slice(),
+        };
+        if names.is_empty() {
+            self.error(
+                raw.span(),
+                path.as_str(),
+                "no group runs the workload",
+                "name at least one group",
+            );
+        }
+        for (position, name) in names.iter().enumerate() {
+            let span = self.within(raw.span(), name);
+            self.known_group(name, span.clone(), &path, scenario);
+            if names[..position].contains(name) {
+                let message = format!("group `{name}` is named twice");
+                self.error(span, path.as_str(), message, "name each group once");
+            }
+        }
+        names.to_vec()
+    }
+
+    /// Where a quoted text stands inside a span: untagged values carry no position of their own.
+    fn within(&self, span: Range<usize>, text: &str) -> Range<usize> {
+        let quoted = format!("\"{text}\"");
+        let offset = self
+            .source
+            .and_then(|source| source.get(span.clone())?.find(&quoted));
+        offset.map_or(span.clone(), |offset| {
+            span.start + offset..span.start + offset + quoted.len()
+        })
+    }
+
+    fn every(&mut self, raw: &Field<String>, path: &str, default: Duration) -> Duration {
+        let Some(every) = self.optional(raw, &format!("{path}.every")) else {
+            return default;
+        };
+        if every < limits::EVERY_MIN {
+            let help = format!("at least {}", format_duration(limits::EVERY_MIN));
+            let span = raw.as_ref().map_or(0..0, Spanned::span);
+            self.error(span, format!("{path}.every"), "that is too often", help);
+            return default;
+        }
+        every
+    }
+
+    fn documents(&mut self, raw: &Field<i64>, path: &str) -> u32 {
+        let Some(raw) = raw else {
+            return limits::SHARED_DOCUMENTS;
+        };
+        match u32::try_from(*raw.get_ref()) {
+            Ok(count) if (1..=limits::DOCUMENTS).contains(&count) => count,
+            _ => {
+                let message = format!("{} documents are out of bounds", raw.get_ref());
+                let help = format!("1 to {}", limits::DOCUMENTS);
+                self.error(raw.span(), format!("{path}.documents"), message, help);
+                limits::SHARED_DOCUMENTS
+            }
+        }
+    }
+
+    fn only_during(
+        &mut self,
+        raw: &Field<String>,
+        path: &str,
+        scenario: &Scenario,
+    ) -> Option<String> {
+        let raw = raw.as_ref()?;
+        let path = format!("{path}.only_during");
+        let id = raw.get_ref();
+        if !scenario
+            .faults
+            .iter()
+            .any(|fault| fault.id == *id && fault.kind.begins())
+        {
+            let known = scenario.faults.iter().filter(|fault| fault.kind.begins());
+            self.unknown(
+                raw.span(),
+                &path,
+                "fault",
+                id,
+                known.map(|fault| fault.id.as_str()),
+            );
+            return None;
+        }
+        if scenario.fault_windows(id).is_none() {
+            let message = format!("nobody can know beforehand when `{id}` happens");
+            let help =
+                "a workload can follow only faults that begin and end at times, not on convergence";
+            self.error(raw.span(), path, message, help);
+            return None;
+        }
+        Some(id.clone())
+    }
+}
+
+fn span_of(field: &Field<String>, fallback: &Spanned<String>) -> Range<usize> {
+    field.as_ref().map_or(fallback.span(), Spanned::span)
+}

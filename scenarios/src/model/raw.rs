@@ -1,0 +1,163 @@
+//! The file as written: texts with their positions, nothing judged yet.
+//!
+//! Entries of different kinds share one structure with optional fields: serde loses positions
+//! inside tagged enums, and a field that does not belong to its kind deserves a better message
+//! than "unknown field".
+
+use serde::{Deserialize, Serialize};
+use serde_spanned::Spanned;
+
+/// An optional field that knows where it was written.
+pub(super) type Field<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawScenario {
+    pub(super) name: Spanned<String>,
+    pub(super) purpose: Spanned<String>,
+    pub(super) duration: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) settle: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Field<i64>,
+    #[serde(default)]
+    pub(super) cluster: Vec<Spanned<RawCluster>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) link: Vec<Spanned<RawLink>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) workload: Vec<Spanned<RawWorkload>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) fault: Vec<Spanned<RawFault>>,
+    #[serde(default)]
+    pub(super) expect: RawExpect,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCluster {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) group: Vec<RawGroup>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGroup {
+    pub(super) name: Spanned<String>,
+    pub(super) count: Spanned<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) joins_at: Field<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLink {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) between: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jitter: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bandwidth: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queue: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) peering: Field<String>,
+}
+
+/// `"alpha"` or `["alpha", "bravo"]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a group name or a list of group names")]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWorkload {
+    pub(super) kind: Spanned<String>,
+    pub(super) on: Spanned<OneOrMany>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) start: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) only_during: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) collection: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) documents: Field<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) contended_by: Field<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFault {
+    pub(super) kind: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) at: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) when: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Field<String>,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    pub(super) lasts: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repeat: Field<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) between: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) node: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ends: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jitter: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bandwidth: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queue: Field<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExpect {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) converge_within: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reconnect_within: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connected_latency_p50_max_ratio: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connected_p99_within: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes_per_operation_max: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle_bytes_per_second_max: Field<f64>,
+}

@@ -1,0 +1,163 @@
+//! Who could reach whom when: the components of the graph of running nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Life, RunRecord};
+use crate::plan::{FaultClass, NodeIndex};
+use crate::time::SimTime;
+
+/// What counts as an edge between two peered nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// Both run, and no fault cuts the link in either direction.
+    Link,
+    /// The same, and the session between them is up, as far as the world recorded sessions.
+    Session,
+}
+
+/// The components over time.
+#[derive(Debug, Clone)]
+pub struct Connectivity {
+    /// From this moment on, each node's component; `None` while it does not run.
+    epochs: Vec<(SimTime, Vec<Option<u32>>)>,
+}
+
+enum Event {
+    Life(NodeIndex, bool),
+    Cut(usize, bool),
+    Session(NodeIndex, NodeIndex, bool),
+}
+
+impl Connectivity {
+    /// Replays the events of a record.
+    pub fn of(record: &RunRecord, edge: Edge) -> Self {
+        let topology = &record.topology;
+        let mut events: Vec<(SimTime, Event)> = Vec::new();
+        for life in &record.lives {
+            events.push((life.at, Event::Life(life.node, life.event != Life::Crashed)));
+        }
+        for (position, fault) in record.faults.iter().enumerate() {
+            if fault.spec.class == FaultClass::Cut {
+                events.extend(fault.applied.map(|at| (at, Event::Cut(position, true))));
+                events.extend(fault.healed.map(|at| (at, Event::Cut(position, false))));
+            }
+        }
+        let sessions_known = edge == Edge::Session && !record.sessions.is_empty();
+        if sessions_known {
+            let changes = record.sessions.iter();
+            events.extend(changes.map(|s| (s.at, Event::Session(s.node, s.peer, s.up))));
+        }
+        events.sort_by_key(|(at, _)| *at);
+
+        let lives_known = !record.lives.is_empty();
+        let mut running: Vec<bool> = topology.nodes.iter().map(|_| !lives_known).collect();
+        let mut cuts: BTreeSet<usize> = BTreeSet::new();
+        let mut ends: BTreeMap<(NodeIndex, NodeIndex), bool> = BTreeMap::new();
+        let pairs = topology.sessions();
+        let mut epochs = Vec::new();
+        let mut events = events.into_iter().peekable();
+        let mut now = SimTime::ZERO;
+        loop {
+            while let Some((_, event)) = events.next_if(|(at, _)| *at <= now) {
+                match event {
+                    Event::Life(node, runs) => {
+                        running[node.index()] = runs;
+                        if !runs {
+                            ends.retain(|(a, b), _| *a != node && *b != node);
+                        }
+                    }
+                    Event::Cut(fault, true) => drop(cuts.insert(fault)),
+                    Event::Cut(fault, false) => drop(cuts.remove(&fault)),
+                    Event::Session(node, peer, up) => drop(ends.insert((node, peer), up)),
+                }
+            }
+            let cut: BTreeSet<(NodeIndex, NodeIndex)> = cuts
+                .iter()
+                .flat_map(|&fault| record.faults[fault].spec.pairs.iter())
+                .map(|&(a, b)| (a.min(b), a.max(b)))
+                .collect();
+            let joined = pairs.iter().copied().filter(|&(a, b)| {
+                let session = || {
+                    let (one, other) = (ends.get(&(a, b)), ends.get(&(b, a)));
+                    one != Some(&false)
+                        && other != Some(&false)
+                        && (one.is_some() || other.is_some())
+                };
+                !cut.contains(&(a, b)) && (!sessions_known || session())
+            });
+            let components = components(&running, joined);
+            if epochs.last().is_none_or(|(_, last)| *last != components) {
+                epochs.push((now, components));
+            }
+            match events.peek() {
+                Some((at, _)) => now = *at,
+                None => return Connectivity { epochs },
+            }
+        }
+    }
+
+    /// Were the two connected, over whatever hops, at every moment of `from..=to`?
+    pub fn throughout(&self, a: NodeIndex, b: NodeIndex, from: SimTime, to: SimTime) -> bool {
+        let first = self
+            .epochs
+            .partition_point(|(at, _)| *at <= from)
+            .saturating_sub(1);
+        self.epochs[first..]
+            .iter()
+            .take_while(|(at, _)| *at <= to)
+            .all(|(_, of)| of[a.index()].is_some() && of[a.index()] == of[b.index()])
+    }
+
+    /// Did the node run at that moment?
+    pub fn runs(&self, node: NodeIndex, at: SimTime) -> bool {
+        self.throughout(node, node, at, at)
+    }
+
+    /// The latest moment up to `to` at which the two became connected, if they were connected then
+    /// and had not been at some time from `from` on.
+    pub fn joined(
+        &self,
+        a: NodeIndex,
+        b: NodeIndex,
+        from: SimTime,
+        to: SimTime,
+    ) -> Option<SimTime> {
+        let first = self
+            .epochs
+            .partition_point(|(at, _)| *at <= from)
+            .saturating_sub(1);
+        let mut joined = None;
+        let mut apart = false;
+        for (at, of) in self.epochs[first..].iter().take_while(|(at, _)| *at <= to) {
+            let together = of[a.index()].is_some() && of[a.index()] == of[b.index()];
+            if together && apart {
+                joined = Some(*at);
+            }
+            apart = !together;
+        }
+        joined.filter(|_| !apart)
+    }
+}
+
+fn components(
+    running: &[bool],
+    joined: impl Iterator<Item = (NodeIndex, NodeIndex)>,
+) -> Vec<Option<u32>> {
+    let mut root: Vec<usize> = (0..running.len()).collect();
+    fn find(root: &mut [usize], mut node: usize) -> usize {
+        while root[node] != node {
+            root[node] = root[root[node]];
+            node = root[node];
+        }
+        node
+    }
+    for (a, b) in joined {
+        if running[a.index()] && running[b.index()] {
+            let (a, b) = (find(&mut root, a.index()), find(&mut root, b.index()));
+            root[a.max(b)] = a.min(b);
+        }
+    }
+    (0..running.len())
+        .map(|node| running[node].then(|| find(&mut root, node) as u32))
+        .collect()
+}

@@ -1,0 +1,202 @@
+//! How a world fills a record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Change, Count, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
+    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+};
+use crate::model::Scenario;
+use crate::physics::LinkCounters;
+use crate::plan::{Action, DocKey, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
+use crate::time::SimTime;
+
+/// Names an operation that was begun; see [`RunRecord::begin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpSlot(usize);
+
+impl RunRecord {
+    /// An empty record of a run that is about to begin. `source` is what the person typed to name
+    /// the scenario; it goes into the reproduce line.
+    pub fn new(scenario: &Scenario, plan: &Plan, source: &str, world: &str, engine: &str) -> Self {
+        RunRecord {
+            meta: RunMeta {
+                scenario: scenario.name.clone(),
+                source: source.to_owned(),
+                purpose: scenario.purpose.clone(),
+                seed: plan.seed,
+                world: world.to_owned(),
+                engine: engine.to_owned(),
+                duration: plan.duration,
+                writes_end: plan.writes_end,
+            },
+            topology: plan.topology.clone(),
+            operations: Vec::with_capacity(plan.operations.len()),
+            visibility: Vec::new(),
+            faults: plan
+                .faults
+                .iter()
+                .map(|spec| FaultRecord {
+                    spec: spec.clone(),
+                    applied: None,
+                    healed: None,
+                    at_apply: LinkCounters::default(),
+                    at_heal: LinkCounters::default(),
+                })
+                .collect(),
+            sessions: Vec::new(),
+            lives: Vec::new(),
+            restart_snapshots: Vec::new(),
+            convergences: Vec::new(),
+            traffic: Traffic::default(),
+            finals: Vec::new(),
+            trace_hash: None,
+            wall: Duration::ZERO,
+            logs: Default::default(),
+            infra_errors: Vec::new(),
+            interner: Interner::default(),
+        }
+    }
+
+    /// The shared copy of a text.
+    pub fn intern(&mut self, text: &str) -> Arc<str> {
+        self.interner.intern(text)
+    }
+
+    /// The shared key of a document.
+    pub fn key(&mut self, collection: &str, id: &str) -> DocKey {
+        DocKey {
+            collection: self.intern(collection),
+            id: self.intern(id),
+        }
+    }
+
+    /// An operation is issued at `now`. Until [`RunRecord::finish`] its outcome is `Unknown`, which
+    /// is the truth when the world ends or the node dies in between.
+    ///
+    /// For an edit, begin before GetDocument and hand the text that goes to PutDocument to
+    /// [`RunRecord::writing`] *before* sending it.
+    pub fn begin(&mut self, planned: &PlannedOp, now: SimTime) -> OpSlot {
+        let key = self.key(&planned.action.key().collection, &planned.action.key().id);
+        let (kind, json, writes) = match &planned.action {
+            Action::Put { json, .. } => {
+                let own = registers(json);
+                (OpKind::Put, Some(self.intern(json)), own)
+            }
+            Action::Edit { edit, .. } => (OpKind::Edit, None, edit.registers()),
+            Action::Delete { .. } => (OpKind::Delete, None, Default::default()),
+        };
+        let writes = writes
+            .into_iter()
+            .map(|(name, counter)| (self.intern(&name), counter))
+            .collect();
+        self.operations.push(OpRecord {
+            op: planned.op,
+            node: planned.node,
+            kind,
+            key,
+            invoked: now,
+            completed: None,
+            outcome: Outcome::Unknown,
+            json,
+            writes,
+        });
+        OpSlot(self.operations.len() - 1)
+    }
+
+    /// The full text that an edit is about to hand to PutDocument.
+    pub fn writing(&mut self, slot: OpSlot, json: &str) {
+        let json = self.intern(json);
+        self.operations[slot.0].json = Some(json);
+    }
+
+    /// The end of an operation is known at `now`.
+    pub fn finish(&mut self, slot: OpSlot, now: SimTime, outcome: Outcome) {
+        let operation = &mut self.operations[slot.0];
+        operation.completed = Some(now);
+        operation.outcome = outcome;
+    }
+
+    /// An operation was not issued at all: its node is not running.
+    pub fn skip(&mut self, planned: &PlannedOp, now: SimTime) {
+        let slot = self.begin(planned, now);
+        self.finish(slot, now, Outcome::Skipped);
+    }
+
+    /// A Subscribe event at `node`: `Some(json)` for UPSERT, `None` for DELETE.
+    pub fn see(
+        &mut self,
+        now: SimTime,
+        node: NodeIndex,
+        collection: &str,
+        id: &str,
+        json: Option<&str>,
+    ) {
+        let key = self.key(collection, id);
+        let change = match json {
+            Some(json) => Change::Upsert(self.intern(json)),
+            None => Change::Delete,
+        };
+        self.visibility.push(Visible {
+            at: now,
+            node,
+            key,
+            change,
+        });
+    }
+
+    /// A session came up or went down at one end.
+    pub fn session(&mut self, at: SimTime, node: NodeIndex, peer: NodeIndex, up: bool) {
+        self.sessions.push(SessionEvent { at, node, peer, up });
+    }
+
+    /// A node started, crashed or restarted.
+    pub fn life(&mut self, at: SimTime, node: NodeIndex, event: Life) {
+        self.lives.push(LifeEvent { at, node, event });
+    }
+
+    /// A fault begins. `counters`: those of its links, [`crate::physics::Network::counters`] of the
+    /// spec's pairs.
+    pub fn fault_applied(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
+        let record = &mut self.faults[fault.index()];
+        record.applied = Some(now);
+        record.at_apply = counters;
+        record.at_heal = counters;
+    }
+
+    /// A fault ends.
+    pub fn fault_healed(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
+        let record = &mut self.faults[fault.index()];
+        record.healed = Some(now);
+        record.at_heal = counters;
+    }
+
+    /// The run ends while a fault lasts: its last counts.
+    pub fn fault_lasting(&mut self, fault: FaultIndex, counters: LinkCounters) {
+        self.faults[fault.index()].at_heal = counters;
+    }
+
+    /// A datagram of `bytes` payload was sent; `dropped` when the link did not take it.
+    pub fn datagram(
+        &mut self,
+        now: SimTime,
+        from: NodeIndex,
+        to: NodeIndex,
+        bytes: usize,
+        dropped: bool,
+    ) {
+        let groups = (self.topology.node(from).group, self.topology.node(to).group);
+        let slice = (now.as_nanos() / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
+        let traffic = &mut self.traffic;
+        if traffic.by_slice.len() <= slice {
+            traffic.by_slice.resize(slice + 1, Count::default());
+        }
+        let by_group = traffic.by_group.entry(groups).or_default();
+        for count in [&mut traffic.sent, by_group, &mut traffic.by_slice[slice]] {
+            count.datagrams += 1;
+            count.bytes += bytes as u64;
+        }
+        traffic.dropped += u64::from(dropped);
+    }
+}

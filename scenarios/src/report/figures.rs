@@ -1,0 +1,179 @@
+//! The tables.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::format::{bytes, count, span, sparkline};
+use super::{Paint, line};
+use crate::figures::{Cause, Figures, Percentiles, Settled};
+use crate::record::RunRecord;
+
+/// Columns of the traffic curve.
+const CURVE: usize = 72;
+
+pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> String {
+    let mut out = String::new();
+    latency(&mut out, figures);
+    recoveries(&mut out, figures);
+    totals(&mut out, record, figures, paint);
+    out
+}
+
+fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn push(out: &mut String, table: &Table) {
+    table
+        .to_string()
+        .lines()
+        .for_each(|row| line(out, &format!(" {row}")));
+    out.push('\n');
+}
+
+fn latency(out: &mut String, figures: &Figures) {
+    let mut table = table(&[
+        "sync latency",
+        "samples",
+        "p50",
+        "p90",
+        "p99",
+        "max",
+        "one way",
+        "p50 ratio",
+    ]);
+    let row = |name: String, of: &Percentiles, one_way: String, ratio: String| {
+        let cells = match of.count {
+            0 => ["-", "-", "-", "-"].map(str::to_owned),
+            _ => [of.p50, of.p90, of.p99, of.max].map(span),
+        };
+        let mut row = vec![name, count(of.count)];
+        row.extend(cells);
+        row.extend([one_way, ratio]);
+        row
+    };
+    let plain =
+        |name: &str, of: &Percentiles| row(name.to_owned(), of, String::new(), String::new());
+    table.add_row(plain("connected", &figures.connected));
+    for pair in &figures.pairs {
+        let (a, b) = &pair.between;
+        let name = if a == b {
+            format!("  inside {a}")
+        } else {
+            format!("  {a} - {b}")
+        };
+        let ratio = pair
+            .p50_ratio
+            .map(|ratio| format!("{ratio:.2} x"))
+            .unwrap_or_default();
+        table.add_row(row(name, &pair.latency, span(pair.one_way), ratio));
+    }
+    table.add_row(plain("outage-spanning", &figures.outage));
+    table.add_row(plain("  from the heal", &figures.outage_from_heal));
+    push(out, &table);
+}
+
+fn recoveries(out: &mut String, figures: &Figures) {
+    /// A flapping link heals dozens of times: the first ones, then a count.
+    const ROWS: usize = 12;
+    if figures.recoveries.is_empty() {
+        return;
+    }
+    let mut table = table(&["recovery", "at", "reconnected", "converged"]);
+    for recovery in figures.recoveries.iter().take(ROWS) {
+        let cause = match recovery.cause {
+            Cause::Heal => "heal of",
+            Cause::Restart => "restart after",
+            Cause::Join => "join of",
+        };
+        table.add_row([
+            format!("{cause} {}", recovery.name),
+            recovery.at.to_string(),
+            settled(recovery.reconnected),
+            settled(recovery.converged),
+        ]);
+    }
+    push(out, &table);
+    if figures.recoveries.len() > ROWS {
+        out.pop();
+        line(
+            out,
+            &format!("  … and {} more\n", figures.recoveries.len() - ROWS),
+        );
+        out.push('\n');
+    }
+}
+
+fn settled(settled: Settled) -> String {
+    match settled {
+        Settled::Nothing => "at once".to_owned(),
+        Settled::Unmeasured => "-".to_owned(),
+        Settled::After(after) => span(after),
+        Settled::Interrupted { after, .. } => format!("interrupted at {}", span(after)),
+        Settled::Never { pending } => format!("never ({} missing)", count(pending)),
+    }
+}
+
+fn totals(out: &mut String, record: &RunRecord, figures: &Figures, paint: Paint) {
+    let operations = &figures.operations;
+    let mut text = format!("{} acknowledged", count(operations.ok));
+    let others = [
+        ("refused", operations.refused),
+        ("unknown", operations.unknown),
+        ("skipped", operations.skipped),
+    ];
+    for (word, number) in others.into_iter().filter(|(_, number)| *number > 0) {
+        text.push_str(&format!(", {} {word}", count(number)));
+    }
+    if figures.never_visible > 0 {
+        text.push_str(&format!(
+            ", {} never visible at a replica",
+            count(figures.never_visible)
+        ));
+    }
+    line(out, &format!("  operations  {text}"));
+    let per_operation = figures
+        .bytes_per_operation
+        .map(|b| format!(", {} per operation", bytes(b)));
+    line(
+        out,
+        &format!(
+            "  traffic     {} in {} datagrams, {} of them dropped{}",
+            bytes(figures.bytes as f64),
+            count(figures.datagrams),
+            count(figures.datagrams_dropped),
+            per_operation.unwrap_or_default()
+        ),
+    );
+    let curve: Vec<u64> = record
+        .traffic
+        .by_slice
+        .iter()
+        .map(|slice| slice.bytes)
+        .collect();
+    if !curve.is_empty() {
+        line(
+            out,
+            &format!(
+                "  {}   {}",
+                paint.dim("over time"),
+                sparkline(&curve, CURVE)
+            ),
+        );
+    }
+    if let Some(idle) = figures.idle_bytes_per_second {
+        line(
+            out,
+            &format!(
+                "  idle        {idle:.1} bytes per second and node after the last write settled"
+            ),
+        );
+    }
+}

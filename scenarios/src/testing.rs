@@ -1,0 +1,396 @@
+//! A world for tests: replicas that merge perfectly, links that delay, faults that cut. Checks must
+//! pass on its records, and fail when a test then plants a bug in one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
+use crate::physics::Network;
+use crate::plan::{
+    Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of,
+};
+use crate::profiles::Profile;
+use crate::record::{FinalDoc, Life, Outcome, ReplicaState, RestartSnapshot, RunRecord};
+use crate::time::SimTime;
+
+/// Detecting a dead session, and building a new one.
+const IDLE: Duration = Duration::from_secs(10);
+const REDIAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+pub(crate) fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Two clusters of two, a satellite, a two-minute outage and a crash in it.
+pub(crate) fn scenario() -> Scenario {
+    let both = ["alpha", "bravo"];
+    Scenario::builder("small-blackout")
+        .purpose("two clusters lose their satellite for two minutes")
+        .duration(secs(600))
+        .settle(secs(60))
+        .seed(7)
+        .cluster("east", |cluster| cluster.group("alpha", 2))
+        .cluster("west", |cluster| cluster.group("bravo", 2))
+        .link(LinkSpec::new("alpha", "bravo", Profile::SatcomGeo).peering(Peering::Gateway))
+        .workload(Workload::heartbeat(both, secs(30)))
+        .workload(Workload::edit(both, secs(20), 2).start(secs(5)))
+        .workload(Workload::put(both, secs(25)).only_during("sat"))
+        .workload(
+            Workload::delete(["alpha"], secs(10), 4)
+                .start(secs(8))
+                .only_during("sat")
+                .contended_by("bravo"),
+        )
+        .fault(
+            Fault::partition("sat", "alpha", "bravo")
+                .at(secs(180))
+                .lasting(secs(120)),
+        )
+        .fault(
+            Fault::crash("power", "alpha-1")
+                .at(secs(200))
+                .lasting(secs(20)),
+        )
+        .expect(Expect {
+            converge_within: Some(secs(4)),
+            reconnect_within: Some(secs(2)),
+            connected_latency_p50_max_ratio: Some(1.1),
+            ..Expect::default()
+        })
+        .build()
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A good record of [`scenario`].
+pub(crate) fn good() -> (Scenario, RunRecord) {
+    let scenario = scenario();
+    let record = run(&scenario);
+    (scenario, record)
+}
+
+enum Event {
+    Start(NodeIndex),
+    Operation(usize),
+    Deliver(NodeIndex, usize),
+    KeepAlive,
+    Session(NodeIndex, NodeIndex, bool),
+}
+
+struct World<'p> {
+    plan: &'p Plan,
+    record: RunRecord,
+    network: Network,
+    queue: BTreeMap<(SimTime, u64), Event>,
+    sequence: u64,
+    running: BTreeSet<NodeIndex>,
+    cuts: BTreeMap<u32, Vec<(NodeIndex, NodeIndex)>>,
+    replicas: Vec<BTreeMap<DocKey, Option<Value>>>,
+    parked: Vec<(NodeIndex, usize)>,
+}
+
+pub(crate) fn run(scenario: &Scenario) -> RunRecord {
+    let plan = expand(scenario, scenario.seed);
+    let mut world = World {
+        record: RunRecord::new(scenario, &plan, &scenario.name, "sim", "ideal"),
+        network: Network::new(&plan.topology, plan.seed),
+        queue: BTreeMap::new(),
+        sequence: 0,
+        running: BTreeSet::new(),
+        cuts: BTreeMap::new(),
+        replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
+        parked: Vec::new(),
+        plan: &plan,
+    };
+    for node in &plan.topology.nodes {
+        world.push(node.joins_at, Event::Start(node.index));
+    }
+    (0..plan.operations.len())
+        .for_each(|op| world.push(plan.operations[op].at, Event::Operation(op)));
+    world.push(SimTime::from_secs(1), Event::KeepAlive);
+    let mut schedule = Schedule::new(&plan.timeline);
+    loop {
+        let next = world
+            .queue
+            .keys()
+            .next()
+            .map(|(at, _)| *at)
+            .into_iter()
+            .chain(schedule.next_at())
+            .min();
+        let Some(now) = next.filter(|at| *at <= plan.duration) else {
+            break;
+        };
+        while let Some(step) = schedule.take_due(now) {
+            world.step(now, &step);
+        }
+        while let Some(entry) = world
+            .queue
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+        {
+            let event = entry.remove();
+            world.event(now, event);
+        }
+        if schedule.wants_convergence() && world.equal() {
+            schedule.converged(now);
+        }
+    }
+    world.finish()
+}
+
+impl World<'_> {
+    fn push(&mut self, at: SimTime, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((at, self.sequence), event);
+    }
+
+    fn equal(&self) -> bool {
+        let mut states = self.running.iter().map(|node| &self.replicas[node.index()]);
+        states
+            .next()
+            .is_none_or(|first| states.all(|other| other == first))
+    }
+
+    fn open(&self, a: NodeIndex, b: NodeIndex) -> bool {
+        let cut = |pairs: &Vec<(NodeIndex, NodeIndex)>| {
+            pairs.contains(&(a, b)) || pairs.contains(&(b, a))
+        };
+        self.running.contains(&a) && self.running.contains(&b) && !self.cuts.values().any(cut)
+    }
+
+    fn reaches(&self, from: NodeIndex, to: NodeIndex) -> bool {
+        let mut reached = BTreeSet::from([from]);
+        loop {
+            let sessions = self.plan.topology.sessions().into_iter();
+            let next = sessions
+                .filter(|&(a, b)| self.open(a, b))
+                .find_map(|(a, b)| {
+                    (reached.contains(&a) != reached.contains(&b))
+                        .then_some(if reached.contains(&a) { b } else { a })
+                });
+            match next {
+                Some(node) => reached.insert(node),
+                None => return self.running.contains(&from) && reached.contains(&to),
+            };
+        }
+    }
+
+    fn event(&mut self, now: SimTime, event: Event) {
+        match event {
+            Event::Start(node) => {
+                self.running.insert(node);
+                self.record.life(now, node, Life::Started);
+                let delay = if now == SimTime::ZERO {
+                    Duration::from_millis(900)
+                } else {
+                    REDIAL
+                };
+                self.recover(now, delay);
+            }
+            Event::Operation(op) => self.operation(now, op),
+            Event::Deliver(node, op) => {
+                if self.reaches(self.plan.operations[op].node, node) {
+                    self.apply(now, node, op);
+                } else {
+                    self.parked.push((node, op));
+                }
+            }
+            Event::KeepAlive => {
+                let sessions = self.plan.topology.sessions().into_iter();
+                for (a, b) in sessions.flat_map(|(a, b)| [(a, b), (b, a)]) {
+                    if self.running.contains(&a) {
+                        let fate = self.network.offer(now, a, b, 60);
+                        let dropped = matches!(fate, crate::physics::Fate::Drop(_));
+                        self.record.datagram(now, a, b, 60, dropped);
+                    }
+                }
+                self.push(now + KEEP_ALIVE, Event::KeepAlive);
+            }
+            Event::Session(a, b, up) => {
+                if self.open(a, b) == up {
+                    self.record.session(now, a, b, up);
+                    self.record.session(now, b, a, up);
+                }
+            }
+        }
+    }
+
+    fn recover(&mut self, now: SimTime, delay: Duration) {
+        for (a, b) in self.plan.topology.sessions() {
+            let last = self
+                .record
+                .sessions
+                .iter()
+                .rfind(|event| event.node == a && event.peer == b);
+            if self.open(a, b) && last.is_none_or(|event| !event.up) {
+                self.push(now + delay, Event::Session(a, b, true));
+            }
+        }
+        for (node, op) in std::mem::take(&mut self.parked) {
+            let origin = self.plan.operations[op].node;
+            let delays = self.plan.topology.one_way_delays(origin);
+            let at =
+                now + delay + delays[node.index()].unwrap_or_default() + Duration::from_millis(1);
+            self.push(at, Event::Deliver(node, op));
+        }
+    }
+
+    fn operation(&mut self, now: SimTime, op: usize) {
+        let planned = &self.plan.operations[op];
+        let key = planned.action.key();
+        let held = self.replicas[planned.node.index()]
+            .get(key)
+            .cloned()
+            .flatten();
+        let running = self.running.contains(&planned.node);
+        if !running || (held.is_none() && matches!(planned.action, Action::Edit { .. })) {
+            return self.record.skip(planned, now);
+        }
+        let slot = self.record.begin(planned, now);
+        if let (Action::Edit { edit, .. }, Some(held)) = (&planned.action, &held) {
+            let text = apply_edit(&held.to_string(), edit).unwrap();
+            self.record.writing(slot, &text);
+        }
+        self.record.finish(slot, now, Outcome::Ok);
+        self.apply(now, planned.node, op);
+        let delays = self.plan.topology.one_way_delays(planned.node);
+        for node in self
+            .plan
+            .topology
+            .nodes
+            .iter()
+            .map(|node| node.index)
+            .filter(|node| *node != planned.node)
+        {
+            if let Some(delay) = delays[node.index()] {
+                self.push(
+                    now + delay + Duration::from_millis(2),
+                    Event::Deliver(node, op),
+                );
+            }
+        }
+    }
+
+    fn apply(&mut self, now: SimTime, node: NodeIndex, op: usize) {
+        let action = &self.plan.operations[op].action;
+        let key = action.key();
+        let before = self.replicas[node.index()].get(key).cloned();
+        // What overtook this on a shorter way stays.
+        let stale = |new: BTreeMap<String, u64>| {
+            let held = before
+                .iter()
+                .flatten()
+                .next()
+                .map(registers_of)
+                .unwrap_or_default();
+            new.iter()
+                .any(|(register, counter)| held.get(register).is_some_and(|held| held > counter))
+        };
+        match action {
+            Action::Put { json, .. } if stale(registers(json)) => return,
+            Action::Edit { edit, .. } if stale(edit.registers()) => return,
+            _ => {}
+        }
+        let after = match (action, &before) {
+            (_, Some(None)) | (Action::Delete { .. }, _) => None,
+            (Action::Put { json, .. }, _) => Some(serde_json::from_str(json).unwrap()),
+            (Action::Edit { .. }, None) => return,
+            (Action::Edit { edit, .. }, Some(Some(held))) => {
+                let mut merged: Value =
+                    serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
+                let by = merged["by"].as_object_mut().unwrap();
+                by.sort_keys();
+                merged["entries"]
+                    .as_array_mut()
+                    .unwrap()
+                    .sort_by_key(|entry| entry["author"].to_string());
+                Some(merged)
+            }
+        };
+        let had = before.clone().flatten();
+        if had.is_some() || after.is_some() {
+            let text = after.as_ref().map(Value::to_string);
+            self.record
+                .see(now, node, &key.collection, &key.id, text.as_deref());
+        }
+        self.replicas[node.index()].insert(key.clone(), after);
+    }
+
+    fn step(&mut self, now: SimTime, step: &Step) {
+        let fault = step.fault();
+        self.network.apply(now, step);
+        let counters = self
+            .network
+            .counters(&self.plan.faults[fault.index()].pairs);
+        if step.begins() {
+            self.record.fault_applied(fault, now, counters);
+        } else {
+            self.record.fault_healed(fault, now, counters);
+        }
+        match step {
+            Step::LinksDown { pairs, .. } => {
+                self.cuts.insert(fault.0, pairs.clone());
+                for (a, b) in self.plan.topology.sessions() {
+                    if pairs.contains(&(a, b)) || pairs.contains(&(b, a)) {
+                        self.push(now + IDLE, Event::Session(a, b, false));
+                    }
+                }
+            }
+            Step::Heal { .. } => {
+                self.cuts.remove(&fault.0);
+                self.recover(now, REDIAL);
+            }
+            Step::Crash { node, .. } => {
+                self.running.remove(node);
+                self.record.life(now, *node, Life::Crashed);
+                for (a, b) in self.plan.topology.sessions() {
+                    if a == *node || b == *node {
+                        self.push(now + IDLE, Event::Session(a, b, false));
+                    }
+                }
+            }
+            Step::Restart { node, .. } => {
+                self.running.insert(*node);
+                self.record.life(now, *node, Life::Restarted);
+                let held = self.replicas[node.index()].clone();
+                let docs: BTreeMap<DocKey, Arc<str>> = held
+                    .into_iter()
+                    .filter_map(|(key, doc)| Some((key, doc?.to_string().into())))
+                    .collect();
+                for (key, text) in &docs {
+                    self.record
+                        .see(now, *node, &key.collection, &key.id, Some(text));
+                }
+                self.record.restart_snapshots.push(RestartSnapshot {
+                    node: *node,
+                    at: now,
+                    docs,
+                });
+                self.recover(now, REDIAL);
+            }
+            Step::Degrade { .. } => {}
+        }
+    }
+
+    fn finish(mut self) -> RunRecord {
+        for node in &self.plan.topology.nodes {
+            let docs = self.replicas[node.index.index()].iter().map(|(key, doc)| {
+                let json: Option<Arc<str>> = doc.as_ref().map(|doc| doc.to_string().into());
+                let heads = Some(format!("{:08x}", json.as_deref().unwrap_or("gone").len()));
+                (key.clone(), FinalDoc { json, heads })
+            });
+            self.record.finals.push(ReplicaState {
+                node: node.index,
+                running: self.running.contains(&node.index),
+                docs: docs.collect(),
+            });
+        }
+        self.record.trace_hash = Some("3f9a6c0e5b1d".to_owned());
+        self.record.wall = Duration::from_millis(3_210);
+        self.record
+    }
+}

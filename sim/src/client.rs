@@ -1,0 +1,45 @@
+//! An application beside a node: a tonic client on an in-memory connection to the node's real API server.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper_util::rt::TokioIo;
+use peat_node::NodeHandle;
+use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
+use tokio::io::DuplexStream;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+/// Bytes that one direction of the connection holds, as a socket buffer would.
+const PIPE_BYTES: usize = 256 << 10;
+
+/// The client as tonic makes it.
+pub(crate) type Client = PeatSidecarClient<Channel>;
+
+/// The serving side of a connection; it ends when this is dropped.
+pub(crate) struct Serving(AbortHandle);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connects a client to a node.
+pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Serving), tonic::transport::Error> {
+    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+    // Never cancelled: a simulated node crashes, it is not asked to stop.
+    let server = tokio::spawn(peat_node::api::serve_connection(node, theirs, CancellationToken::new()));
+    let serving = Serving(server.abort_handle());
+    let once = Arc::new(Mutex::new(Some(ours)));
+    let connector = tower::service_fn(move |_| {
+        let stream: Option<DuplexStream> = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            // A connection that is gone stays gone: the node crashed, and a client does not come back.
+            stream.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))
+        }
+    });
+    let channel = Endpoint::from_static("http://node.sim").connect_with_connector(connector).await?;
+    Ok((PeatSidecarClient::new(channel), serving))
+}

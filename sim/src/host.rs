@@ -1,0 +1,282 @@
+//! One simulated machine: a disk and an address that stay, and lives that come and go.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future;
+use iroh::Endpoint;
+use peat_node::config::{Formation, NodeConfig, PeerAddress, Timing};
+use peat_node::node::{Observer, Plants, World};
+use peat_node::store::{CommitMode, Store};
+use peat_node::{Node, NodeHandle};
+use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
+use peat_scenarios::record::{Life, RestartSnapshot};
+use tokio::task::AbortHandle;
+
+use crate::client::{self, Client};
+use crate::disk::Disk;
+use crate::fabric::{Fabric, FabricResolver, address_text};
+use crate::journal::Journal;
+use crate::observer::{Directory, LifeObserver};
+use crate::trace::Kind;
+use crate::workload::{self, Agenda};
+use crate::{hooks, seeds};
+
+/// Name of the formation that all simulated nodes belong to.
+const APP_ID: &str = "peat-sim";
+
+/// What all hosts of a run share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) seed: u64,
+    pub(crate) plants: Plants,
+    pub(crate) fabric: Fabric,
+    pub(crate) journal: Journal,
+    pub(crate) directory: Directory,
+    /// Every collection that the plan writes to.
+    pub(crate) collections: Arc<[String]>,
+}
+
+/// A machine.
+pub(crate) struct Host {
+    shared: Shared,
+    spec: NodeSpec,
+    disk: Disk,
+    agenda: Agenda,
+    /// One endpoint for each life to come, the next one last.
+    endpoints: Vec<Endpoint>,
+    /// Counts from one with the first start.
+    lives: u32,
+    state: State,
+}
+
+enum State {
+    /// Nothing runs here but the clock: operations are skipped.
+    Dark { skipping: AbortHandle },
+    Alive(Box<Alive>),
+}
+
+/// What the world keeps of a life, to look at it and to end it.
+struct Alive {
+    endpoint: Endpoint,
+    observer: Arc<LifeObserver>,
+    /// Owns the node, its API connection and its application.
+    task: AbortHandle,
+    ready: Slot,
+}
+
+/// The node and a client, once it serves.
+type Slot = Arc<Mutex<Option<(NodeHandle, Client)>>>;
+
+fn slot(slot: &Slot) -> Option<(NodeHandle, Client)> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+impl Host {
+    /// A machine that is dark. `endpoints` has one for each life, in order.
+    pub(crate) fn new(
+        shared: Shared,
+        spec: NodeSpec,
+        disk: Disk,
+        agenda: Agenda,
+        mut endpoints: Vec<Endpoint>,
+    ) -> Self {
+        endpoints.reverse();
+        let skipping = skip(&agenda, &shared.journal);
+        Self { shared, spec, disk, agenda, endpoints, lives: 0, state: State::Dark { skipping } }
+    }
+
+    pub(crate) fn spec(&self) -> &NodeSpec {
+        &self.spec
+    }
+
+    /// True before the first start.
+    pub(crate) fn is_new(&self) -> bool {
+        self.lives == 0
+    }
+
+    /// True from a start to the next crash, ready or not.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state, State::Alive(_))
+    }
+
+    /// The node and a client, if it runs and serves.
+    pub(crate) fn ready(&self) -> Option<(NodeHandle, Client)> {
+        match &self.state {
+            State::Alive(alive) => slot(&alive.ready),
+            State::Dark { .. } => None,
+        }
+    }
+
+    /// Begins a life. Does nothing while one goes on.
+    pub(crate) fn start(&mut self) {
+        let State::Dark { skipping } = &self.state else { return };
+        let Some(endpoint) = self.endpoints.pop() else {
+            let problem = format!("{} has no endpoint left for another life", self.spec.name);
+            self.shared.journal.lock().record.infra_errors.push(problem);
+            return;
+        };
+        skipping.abort();
+        let life = self.lives;
+        self.lives += 1;
+        let event = if life == 0 { Life::Started } else { Life::Restarted };
+        self.life_event(event);
+        self.shared.fabric.activate(self.spec.index, life);
+        let observer =
+            LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
+        let ready = Slot::default();
+        let begin = Begin {
+            shared: self.shared.clone(),
+            spec: self.spec.clone(),
+            disk: self.disk.clone(),
+            agenda: self.agenda.clone(),
+            endpoint: endpoint.clone(),
+            observer: observer.clone(),
+            ready: ready.clone(),
+            life,
+        };
+        let task = tokio::spawn(begin.live()).abort_handle();
+        self.state = State::Alive(Box::new(Alive { endpoint, observer, task, ready }));
+    }
+
+    /// The power fails: everything is gone at this instant but what the disk has synced.
+    pub(crate) fn crash(&mut self) {
+        let State::Alive(alive) = &self.state else { return };
+        // First the disk and the network, so that no destructor can reach either.
+        self.disk.crash();
+        self.shared.fabric.deactivate(self.spec.index);
+        alive.observer.silence();
+        alive.task.abort();
+        let endpoint = alive.endpoint.clone();
+        // Ends the tasks that iroh runs for it. What it says goodbye with goes nowhere.
+        tokio::spawn(async move { endpoint.close().await });
+        self.state = State::Dark { skipping: skip(&self.agenda, &self.shared.journal) };
+        self.life_event(Life::Crashed);
+    }
+
+    fn life_event(&self, event: Life) {
+        let mut journal = self.shared.journal.lock();
+        let now = journal.now();
+        journal.record.life(now, self.spec.index, event);
+        journal.note(now, Kind::Life, self.spec.index, &format!("{event:?}").to_lowercase());
+    }
+
+    /// Writes down what is wrong with the node itself. It is in the log that a report shows; the verdict
+    /// comes from what the node then lacks, see [`crate::world`].
+    pub(crate) fn trouble(&self, what: &str) {
+        trouble(&self.shared.journal, &self.spec, what);
+    }
+}
+
+fn trouble(journal: &Journal, spec: &NodeSpec, what: &str) {
+    let mut journal = journal.lock();
+    let now = journal.now();
+    journal.note(now, Kind::Life, spec.index, what);
+    journal.record.logs.entry(spec.name.clone()).or_default().push(format!("{now} {what}"));
+}
+
+fn skip(agenda: &Agenda, journal: &Journal) -> AbortHandle {
+    tokio::spawn(workload::drive(agenda.clone(), None, journal.clone())).abort_handle()
+}
+
+/// What a life begins with.
+struct Begin {
+    shared: Shared,
+    spec: NodeSpec,
+    disk: Disk,
+    agenda: Agenda,
+    endpoint: Endpoint,
+    observer: Arc<LifeObserver>,
+    ready: Slot,
+    life: u32,
+}
+
+impl Begin {
+    /// A whole life. It ends by being dropped, and takes everything with it.
+    async fn live(self) {
+        let node = match self.start_node().await {
+            Ok(node) => node,
+            Err(problem) => return trouble(&self.shared.journal, &self.spec, &problem),
+        };
+        if self.life > 0 {
+            self.snapshot(node.handle()).await;
+        }
+        let connected = client::connect(node.handle().clone()).await;
+        let (client, _server) = match connected {
+            Ok(connected) => connected,
+            Err(error) => {
+                return trouble(&self.shared.journal, &self.spec, &format!("its API does not answer: {error}"));
+            }
+        };
+        let handles = (node.handle().clone(), client.clone());
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
+        let journal = self.shared.journal.clone();
+        let watching = workload::watch(self.spec.index, client.clone(), journal.clone());
+        let working = workload::drive(self.agenda.clone(), Some(client), journal);
+        future::join(watching, working).await;
+    }
+
+    async fn start_node(&self) -> Result<Node, String> {
+        let seed = self.shared.seed;
+        let seed_bytes = |what| seeds::bytes(seed, what, self.spec.index, self.life);
+        let mut epoch = [0; 16];
+        epoch.copy_from_slice(&seed_bytes("epoch")[..16]);
+        let store = Store::open_backend(
+            self.disk.mount(),
+            CommitMode::Inline(Arc::new(self.disk.clone())),
+            identity(seed, self.spec.index),
+            epoch,
+        )
+        .map_err(|error| format!("its store does not open: {error}"))?;
+        let config = NodeConfig {
+            node_id: self.spec.name.clone(),
+            formation: Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) },
+            peers: self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect(),
+            auto_sync: true,
+            timing: Timing::default(),
+        };
+        let observer: Arc<dyn Observer> = self.observer.clone();
+        let world = World {
+            store,
+            endpoint: self.endpoint.clone(),
+            resolver: Arc::new(FabricResolver),
+            wall_clock: Arc::new(calendar_ms),
+            seed: seed_bytes("node"),
+            observer: Some(observer),
+            plants: self.shared.plants,
+        };
+        Node::start(config, world).await.map_err(|error| format!("does not start: {error}"))
+    }
+
+    /// What the node has before any peer could tell it: taken at the moment of its start, and the first
+    /// document from a peer is several datagrams away.
+    async fn snapshot(&self, node: &NodeHandle) {
+        let mut docs = std::collections::BTreeMap::new();
+        for collection in self.shared.collections.iter() {
+            match node.scan(collection).await {
+                Ok(rows) => {
+                    let rows = rows.into_iter();
+                    docs.extend(rows.map(|(id, json)| (DocKey::new(collection, &id), Arc::from(json))));
+                }
+                Err(error) => trouble(&self.shared.journal, &self.spec, &format!("cannot read {collection}: {error}")),
+            }
+        }
+        let mut journal = self.shared.journal.lock();
+        let at = journal.now();
+        journal.record.restart_snapshots.push(RestartSnapshot { node: self.spec.index, at, docs });
+    }
+}
+
+/// The key of a host: it stays over all its lives, as a file on its disk would.
+pub(crate) fn identity(seed: u64, host: NodeIndex) -> iroh::SecretKey {
+    iroh::SecretKey::from_bytes(&seeds::bytes(seed, "identity", host, 0))
+}
+
+fn peer_address(seed: u64, peer: NodeIndex) -> PeerAddress {
+    PeerAddress { id: identity(seed, peer).public(), addresses: vec![address_text(peer)] }
+}
+
+fn calendar_ms() -> u64 {
+    let since_epoch: Duration = hooks::EPOCH + hooks::elapsed();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}

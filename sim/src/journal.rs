@@ -1,0 +1,70 @@
+//! What a run writes down: the record that is judged, and the trace that is hashed. Always together, so
+//! that nothing can be in the one and not in the other.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peat_scenarios::plan::NodeIndex;
+use peat_scenarios::{RunRecord, SimTime};
+use tokio::time::Instant;
+
+use crate::trace::{Kind, Trace};
+
+/// The journal of a run, shared by everything in it. Never held across an `await`.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Mutex<Inner>>);
+
+pub(crate) struct Inner {
+    pub(crate) record: RunRecord,
+    pub(crate) trace: Trace,
+    zero: Instant,
+    names: Vec<Arc<str>>,
+}
+
+impl Journal {
+    pub(crate) fn new(record: RunRecord, trace: Trace) -> Self {
+        let names = record.topology.nodes.iter().map(|node| node.name.as_str().into()).collect();
+        Self(Arc::new(Mutex::new(Inner { record, trace, zero: Instant::now(), names })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // One thread: a poisoned lock means that the run is being torn down by a panic anyway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Scenario time begins now.
+    pub(crate) fn start_clock(&self) {
+        self.lock().zero = Instant::now();
+    }
+
+    pub(crate) fn now(&self) -> SimTime {
+        self.lock().now()
+    }
+
+    /// The moment `at` on tokio's clock.
+    pub(crate) fn instant(&self, at: SimTime) -> Instant {
+        self.lock().zero + at.as_duration()
+    }
+
+    /// Adds an event that is in the trace only.
+    pub(crate) fn note(&self, kind: Kind, node: NodeIndex, text: &str) {
+        let mut inner = self.lock();
+        let now = inner.now();
+        inner.note(now, kind, node, text);
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> SimTime {
+        SimTime::from(Instant::now().saturating_duration_since(self.zero))
+    }
+
+    /// Adds an event about a node to the trace.
+    pub(crate) fn note(&mut self, at: SimTime, kind: Kind, node: NodeIndex, text: &str) {
+        let name = self.name(node);
+        self.trace.add(at, kind, &[&node.0.to_le_bytes(), text.as_bytes()], || format!("{name} {text}"));
+    }
+
+    pub(crate) fn name(&self, node: NodeIndex) -> Arc<str> {
+        self.names[node.index()].clone()
+    }
+}

@@ -1,0 +1,158 @@
+//! Virtual worlds: whole nodes, with real QUIC between them, in deterministic virtual time.
+//!
+//! [`run`] takes a scenario and a seed, runs every node of it in one thread over a simulated network, disk
+//! and clock, and returns the [`RunRecord`] that `peat_scenarios` judges. Thirty minutes of a mesh take
+//! seconds, and the same seed gives the same run down to the last encrypted byte.
+//!
+//! ```text
+//!   tonic client ──duplex── API ── node ── iroh ══ fabric ══ iroh ── node ── API ──duplex── tonic client
+//!        │                          │                                 │
+//!     workload                   disk (redb's storage backend)      disk
+//!
+//!   underneath: tokio's paused clock, and hooks that make the C library's clock and entropy follow it
+//! ```
+//!
+//! # The life of a run
+//!
+//! 1. A fresh thread enters the simulation ([`hooks`]): from here on its clock is virtual and its entropy
+//!    comes from the seed.
+//! 2. The endpoints of every life that the plan foresees are bound, one after the other, and then the
+//!    random stream is started anew.
+//! 3. Scenario time begins. Nodes start, clients connect to them through their real API, and the timeline
+//!    cuts links and crashes hosts.
+//! 4. At the end the state of every replica is read through the API, and the thread ends.
+//!
+//! Several runs may go on in one process, each in a thread of its own. `docs/simulator.md` has the traps
+//! and the limits.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod client;
+mod disk;
+mod fabric;
+pub mod hooks;
+mod host;
+mod journal;
+mod observer;
+mod seeds;
+pub mod trace;
+mod workload;
+mod world;
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use peat_node::node::Plants;
+use peat_scenarios::{RunRecord, Scenario, SimTime};
+
+pub use hooks::HookError;
+pub use trace::{Event, first_difference};
+
+/// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.
+const STACK_BYTES: usize = 64 << 20;
+
+/// How a scenario is run.
+pub struct RunOptions {
+    /// Everything random in the run follows from it.
+    pub seed: u64,
+    /// Bugs to plant in every node.
+    pub plants: Plants,
+    /// What the person typed to name the scenario, for the line that reproduces a failure.
+    pub source: String,
+    /// Is told how far the run is, on the caller's thread, about once per virtual second.
+    pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
+}
+
+impl RunOptions {
+    /// A run of a scenario with this seed and nothing special.
+    pub fn seed(seed: u64) -> Self {
+        Self { seed, plants: Plants::default(), source: String::new(), progress: None }
+    }
+
+    /// The same with bugs planted.
+    pub fn plants(mut self, plants: Plants) -> Self {
+        self.plants = plants;
+        self
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual time reached.
+    pub now: SimTime,
+    /// Virtual time at which the run ends.
+    pub end: SimTime,
+    /// What is going on, for people: the faults that last.
+    pub phase: String,
+}
+
+/// Why a run could not be carried out. Says nothing about the nodes.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// Runs would not be repeatable.
+    #[error(transparent)]
+    Hooks(#[from] HookError),
+    /// The thread of the run could not be started.
+    #[error("the simulation's thread cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The runtime of the run could not be made.
+    #[error("the simulation's runtime cannot be made: {0}")]
+    Runtime(#[source] std::io::Error),
+    /// A node's endpoint could not be bound.
+    #[error("endpoint of {node}: {source}")]
+    Bind {
+        /// The node.
+        node: String,
+        /// Why.
+        source: peat_node::mesh::BindError,
+    },
+    /// Something in the run panicked.
+    #[error("the simulation panicked: {0}")]
+    Panicked(String),
+}
+
+/// Runs a scenario in virtual time.
+///
+/// Blocks until the run is over. What goes wrong inside the run (a node that does not start, an API that
+/// does not answer) is in the record's `infra_errors`.
+pub fn run(scenario: &Scenario, options: RunOptions) -> Result<RunRecord, SimError> {
+    execute(scenario, options, false).map(|(record, _)| record)
+}
+
+/// Runs a scenario and keeps every event of its trace, at about 150 bytes each: for a readable log, and to
+/// find where two runs part ([`first_difference`]).
+pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunRecord, Vec<Event>), SimError> {
+    execute(scenario, options, true)
+}
+
+fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
+    hooks::self_check()?;
+    let RunOptions { seed, plants, source, progress } = options;
+    let plan = peat_scenarios::plan::expand(scenario, seed);
+    let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
+    let began = Instant::now();
+    let (report, reports) = mpsc::channel();
+    let setup = world::Setup { plan, record, plants, keep, report };
+    let thread = std::thread::Builder::new()
+        .name(format!("sim-{seed}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || world::run(setup))
+        .map_err(SimError::Thread)?;
+    // Told here and not in the simulation: a progress bar that reads the clock or makes a hash map there
+    // would change the run.
+    let mut progress = progress;
+    for reached in reports {
+        if let Some(tell) = &mut progress {
+            tell(reached);
+        }
+    }
+    let (mut record, events) = thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))??;
+    record.wall = began.elapsed();
+    Ok((record, events))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)").to_owned()
+}

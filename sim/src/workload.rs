@@ -1,0 +1,171 @@
+//! What the application beside a node does: issues the planned operations one after the other, and watches
+//! every collection.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use peat_proto::client::{
+    ChangeType, DeleteDocumentRequest, GetDocumentRequest, PutDocumentRequest, SubscribeRequest,
+};
+use peat_scenarios::plan::{Action, NodeIndex, PlannedOp, apply_edit};
+use peat_scenarios::record::Outcome;
+use tonic::{Code, Status};
+
+use crate::client::Client;
+use crate::journal::Journal;
+use crate::trace::Kind;
+
+/// An application gives an operation up after this time; it may have happened.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A broken stream is opened again after this time.
+const RESUBSCRIBE: Duration = Duration::from_millis(100);
+
+/// The operations of a node that were not issued yet, in order. It outlives the lives of the node.
+#[derive(Clone)]
+pub(crate) struct Agenda(Arc<Mutex<VecDeque<PlannedOp>>>);
+
+impl Agenda {
+    pub(crate) fn new(operations: impl IntoIterator<Item = PlannedOp>) -> Self {
+        Self(Arc::new(Mutex::new(operations.into_iter().collect())))
+    }
+
+    fn next(&self) -> Option<PlannedOp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).front().cloned()
+    }
+
+    fn take(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    }
+}
+
+/// Issues what is on the agenda, each at its time or as soon as the one before has ended. Without a client
+/// (the node is down) operations are skipped. Dropped in the middle of an operation, it leaves that one
+/// unknown: it may have happened.
+pub(crate) async fn drive(agenda: Agenda, client: Option<Client>, journal: Journal) {
+    while let Some(planned) = agenda.next() {
+        tokio::time::sleep_until(journal.instant(planned.at)).await;
+        agenda.take();
+        match &client {
+            Some(client) => issue(&planned, client.clone(), &journal).await,
+            None => {
+                let mut journal = journal.lock();
+                let now = journal.now();
+                journal.record.skip(&planned, now);
+                let text = format!("skips operation {}: the node is down", planned.op.0);
+                journal.note(now, Kind::Completed, planned.node, &text);
+            }
+        }
+    }
+}
+
+async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
+    let number = planned.op.0;
+    let slot = {
+        let mut journal = journal.lock();
+        let now = journal.now();
+        journal.note(now, Kind::Invoked, planned.node, &format!("operation {number}: {}", describe(&planned.action)));
+        journal.record.begin(planned, now)
+    };
+    let writing = |json: &str| {
+        let mut journal = journal.lock();
+        let now = journal.now();
+        journal.note(now, Kind::Invoked, planned.node, &format!("operation {number} writes {json}"));
+        journal.record.writing(slot, json);
+    };
+    let outcome = match tokio::time::timeout(DEADLINE, perform(&planned.action, client, writing)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(status)) => judge(&status),
+        Err(_deadline) => Outcome::Unknown,
+    };
+    let mut journal = journal.lock();
+    let now = journal.now();
+    journal.note(now, Kind::Completed, planned.node, &format!("operation {number}: {outcome:?}"));
+    journal.record.finish(slot, now, outcome);
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Put { key, json } => format!("put {key} {json}"),
+        Action::Edit { key, edit } => format!("edit {key} by {} to {}", edit.author, edit.counter),
+        Action::Delete { key } => format!("delete {key}"),
+    }
+}
+
+async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)) -> Result<Outcome, Status> {
+    let (collection, doc_id) = (action.key().collection.to_string(), action.key().id.to_string());
+    match action {
+        Action::Put { json, .. } => {
+            client.put_document(PutDocumentRequest { collection, doc_id, json_data: json.to_string() }).await?;
+        }
+        Action::Delete { .. } => {
+            client.delete_document(DeleteDocumentRequest { collection, doc_id }).await?;
+        }
+        Action::Edit { edit, .. } => {
+            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone() };
+            let Some(current) = client.get_document(request).await?.into_inner().json_data else {
+                return Ok(Outcome::Skipped);
+            };
+            let json_data = match apply_edit(&current, edit) {
+                Ok(json) => json,
+                // The node handed out a document that no workload wrote. The checks will say so.
+                Err(error) => return Ok(Outcome::Refused(format!("the document cannot be edited: {error}"))),
+            };
+            writing(&json_data);
+            client.put_document(PutDocumentRequest { collection, doc_id, json_data }).await?;
+        }
+    }
+    Ok(Outcome::Ok)
+}
+
+/// A refusal is certain only where the node looked at the request and would not have it.
+fn judge(status: &Status) -> Outcome {
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::FailedPrecondition
+        | Code::ResourceExhausted
+        | Code::OutOfRange
+        | Code::Unimplemented => Outcome::Refused(format!("{:?}: {}", status.code(), status.message())),
+        _ => Outcome::Unknown,
+    }
+}
+
+/// Records what the node's Subscribe stream shows, for as long as it is polled.
+pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal) {
+    loop {
+        let ended = follow(node, &mut client, &journal).await;
+        journal.note(Kind::Visible, node, &format!("subscription ended: {ended}"));
+        tokio::time::sleep(RESUBSCRIBE).await;
+    }
+}
+
+async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> String {
+    let opened = client.subscribe(SubscribeRequest { collections: Vec::new() }).await;
+    let mut stream = match opened {
+        Ok(response) => response.into_inner(),
+        Err(status) => return status.to_string(),
+    };
+    loop {
+        let change = match stream.message().await {
+            Ok(Some(change)) => change,
+            Ok(None) => return "the node closed it".into(),
+            Err(status) => return status.to_string(),
+        };
+        let mut journal = journal.lock();
+        let now = journal.now();
+        let json = match change.change_type() {
+            ChangeType::Delete => None,
+            _ => Some(change.json_data.as_deref().unwrap_or_default()),
+        };
+        journal.record.see(now, node, &change.collection, &change.doc_id, json);
+        let text = match json {
+            Some(json) => format!("sees {}/{} {json}", change.collection, change.doc_id),
+            None => format!("sees {}/{} deleted", change.collection, change.doc_id),
+        };
+        journal.note(now, Kind::Visible, node, &text);
+    }
+}

@@ -1,0 +1,67 @@
+//! The state of every replica at the end, as an application would read it.
+
+use std::collections::BTreeMap;
+
+use peat_proto::client::{GetDocumentRequest, ListDocumentsRequest};
+use peat_scenarios::plan::DocKey;
+use peat_scenarios::record::{FinalDoc, ReplicaState};
+use tonic::Status;
+
+use crate::client::Client;
+use crate::host::{Host, Shared};
+use crate::journal::Journal;
+use crate::trace::Kind;
+
+/// Reads every host into the record.
+///
+/// A node that ought to run and does not serve counts as running and empty: that it came back from a crash
+/// with nothing is the nodes' failure and not the world's, so the checks must see it.
+pub(super) async fn read(hosts: &[Host], shared: &Shared) {
+    for host in hosts {
+        let node = host.spec().index;
+        let mut state = ReplicaState { node, running: host.is_running(), docs: BTreeMap::new() };
+        match host.ready() {
+            Some((handle, client)) => {
+                let digest = handle.heads_digest();
+                match documents(client, shared).await {
+                    Ok(docs) => {
+                        state.docs = docs;
+                        note(&shared.journal, host, &state, &digest);
+                    }
+                    Err(status) => host.trouble(&format!("its documents cannot be read: {status}")),
+                }
+            }
+            None if host.is_running() => host.trouble("was started but does not serve"),
+            None => {}
+        }
+        shared.journal.lock().record.finals.push(state);
+    }
+}
+
+async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKey, FinalDoc>, Status> {
+    let mut docs = BTreeMap::new();
+    for collection in shared.collections.iter() {
+        let request = ListDocumentsRequest { collection: collection.clone() };
+        for doc_id in client.list_documents(request).await?.into_inner().doc_ids {
+            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone() };
+            // A document that is listed and not found was deleted in between.
+            let Some(json) = client.get_document(request).await?.into_inner().json_data else { continue };
+            let mut journal = shared.journal.lock();
+            let key = journal.record.key(collection, &doc_id);
+            let json = Some(journal.record.intern(&json));
+            docs.insert(key, FinalDoc { json, heads: None });
+        }
+    }
+    Ok(docs)
+}
+
+fn note(journal: &Journal, host: &Host, state: &ReplicaState, digest: &[u8; 32]) {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(digest);
+    for (key, doc) in &state.docs {
+        hasher.update(key.to_string().as_bytes());
+        hasher.update(doc.json.as_deref().unwrap_or_default().as_bytes());
+    }
+    let text = format!("ends with {} documents, {}", state.docs.len(), &hasher.finalize().to_hex()[..16]);
+    journal.note(Kind::Final, host.spec().index, &text);
+}

@@ -1,0 +1,34 @@
+//! Every shipped scenario passes.
+
+use peat_node::node::Plants;
+use peat_scenarios::check::Verdict;
+use peat_scenarios::library::library;
+
+use crate::judged::{expect, shipped};
+
+macro_rules! passes {
+    ($($test:ident: $name:literal),+ $(,)?) => {
+        /// The names that have a test here.
+        const TESTED: &[&str] = &[$($name),+];
+        $(#[test]
+        fn $test() {
+            expect(&shipped($name), Plants::default(), Verdict::Pass);
+        })+
+    };
+}
+
+passes! {
+    two_cluster_blackout: "two-cluster-blackout",
+    flapping_link: "flapping-link",
+    one_way_cut: "one-way-cut",
+    crash_during_partition: "crash-during-partition",
+    late_joiner: "late-joiner",
+    line_of_five: "line-of-five",
+    degraded_radio: "degraded-radio",
+}
+
+#[test]
+fn no_shipped_scenario_is_left_out() {
+    let shipped: Vec<&str> = library().iter().map(|shipped| shipped.name).collect();
+    assert_eq!(TESTED, shipped);
+}

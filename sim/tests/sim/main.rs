@@ -1,0 +1,9 @@
+//! Scenarios on the real node in virtual time. One binary: linking the whole stack once is enough.
+
+#![allow(clippy::unwrap_used)]
+
+mod judged;
+mod library;
+mod planted;
+mod replay;
+mod stories;
