@@ -1,3 +1,41 @@
-//! The harness.
+//! `ddil` puts mesh nodes on trial under denied, degraded, intermittent and limited links.
+//!
+//! The binary is thin: a scenario is read by `peat-scenarios`, run by `peat-sim`, judged and told by
+//! `peat-scenarios` again. What is here is what a person at a terminal meets: arguments ([`args`]), which
+//! scenario was meant ([`source`]), progress ([`progress`]), colours ([`output`]), exit codes ([`exit`]), and
+//! what happens when someone presses Ctrl-C ([`interrupt`]) or something panics ([`panics`]).
 
-fn main() {}
+mod args;
+mod check;
+mod document;
+mod exit;
+mod interrupt;
+mod list;
+mod output;
+mod panics;
+mod progress;
+mod run;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::choose_colour(cli.color);
+    panics::install();
+    let command = std::panic::catch_unwind(|| match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::List(arguments) => list::list(arguments),
+        Command::Check(arguments) => check::check(arguments),
+    });
+    let exit = command.unwrap_or_else(|_| {
+        panics::confess();
+        Exit::Infrastructure
+    });
+    exit.into()
+}

@@ -53,12 +53,8 @@ pub struct Timing {
     pub idle_timeout: Duration,
     /// Interval of keep-alive packets on a quiet connection.
     pub keep_alive: Duration,
-    /// One attempt to dial is given up after this time.
-    pub dial_timeout: Duration,
-    /// Shortest pause between two attempts.
-    pub redial_min: Duration,
-    /// Longest pause between two attempts.
-    pub redial_max: Duration,
+    /// A peer that does not answer is dialled anew at this interval.
+    pub dial_interval: Duration,
 }
 
 impl Default for Timing {
@@ -66,9 +62,7 @@ impl Default for Timing {
         Self {
             idle_timeout: limits::IDLE_TIMEOUT,
             keep_alive: limits::KEEP_ALIVE,
-            dial_timeout: limits::DIAL_TIMEOUT,
-            redial_min: limits::REDIAL_MIN,
-            redial_max: limits::REDIAL_MAX,
+            dial_interval: limits::DIAL_INTERVAL,
         }
     }
 }

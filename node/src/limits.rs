@@ -38,6 +38,8 @@ pub const MAX_ADMISSION_FRAME_BYTES: usize = 512;
 /// Changes of one document are cut into frames of about this many bytes, so that one large document
 /// cannot hold up a session for longer than it must.
 pub const UPDATE_FRAME_BYTES: usize = 256 << 10;
+/// Updates from this size on are deflated: below it the gain is less than a packet's framing.
+pub const DEFLATE_FROM_BYTES: usize = 512;
 /// Bytes handed to QUIC at once before the outbox is asked again: small enough that what is queued
 /// behind a slow link is still coalesced, large enough to fill packets.
 pub const SEND_BURST_BYTES: usize = 32 << 10;
@@ -61,15 +63,21 @@ pub const MAX_SESSIONS: usize = 1024;
 pub const MAX_WANTED_PEERS: usize = 4096;
 /// Addresses that one peer may have.
 pub const MAX_PEER_ADDRESSES: usize = 16;
-/// One attempt to dial is given up after this time and begun anew: QUIC doubles its wait after every
-/// lost first packet, so one long attempt would notice a healed link late. Two round trips over a
-/// geostationary link fit.
-pub const DIAL_TIMEOUT: Duration = Duration::from_millis(2500);
-/// Shortest pause between two attempts.
-pub const REDIAL_MIN: Duration = Duration::from_millis(100);
-/// Longest pause between two attempts. It stays this low however long the outage lasts: time to
-/// recover must not depend on it.
-pub const REDIAL_MAX: Duration = Duration::from_millis(500);
+/// A peer that does not answer is dialled anew at this interval, however long it has been away: time to recover
+/// must not depend on that. QUIC repeats the first packet of an attempt after 1 s and then ever later, so
+/// with a new attempt every 2 s a packet leaves every second.
+pub const DIAL_INTERVAL: Duration = Duration::from_millis(2000);
+/// An attempt is given up after this time, a little after the next one began, so that answers on their way are
+/// not thrown away, and just before QUIC would repeat its packet a second time.
+pub const DIAL_TIMEOUT: Duration = Duration::from_millis(2900);
+/// Every fourth attempt is given this time instead, for links whose round trip is longer than
+/// [`DIAL_TIMEOUT`].
+pub const SLOW_DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Which attempts are slow ones.
+pub const SLOW_DIAL_EVERY: u32 = 4;
+/// A lost peer is dialled after at most this pause: both sides notice at the same moment, and many peers that lose
+/// one hub must not come back in one instant.
+pub const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 /// A peer that refused us is asked again only after this pause: a wrong key does not mend in a second.
 pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 /// A peer that asked us to come back is asked again after this pause.

@@ -1,5 +1,6 @@
 //! The sidecar binary: the production world around a [`Node`]. Here, and only here, the node meets the
 //! system's clock, its randomness, its signals and its files.
+#![expect(clippy::disallowed_methods, reason = "the production world is where clock and randomness come from")]
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -57,6 +57,7 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens or creates `peat.redb` in a directory, which is created if missing. Draws a new identity and
     /// epoch from the operating system if it creates.
+    #[expect(clippy::disallowed_methods, reason = "no world opens a directory but the real one")]
     pub fn open_dir(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
         let at = path.display().to_string();
@@ -149,3 +150,6 @@ fn builder() -> redb::Builder {
     builder.set_cache_size(limits::STORE_CACHE_BYTES);
     builder
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The API as clients meet it: a real node, served over TCP, a Unix socket or an in-memory stream, called
 //! by the standard gRPC client and by requests that are written by hand.
+#![expect(clippy::disallowed_methods, reason = "real sockets and a real runtime, no simulation")]
 
 #[path = "api/binary.rs"]
 mod binary;

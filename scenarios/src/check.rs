@@ -111,12 +111,7 @@ pub const EVIDENCE: usize = 5;
 
 impl CheckResult {
     fn new(name: &str, verdict: Verdict, detail: impl Into<String>) -> Self {
-        CheckResult {
-            name: name.to_owned(),
-            verdict,
-            detail: detail.into(),
-            evidence: Vec::new(),
-        }
+        CheckResult { name: name.to_owned(), verdict, detail: detail.into(), evidence: Vec::new() }
     }
 
     /// FAIL with evidence if there are findings, else PASS with `good`.
@@ -172,11 +167,7 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
 
 /// The verdict of the run: the gravest of its checks; INCONCLUSIVE without any.
 pub fn overall(results: &[CheckResult]) -> Verdict {
-    results
-        .iter()
-        .map(|result| result.verdict)
-        .min()
-        .unwrap_or(Verdict::Inconclusive)
+    results.iter().map(|result| result.verdict).min().unwrap_or(Verdict::Inconclusive)
 }
 
 /// Do all trace hashes of runs with one seed agree?

@@ -100,21 +100,13 @@ impl Percentiles {
         for sample in samples {
             max = max.max(sample);
             let micros = u64::try_from(sample.as_micros()).unwrap_or(u64::MAX / 2);
-            histogram
-                .record(micros)
-                .expect("invariant: the histogram resizes itself");
+            histogram.record(micros).expect("invariant: the histogram resizes itself");
         }
         if histogram.is_empty() {
             return Percentiles::default();
         }
         let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile)).min(max);
-        Percentiles {
-            count: histogram.len(),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max,
-        }
+        Percentiles { count: histogram.len(), p50: at(0.5), p90: at(0.9), p99: at(0.99), max }
     }
 }
 
@@ -124,11 +116,7 @@ struct Shown(Vec<Vec<Option<SimTime>>>);
 impl Shown {
     fn of(record: &RunRecord, history: &History<'_>) -> Self {
         let nodes = || record.topology.nodes.iter().map(|node| node.index);
-        let row = |operation| {
-            nodes()
-                .map(|node| history.first_shown(operation, node))
-                .collect()
-        };
+        let row = |operation| nodes().map(|node| history.first_shown(operation, node)).collect();
         Shown(record.operations.iter().map(row).collect())
     }
 
@@ -182,20 +170,14 @@ fn count(record: &RunRecord) -> OperationCounts {
 /// Whole slices in the second half of the settle time only.
 fn idle(record: &RunRecord) -> Option<f64> {
     let slice = SimTime::from(crate::record::TRAFFIC_SLICE).as_nanos();
-    let (writes_end, end) = (
-        record.meta.writes_end.as_nanos(),
-        record.meta.duration.as_nanos(),
-    );
+    let (writes_end, end) = (record.meta.writes_end.as_nanos(), record.meta.duration.as_nanos());
     let first = (writes_end + (end - writes_end) / 2).div_ceil(slice);
     let last = end / slice;
     if last < first + 2 {
         return None;
     }
     let slices = &record.traffic.by_slice;
-    let bytes: u64 = (first..last)
-        .filter_map(|at| slices.get(at as usize))
-        .map(|count| count.bytes)
-        .sum();
+    let bytes: u64 = (first..last).filter_map(|at| slices.get(at as usize)).map(|count| count.bytes).sum();
     let seconds = ((last - first) * slice) as f64 / 1e9;
     Some(bytes as f64 / seconds / record.topology.nodes.len().max(1) as f64)
 }

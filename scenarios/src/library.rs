@@ -55,14 +55,10 @@ pub fn library() -> &'static [Shipped] {
 
 /// The shipped scenario called `name`.
 pub fn find(name: &str) -> Result<Shipped, UnknownScenario> {
-    LIBRARY
-        .iter()
-        .find(|shipped| shipped.name == name)
-        .copied()
-        .ok_or_else(|| UnknownScenario {
-            name: name.to_owned(),
-            suggestion: closest(name, LIBRARY.iter().map(|shipped| shipped.name)),
-        })
+    LIBRARY.iter().find(|shipped| shipped.name == name).copied().ok_or_else(|| UnknownScenario {
+        name: name.to_owned(),
+        suggestion: closest(name, LIBRARY.iter().map(|shipped| shipped.name)),
+    })
 }
 
 impl Shipped {
@@ -83,11 +79,7 @@ mod tests {
             let scenario = shipped.scenario().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(scenario.name, shipped.name);
             let operations = expand(&scenario, scenario.seed).operations.len();
-            assert!(
-                (100..=2_000).contains(&operations),
-                "{}: {operations} operations",
-                shipped.name
-            );
+            assert!((100..=2_000).contains(&operations), "{}: {operations} operations", shipped.name);
         }
     }
 
@@ -96,8 +88,7 @@ mod tests {
         for shipped in library() {
             let scenario = shipped.scenario().unwrap();
             let text = scenario.to_toml();
-            let again = Scenario::parse("again.toml", &text)
-                .unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let again = Scenario::parse("again.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!(again, scenario);
         }
     }
@@ -106,14 +97,9 @@ mod tests {
     fn every_library_file_is_embedded() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/library");
         let files = std::fs::read_dir(directory).unwrap().filter_map(Result::ok);
-        let mut files: Vec<String> = files
-            .map(|file| file.file_name().into_string().unwrap())
-            .collect();
+        let mut files: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
         files.sort();
-        let mut embedded: Vec<String> = library()
-            .iter()
-            .map(|shipped| format!("{}.toml", shipped.name))
-            .collect();
+        let mut embedded: Vec<String> = library().iter().map(|shipped| format!("{}.toml", shipped.name)).collect();
         embedded.sort();
         assert_eq!(files, embedded);
     }
@@ -121,26 +107,15 @@ mod tests {
     #[test]
     fn the_example_of_the_documentation_is_valid() {
         let page = include_str!("../../docs/scenarios.md");
-        let example = page
-            .split("```toml")
-            .nth(1)
-            .and_then(|rest| rest.split("```").next());
+        let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
         let scenario = Scenario::parse("docs/scenarios.md", example.unwrap());
-        assert_eq!(
-            scenario.unwrap_or_else(|error| panic!("{error}")).name,
-            "island"
-        );
+        assert_eq!(scenario.unwrap_or_else(|error| panic!("{error}")).name, "island");
     }
 
     #[test]
     fn a_slip_in_the_name_is_recognised() {
         let error = find("two-cluster-blakcout").unwrap_err();
         assert_eq!(error.suggestion, Some("two-cluster-blackout"));
-        assert!(
-            error
-                .to_string()
-                .contains("did you mean `two-cluster-blackout`?"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("did you mean `two-cluster-blackout`?"), "{error}");
     }
 }

@@ -97,10 +97,7 @@ pub struct LinkShape {
 impl LinkShape {
     /// Just a profile.
     pub fn profile(profile: Profile) -> Self {
-        LinkShape {
-            profile: Some(profile),
-            ..LinkShape::default()
-        }
+        LinkShape { profile: Some(profile), ..LinkShape::default() }
     }
 
     /// The parameters that result; `base` stands in where no profile is named.
@@ -324,9 +321,7 @@ impl Scenario {
 
     /// All groups with their clusters, in order.
     pub fn groups(&self) -> impl Iterator<Item = (&Cluster, &Group)> {
-        self.clusters
-            .iter()
-            .flat_map(|cluster| cluster.groups.iter().map(move |group| (cluster, group)))
+        self.clusters.iter().flat_map(|cluster| cluster.groups.iter().map(move |group| (cluster, group)))
     }
 
     /// Number of nodes.

@@ -70,10 +70,7 @@ pub struct DocKey {
 impl DocKey {
     /// The key of `collection`/`id`.
     pub fn new(collection: &str, id: &str) -> Self {
-        DocKey {
-            collection: collection.into(),
-            id: id.into(),
-        }
+        DocKey { collection: collection.into(), id: id.into() }
     }
 }
 
@@ -250,10 +247,7 @@ impl Step {
 
     /// True for a step that begins a fault, false for one that ends it.
     pub fn begins(&self) -> bool {
-        matches!(
-            self,
-            Step::LinksDown { .. } | Step::Degrade { .. } | Step::Crash { .. }
-        )
+        matches!(self, Step::LinksDown { .. } | Step::Degrade { .. } | Step::Crash { .. })
     }
 }
 

@@ -32,14 +32,8 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile, in order of the table.
-    pub const ALL: [Profile; 6] = [
-        Profile::Lan,
-        Profile::Wan,
-        Profile::Lte,
-        Profile::SatcomLeo,
-        Profile::SatcomGeo,
-        Profile::TacticalRadio,
-    ];
+    pub const ALL: [Profile; 6] =
+        [Profile::Lan, Profile::Wan, Profile::Lte, Profile::SatcomLeo, Profile::SatcomGeo, Profile::TacticalRadio];
 
     /// The name in scenario files.
     pub const fn name(self) -> &'static str {
@@ -55,9 +49,7 @@ impl Profile {
 
     /// The profile called `name`.
     pub fn find(name: &str) -> Option<Profile> {
-        Profile::ALL
-            .into_iter()
-            .find(|profile| profile.name() == name)
+        Profile::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
     /// What the link is like.
@@ -80,13 +72,7 @@ impl std::fmt::Display for Profile {
     }
 }
 
-const fn link(
-    latency_us: u64,
-    jitter_us: u64,
-    loss: f64,
-    bps: u64,
-    queue_bytes: u64,
-) -> LinkParams {
+const fn link(latency_us: u64, jitter_us: u64, loss: f64, bps: u64, queue_bytes: u64) -> LinkParams {
     LinkParams {
         latency: Duration::from_micros(latency_us),
         jitter: Duration::from_micros(jitter_us),

@@ -80,12 +80,7 @@ impl<'a> Report<'a> {
         let figures = measure(record);
         let checks = check::evaluate(scenario, record, &figures);
         let verdict = check::overall(&checks);
-        Report {
-            record,
-            figures,
-            checks,
-            verdict,
-        }
+        Report { record, figures, checks, verdict }
     }
 
     /// Adds the result of a check that looks at more than one run, such as
@@ -120,12 +115,7 @@ impl<'a> Report<'a> {
     fn header(&self, out: &mut String, paint: Paint) {
         let (record, meta) = (self.record, &self.record.meta);
         let nodes = record.topology.nodes.len();
-        let mut clusters: Vec<&str> = record
-            .topology
-            .groups
-            .iter()
-            .map(|group| group.cluster.as_str())
-            .collect();
+        let mut clusters: Vec<&str> = record.topology.groups.iter().map(|group| group.cluster.as_str()).collect();
         clusters.dedup();
         line(out, &paint.bold(&meta.scenario));
         for row in format::wrap(&meta.purpose, WIDTH) {
@@ -149,34 +139,16 @@ impl<'a> Report<'a> {
     }
 
     fn check(&self, out: &mut String, paint: Paint, result: &CheckResult) {
-        let mark = if result.verdict == Verdict::Pass {
-            "✔"
-        } else {
-            "✘"
-        };
+        let mark = if result.verdict == Verdict::Pass { "✔" } else { "✘" };
         let word = paint.verdict(result.verdict, &format!("{mark} {:<12}", result.verdict));
         // A verdict longer than its column pushes the rest; the two such words are rare enough.
         let indent = 2 + 2 + 12 + 1 + 24 + 1;
         let mut rows = format::wrap(&result.detail, WIDTH - indent).into_iter();
-        line(
-            out,
-            &format!(
-                "  {word} {:<24} {}",
-                result.name,
-                rows.next().unwrap_or_default()
-            ),
-        );
+        line(out, &format!("  {word} {:<24} {}", result.name, rows.next().unwrap_or_default()));
         rows.for_each(|row| line(out, &format!("{:indent$}{row}", "")));
         for finding in &result.evidence {
             let mut rows = format::wrap(finding, WIDTH - 8).into_iter();
-            line(
-                out,
-                &format!(
-                    "      {} {}",
-                    paint.dim("·"),
-                    rows.next().unwrap_or_default()
-                ),
-            );
+            line(out, &format!("      {} {}", paint.dim("·"), rows.next().unwrap_or_default()));
             rows.for_each(|row| line(out, &format!("        {row}")));
         }
     }
@@ -186,9 +158,7 @@ impl<'a> Report<'a> {
         if self.verdict != Verdict::Pass {
             for (node, lines) in &self.record.logs {
                 heading(out, paint, &format!("Last log lines of {node}"));
-                lines
-                    .iter()
-                    .for_each(|text| line(out, &format!("  {text}")));
+                lines.iter().for_each(|text| line(out, &format!("  {text}")));
             }
         }
         if let Some(hash) = &self.record.trace_hash {
@@ -199,23 +169,9 @@ impl<'a> Report<'a> {
             line(out, &format!("{word}  {} checks", self.checks.len()));
             return;
         }
-        let bad = self
-            .checks
-            .iter()
-            .filter(|result| result.verdict != Verdict::Pass)
-            .count();
-        line(
-            out,
-            &format!(
-                "{word}  {bad} of {} checks, seed {}",
-                self.checks.len(),
-                self.record.meta.seed
-            ),
-        );
-        line(
-            out,
-            &format!("reproduce: {}", paint.bold(&self.reproduce())),
-        );
+        let bad = self.checks.iter().filter(|result| result.verdict != Verdict::Pass).count();
+        line(out, &format!("{word}  {bad} of {} checks, seed {}", self.checks.len(), self.record.meta.seed));
+        line(out, &format!("reproduce: {}", paint.bold(&self.reproduce())));
     }
 }
 

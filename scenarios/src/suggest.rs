@@ -2,16 +2,12 @@
 
 /// The candidate closest to `wrong`, if it is close enough to be a slip of the fingers: at most a
 /// third of the letters differ, or one contains the other.
-pub(crate) fn closest<'a>(
-    wrong: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn closest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (distance(wrong, candidate), candidate))
         .filter(|(distance, candidate)| {
-            let contained =
-                wrong.len() >= 3 && (candidate.contains(wrong) || wrong.contains(candidate));
+            let contained = wrong.len() >= 3 && (candidate.contains(wrong) || wrong.contains(candidate));
             *distance <= wrong.chars().count().max(candidate.chars().count()) / 3 || contained
         })
         .min()

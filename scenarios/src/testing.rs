@@ -9,9 +9,7 @@ use serde_json::Value;
 
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
 use crate::physics::Network;
-use crate::plan::{
-    Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of,
-};
+use crate::plan::{Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of};
 use crate::profiles::Profile;
 use crate::record::{FinalDoc, Life, Outcome, ReplicaState, RestartSnapshot, RunRecord};
 use crate::time::SimTime;
@@ -39,22 +37,9 @@ pub(crate) fn scenario() -> Scenario {
         .workload(Workload::heartbeat(both, secs(30)))
         .workload(Workload::edit(both, secs(20), 2).start(secs(5)))
         .workload(Workload::put(both, secs(25)).only_during("sat"))
-        .workload(
-            Workload::delete(["alpha"], secs(10), 4)
-                .start(secs(8))
-                .only_during("sat")
-                .contended_by("bravo"),
-        )
-        .fault(
-            Fault::partition("sat", "alpha", "bravo")
-                .at(secs(180))
-                .lasting(secs(120)),
-        )
-        .fault(
-            Fault::crash("power", "alpha-1")
-                .at(secs(200))
-                .lasting(secs(20)),
-        )
+        .workload(Workload::delete(["alpha"], secs(10), 4).start(secs(8)).only_during("sat").contended_by("bravo"))
+        .fault(Fault::partition("sat", "alpha", "bravo").at(secs(180)).lasting(secs(120)))
+        .fault(Fault::crash("power", "alpha-1").at(secs(200)).lasting(secs(20)))
         .expect(Expect {
             converge_within: Some(secs(4)),
             reconnect_within: Some(secs(2)),
@@ -108,30 +93,18 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
     for node in &plan.topology.nodes {
         world.push(node.joins_at, Event::Start(node.index));
     }
-    (0..plan.operations.len())
-        .for_each(|op| world.push(plan.operations[op].at, Event::Operation(op)));
+    (0..plan.operations.len()).for_each(|op| world.push(plan.operations[op].at, Event::Operation(op)));
     world.push(SimTime::from_secs(1), Event::KeepAlive);
     let mut schedule = Schedule::new(&plan.timeline);
     loop {
-        let next = world
-            .queue
-            .keys()
-            .next()
-            .map(|(at, _)| *at)
-            .into_iter()
-            .chain(schedule.next_at())
-            .min();
+        let next = world.queue.keys().next().map(|(at, _)| *at).into_iter().chain(schedule.next_at()).min();
         let Some(now) = next.filter(|at| *at <= plan.duration) else {
             break;
         };
         while let Some(step) = schedule.take_due(now) {
             world.step(now, &step);
         }
-        while let Some(entry) = world
-            .queue
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now)
-        {
+        while let Some(entry) = world.queue.first_entry().filter(|entry| entry.key().0 <= now) {
             let event = entry.remove();
             world.event(now, event);
         }
@@ -150,15 +123,11 @@ impl World<'_> {
 
     fn equal(&self) -> bool {
         let mut states = self.running.iter().map(|node| &self.replicas[node.index()]);
-        states
-            .next()
-            .is_none_or(|first| states.all(|other| other == first))
+        states.next().is_none_or(|first| states.all(|other| other == first))
     }
 
     fn open(&self, a: NodeIndex, b: NodeIndex) -> bool {
-        let cut = |pairs: &Vec<(NodeIndex, NodeIndex)>| {
-            pairs.contains(&(a, b)) || pairs.contains(&(b, a))
-        };
+        let cut = |pairs: &Vec<(NodeIndex, NodeIndex)>| pairs.contains(&(a, b)) || pairs.contains(&(b, a));
         self.running.contains(&a) && self.running.contains(&b) && !self.cuts.values().any(cut)
     }
 
@@ -166,12 +135,9 @@ impl World<'_> {
         let mut reached = BTreeSet::from([from]);
         loop {
             let sessions = self.plan.topology.sessions().into_iter();
-            let next = sessions
-                .filter(|&(a, b)| self.open(a, b))
-                .find_map(|(a, b)| {
-                    (reached.contains(&a) != reached.contains(&b))
-                        .then_some(if reached.contains(&a) { b } else { a })
-                });
+            let next = sessions.filter(|&(a, b)| self.open(a, b)).find_map(|(a, b)| {
+                (reached.contains(&a) != reached.contains(&b)).then_some(if reached.contains(&a) { b } else { a })
+            });
             match next {
                 Some(node) => reached.insert(node),
                 None => return self.running.contains(&from) && reached.contains(&to),
@@ -184,11 +150,7 @@ impl World<'_> {
             Event::Start(node) => {
                 self.running.insert(node);
                 self.record.life(now, node, Life::Started);
-                let delay = if now == SimTime::ZERO {
-                    Duration::from_millis(900)
-                } else {
-                    REDIAL
-                };
+                let delay = if now == SimTime::ZERO { Duration::from_millis(900) } else { REDIAL };
                 self.recover(now, delay);
             }
             Event::Operation(op) => self.operation(now, op),
@@ -221,11 +183,7 @@ impl World<'_> {
 
     fn recover(&mut self, now: SimTime, delay: Duration) {
         for (a, b) in self.plan.topology.sessions() {
-            let last = self
-                .record
-                .sessions
-                .iter()
-                .rfind(|event| event.node == a && event.peer == b);
+            let last = self.record.sessions.iter().rfind(|event| event.node == a && event.peer == b);
             if self.open(a, b) && last.is_none_or(|event| !event.up) {
                 self.push(now + delay, Event::Session(a, b, true));
             }
@@ -233,8 +191,7 @@ impl World<'_> {
         for (node, op) in std::mem::take(&mut self.parked) {
             let origin = self.plan.operations[op].node;
             let delays = self.plan.topology.one_way_delays(origin);
-            let at =
-                now + delay + delays[node.index()].unwrap_or_default() + Duration::from_millis(1);
+            let at = now + delay + delays[node.index()].unwrap_or_default() + Duration::from_millis(1);
             self.push(at, Event::Deliver(node, op));
         }
     }
@@ -242,10 +199,7 @@ impl World<'_> {
     fn operation(&mut self, now: SimTime, op: usize) {
         let planned = &self.plan.operations[op];
         let key = planned.action.key();
-        let held = self.replicas[planned.node.index()]
-            .get(key)
-            .cloned()
-            .flatten();
+        let held = self.replicas[planned.node.index()].get(key).cloned().flatten();
         let running = self.running.contains(&planned.node);
         if !running || (held.is_none() && matches!(planned.action, Action::Edit { .. })) {
             return self.record.skip(planned, now);
@@ -258,19 +212,9 @@ impl World<'_> {
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
         let delays = self.plan.topology.one_way_delays(planned.node);
-        for node in self
-            .plan
-            .topology
-            .nodes
-            .iter()
-            .map(|node| node.index)
-            .filter(|node| *node != planned.node)
-        {
+        for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
             if let Some(delay) = delays[node.index()] {
-                self.push(
-                    now + delay + Duration::from_millis(2),
-                    Event::Deliver(node, op),
-                );
+                self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
             }
         }
     }
@@ -281,14 +225,8 @@ impl World<'_> {
         let before = self.replicas[node.index()].get(key).cloned();
         // What overtook this on a shorter way stays.
         let stale = |new: BTreeMap<String, u64>| {
-            let held = before
-                .iter()
-                .flatten()
-                .next()
-                .map(registers_of)
-                .unwrap_or_default();
-            new.iter()
-                .any(|(register, counter)| held.get(register).is_some_and(|held| held > counter))
+            let held = before.iter().flatten().next().map(registers_of).unwrap_or_default();
+            new.iter().any(|(register, counter)| held.get(register).is_some_and(|held| held > counter))
         };
         match action {
             Action::Put { json, .. } if stale(registers(json)) => return,
@@ -300,22 +238,17 @@ impl World<'_> {
             (Action::Put { json, .. }, _) => Some(serde_json::from_str(json).unwrap()),
             (Action::Edit { .. }, None) => return,
             (Action::Edit { edit, .. }, Some(Some(held))) => {
-                let mut merged: Value =
-                    serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
+                let mut merged: Value = serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
                 let by = merged["by"].as_object_mut().unwrap();
                 by.sort_keys();
-                merged["entries"]
-                    .as_array_mut()
-                    .unwrap()
-                    .sort_by_key(|entry| entry["author"].to_string());
+                merged["entries"].as_array_mut().unwrap().sort_by_key(|entry| entry["author"].to_string());
                 Some(merged)
             }
         };
         let had = before.clone().flatten();
         if had.is_some() || after.is_some() {
             let text = after.as_ref().map(Value::to_string);
-            self.record
-                .see(now, node, &key.collection, &key.id, text.as_deref());
+            self.record.see(now, node, &key.collection, &key.id, text.as_deref());
         }
         self.replicas[node.index()].insert(key.clone(), after);
     }
@@ -323,9 +256,7 @@ impl World<'_> {
     fn step(&mut self, now: SimTime, step: &Step) {
         let fault = step.fault();
         self.network.apply(now, step);
-        let counters = self
-            .network
-            .counters(&self.plan.faults[fault.index()].pairs);
+        let counters = self.network.counters(&self.plan.faults[fault.index()].pairs);
         if step.begins() {
             self.record.fault_applied(fault, now, counters);
         } else {
@@ -357,19 +288,12 @@ impl World<'_> {
                 self.running.insert(*node);
                 self.record.life(now, *node, Life::Restarted);
                 let held = self.replicas[node.index()].clone();
-                let docs: BTreeMap<DocKey, Arc<str>> = held
-                    .into_iter()
-                    .filter_map(|(key, doc)| Some((key, doc?.to_string().into())))
-                    .collect();
+                let docs: BTreeMap<DocKey, Arc<str>> =
+                    held.into_iter().filter_map(|(key, doc)| Some((key, doc?.to_string().into()))).collect();
                 for (key, text) in &docs {
-                    self.record
-                        .see(now, *node, &key.collection, &key.id, Some(text));
+                    self.record.see(now, *node, &key.collection, &key.id, Some(text));
                 }
-                self.record.restart_snapshots.push(RestartSnapshot {
-                    node: *node,
-                    at: now,
-                    docs,
-                });
+                self.record.restart_snapshots.push(RestartSnapshot { node: *node, at: now, docs });
                 self.recover(now, REDIAL);
             }
             Step::Degrade { .. } => {}

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// 64 bits of nanoseconds reach 584 years, so arithmetic saturates instead of failing: a saturated
 /// time is later than every limit of this crate and is refused there.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SimTime(u64);
 

@@ -7,9 +7,10 @@ use hyper_util::rt::TokioIo;
 use peat_node::NodeHandle;
 use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use tokio::io::DuplexStream;
-use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::tasks::Owned;
 
 /// Bytes that one direction of the connection holds, as a socket buffer would.
 const PIPE_BYTES: usize = 256 << 10;
@@ -17,21 +18,11 @@ const PIPE_BYTES: usize = 256 << 10;
 /// The client as tonic makes it.
 pub(crate) type Client = PeatSidecarClient<Channel>;
 
-/// The serving side of a connection; it ends when this is dropped.
-pub(crate) struct Serving(AbortHandle);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Connects a client to a node.
-pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Serving), tonic::transport::Error> {
+/// Connects a client to a node. The connection ends when the returned serving side is dropped.
+pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Owned), tonic::transport::Error> {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     // Never cancelled: a simulated node crashes, it is not asked to stop.
-    let server = tokio::spawn(peat_node::api::serve_connection(node, theirs, CancellationToken::new()));
-    let serving = Serving(server.abort_handle());
+    let serving = Owned::spawn(peat_node::api::serve_connection(node, theirs, CancellationToken::new()));
     let once = Arc::new(Mutex::new(Some(ours)));
     let connector = tower::service_fn(move |_| {
         let stream: Option<DuplexStream> = once.lock().unwrap_or_else(PoisonError::into_inner).take();

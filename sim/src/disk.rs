@@ -49,8 +49,8 @@ struct Platter {
     pending: Vec<Pending>,
     /// When the last sync called will be complete.
     synced_at: Duration,
+    /// Number of the mount that may use the disk.
     mount: u64,
-    crashes: u64,
 }
 
 enum Pending {
@@ -82,7 +82,6 @@ impl Disk {
             pending: Vec::new(),
             synced_at: Duration::ZERO,
             mount: 0,
-            crashes: 0,
         };
         Self { platter: Arc::new(Mutex::new(platter)) }
     }
@@ -131,7 +130,6 @@ impl Platter {
 
     fn crash(&mut self) {
         self.settle();
-        self.crashes += 1;
         for entry in std::mem::take(&mut self.pending) {
             match entry {
                 // Nothing after a sync that is not complete was written yet.

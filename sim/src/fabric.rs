@@ -13,6 +13,7 @@
 //! after the moment that physics gives it.
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests;
 mod transport;
 
@@ -30,9 +31,9 @@ use tokio::sync::Notify;
 use crate::journal::Journal;
 use crate::trace::Kind;
 
-pub(crate) use transport::{FabricResolver, address_text};
 #[cfg(test)]
 pub(crate) use transport::custom_address;
+pub(crate) use transport::{FabricResolver, address_text};
 
 /// Datagrams that may wait in a host until its endpoint reads them; more are dropped, as a kernel's socket
 /// buffer would. 4,096 full packets are 5 MB: several times what a fast path has in flight.

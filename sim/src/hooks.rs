@@ -17,7 +17,13 @@
 //! Whether the hooks took effect depends on the linker, so [`self_check`] tries them once per process
 //! before the first simulation.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod symbols;
+/// Elsewhere nothing is intercepted, and [`self_check`] says so.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod symbols {
+    pub(super) fn keep() {}
+}
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -64,6 +70,7 @@ pub(crate) struct Entered {
 
 /// Enters a simulation on this thread. Use a fresh thread: std and rand keep thread-local generators,
 /// which must be seeded from this stream.
+#[expect(clippy::disallowed_methods, reason = "this is the clock that the others are kept from")]
 pub(crate) fn enter(seed: u64) -> Entered {
     symbols::keep();
     STREAM.set(scramble(seed));
@@ -199,6 +206,18 @@ fn sample_on_a_thread(seed: u64) -> Result<Sample, HookError> {
     joined.map_err(|_| failed("the thread of the check panicked".into()))?.map_err(failed)
 }
 
+/// Entropy as ring draws it.
+fn system_call_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    #[cfg(target_os = "linux")]
+    // SAFETY: the buffer is valid for the given length; the call writes at most that.
+    unsafe {
+        libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0)
+    };
+    bytes
+}
+
+#[expect(clippy::disallowed_methods, reason = "what everyone else must not call is what is to be tried")]
 fn sample(seed: u64) -> Result<Sample, String> {
     use rand::{Rng, TryRng};
     use std::hash::BuildHasher;
@@ -206,9 +225,7 @@ fn sample(seed: u64) -> Result<Sample, String> {
     let _entered = enter(seed);
     let mut os_generator = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut os_generator).map_err(|e| e.to_string())?;
-    let mut system_call = [0_u8; 16];
-    // SAFETY: the buffer is valid for the given length; the call writes at most that.
-    unsafe { libc::syscall(libc::SYS_getrandom, system_call.as_mut_ptr(), system_call.len(), 0) };
+    let system_call = system_call_bytes();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -231,6 +248,7 @@ fn sample(seed: u64) -> Result<Sample, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
 

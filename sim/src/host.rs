@@ -11,13 +11,13 @@ use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
 use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::{Life, RestartSnapshot};
-use tokio::task::AbortHandle;
 
 use crate::client::{self, Client};
 use crate::disk::Disk;
 use crate::fabric::{Fabric, FabricResolver, address_text};
 use crate::journal::Journal;
 use crate::observer::{Directory, LifeObserver};
+use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
 use crate::workload::{self, Agenda};
 use crate::{hooks, seeds};
@@ -52,7 +52,9 @@ pub(crate) struct Host {
 
 enum State {
     /// Nothing runs here but the clock: operations are skipped.
-    Dark { skipping: AbortHandle },
+    Dark {
+        _skipping: Owned,
+    },
     Alive(Box<Alive>),
 }
 
@@ -61,7 +63,7 @@ struct Alive {
     endpoint: Endpoint,
     observer: Arc<LifeObserver>,
     /// Owns the node, its API connection and its application.
-    task: AbortHandle,
+    _task: Owned,
     ready: Slot,
 }
 
@@ -82,8 +84,8 @@ impl Host {
         mut endpoints: Vec<Endpoint>,
     ) -> Self {
         endpoints.reverse();
-        let skipping = skip(&agenda, &shared.journal);
-        Self { shared, spec, disk, agenda, endpoints, lives: 0, state: State::Dark { skipping } }
+        let state = State::dark(&agenda, &shared.journal);
+        Self { shared, spec, disk, agenda, endpoints, lives: 0, state }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -110,20 +112,20 @@ impl Host {
 
     /// Begins a life. Does nothing while one goes on.
     pub(crate) fn start(&mut self) {
-        let State::Dark { skipping } = &self.state else { return };
+        if self.is_running() {
+            return;
+        }
         let Some(endpoint) = self.endpoints.pop() else {
             let problem = format!("{} has no endpoint left for another life", self.spec.name);
             self.shared.journal.lock().record.infra_errors.push(problem);
             return;
         };
-        skipping.abort();
         let life = self.lives;
         self.lives += 1;
         let event = if life == 0 { Life::Started } else { Life::Restarted };
         self.life_event(event);
         self.shared.fabric.activate(self.spec.index, life);
-        let observer =
-            LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
+        let observer = LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
         let ready = Slot::default();
         let begin = Begin {
             shared: self.shared.clone(),
@@ -135,8 +137,8 @@ impl Host {
             ready: ready.clone(),
             life,
         };
-        let task = tokio::spawn(begin.live()).abort_handle();
-        self.state = State::Alive(Box::new(Alive { endpoint, observer, task, ready }));
+        // Assigning drops what was there: from here on operations are no longer skipped.
+        self.state = State::Alive(Box::new(Alive { endpoint, observer, _task: Owned::spawn(begin.live()), ready }));
     }
 
     /// The power fails: everything is gone at this instant but what the disk has synced.
@@ -146,11 +148,11 @@ impl Host {
         self.disk.crash();
         self.shared.fabric.deactivate(self.spec.index);
         alive.observer.silence();
-        alive.task.abort();
         let endpoint = alive.endpoint.clone();
+        // Assigning drops the life, and with its task the node.
+        self.state = State::dark(&self.agenda, &self.shared.journal);
         // Ends the tasks that iroh runs for it. What it says goodbye with goes nowhere.
-        tokio::spawn(async move { endpoint.close().await });
-        self.state = State::Dark { skipping: skip(&self.agenda, &self.shared.journal) };
+        leave_behind(async move { endpoint.close().await });
         self.life_event(Life::Crashed);
     }
 
@@ -175,8 +177,10 @@ fn trouble(journal: &Journal, spec: &NodeSpec, what: &str) {
     journal.record.logs.entry(spec.name.clone()).or_default().push(format!("{now} {what}"));
 }
 
-fn skip(agenda: &Agenda, journal: &Journal) -> AbortHandle {
-    tokio::spawn(workload::drive(agenda.clone(), None, journal.clone())).abort_handle()
+impl State {
+    fn dark(agenda: &Agenda, journal: &Journal) -> Self {
+        State::Dark { _skipping: Owned::spawn(workload::drive(agenda.clone(), None, journal.clone())) }
+    }
 }
 
 /// What a life begins with.

@@ -35,6 +35,7 @@ mod host;
 mod journal;
 mod observer;
 mod seeds;
+mod tasks;
 pub mod trace;
 mod workload;
 mod world;
@@ -126,6 +127,7 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
     execute(scenario, options, true)
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     hooks::self_check()?;
     let RunOptions { seed, plants, source, progress } = options;

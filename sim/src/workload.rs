@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use peat_proto::client::{
-    ChangeType, DeleteDocumentRequest, GetDocumentRequest, PutDocumentRequest, SubscribeRequest,
-};
+use peat_proto::client::{ChangeType, DeleteDocumentRequest, GetDocumentRequest, PutDocumentRequest, SubscribeRequest};
 use peat_scenarios::plan::{Action, NodeIndex, PlannedOp, apply_edit};
 use peat_scenarios::record::Outcome;
 use tonic::{Code, Status};

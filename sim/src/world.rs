@@ -19,6 +19,7 @@ use crate::disk::{Clock, Disk};
 use crate::fabric::Fabric;
 use crate::host::{Host, Shared, identity};
 use crate::journal::Journal;
+use crate::tasks::Owned;
 use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
 use crate::{Progress, SimError, hooks, seeds};
@@ -63,7 +64,7 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     // Whatever was drawn while binding no longer matters.
     hooks::reseed(plan.seed);
     journal.start_clock();
-    let network = tokio::spawn(fabric.clone().run());
+    let network = Owned::spawn(fabric.clone().run());
 
     let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
     let collections: BTreeSet<&str> = plan.operations.iter().map(|op| &*op.action.key().collection).collect();
@@ -93,7 +94,7 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     };
     world.live().await;
     finals::read(&world.hosts, &world.shared).await;
-    network.abort();
+    drop(network);
     let draws = hooks::draws();
     let mut journal = journal.lock();
     // Two runs that drew a different number of times are two runs, even if no datagram shows it.
@@ -131,7 +132,8 @@ async fn bind_all(plan: &Plan, fabric: &Fabric) -> Result<BTreeMap<NodeIndex, Ve
 }
 
 fn lives(plan: &Plan, spec: &NodeSpec) -> u32 {
-    let restarts = plan.timeline.iter().filter(|timed| matches!(timed.step, Step::Restart { node, .. } if node == spec.index));
+    let restarts =
+        plan.timeline.iter().filter(|timed| matches!(timed.step, Step::Restart { node, .. } if node == spec.index));
     1 + u32::try_from(restarts.count()).unwrap_or(u32::MAX - 1)
 }
 

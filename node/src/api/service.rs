@@ -22,12 +22,11 @@ impl Sidecar {
         Self { node, shutdown }
     }
 
-    async fn put_record<R: Record>(&self, record: Option<&R>) -> Result<(), Status> {
+    pub(super) async fn put_record<R: Record>(&self, record: Option<&R>) -> Result<(), Status> {
         let record = record.ok_or(RecordError::Missing { record: R::NAME })?;
         typed::check(record)?;
-        let current = self.node.get(R::COLLECTION, record.id()).await?;
-        let text = typed::to_document(record, current.as_deref())?;
-        Ok(self.node.put(R::COLLECTION, record.id(), &text).await?)
+        let over = |current: Option<String>| Ok(typed::to_document(record, current.as_deref())?);
+        self.node.modify(R::COLLECTION, record.id(), over).await
     }
 
     async fn get_records<R: Record>(&self) -> Result<Vec<R>, Status> {

@@ -5,8 +5,8 @@
 //! are always written, zero or not, so that a typed put is fully visible to GetDocument.
 //!
 //! - A typed **put** writes over the document that is there: keys that are no field of the record stay,
-//!   so an application may keep fields of its own beside ours. The read and the write are two steps: a
-//!   key that PutDocument adds between them is lost.
+//!   so an application may keep fields of its own beside ours. The read and the write are one step
+//!   ([`NodeHandle::modify`](crate::node::NodeHandle::modify)): nothing written between them is lost.
 //! - A typed **get** is lenient, since any JSON may have been put as a document: a missing field has its
 //!   default, a field of the wrong JSON type counts as missing, keys that are no field are ignored. The
 //!   document's id is the record's id, whatever its `id` key says.

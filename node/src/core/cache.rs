@@ -29,14 +29,7 @@ pub struct DocumentCache {
 impl DocumentCache {
     /// Holds about `limit` bytes, more only while more is pinned.
     pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            bytes: 0,
-            tick: 0,
-            slots: BTreeMap::new(),
-            by_use: BTreeMap::new(),
-            taken: BTreeMap::new(),
-        }
+        Self { limit, bytes: 0, tick: 0, slots: BTreeMap::new(), by_use: BTreeMap::new(), taken: BTreeMap::new() }
     }
 
     /// Takes a document out.

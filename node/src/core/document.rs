@@ -108,11 +108,7 @@ impl Document {
     /// A document nobody wrote yet. `actor` must not have been used by another process life: an actor
     /// that reuses a sequence number corrupts merges.
     pub fn new(actor: ActorId) -> Self {
-        Self {
-            doc: Automerge::new().with_actor(actor),
-            index: None,
-            history_bytes: 0,
-        }
+        Self { doc: Automerge::new().with_actor(actor), index: None, history_bytes: 0 }
     }
 
     /// Loads what [`Document::save`] wrote and the raw changes that came after it, in causal order.
@@ -141,11 +137,7 @@ impl Document {
                 .and_then(|applied| applied)
                 .map_err(|reason| ApplyError::Rejected { reason })?;
         }
-        Ok(Self {
-            doc: doc.with_actor(actor),
-            index: None,
-            history_bytes,
-        })
+        Ok(Self { doc: doc.with_actor(actor), index: None, history_bytes })
     }
 
     /// Makes the document equal to `json` by the smallest change, and returns that change as raw bytes,
@@ -156,15 +148,9 @@ impl Document {
         if presence == Presence::Live {
             let space = KeySpace::of_incarnation(incarnation);
             let current = self.root(&space);
-            return self.write(time_s, |tx| {
-                write::update_map(tx, &current, &json.0, &space)
-            });
+            return self.write(time_s, |tx| write::update_map(tx, &current, &json.0, &space));
         }
-        let stale: Vec<String> = self
-            .doc
-            .keys(ROOT)
-            .filter(|key| key != INCARNATION_KEY)
-            .collect();
+        let stale: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
         self.write(time_s, |tx| {
             for key in &stale {
                 tx.delete(ROOT, key.as_str())?;
@@ -187,11 +173,7 @@ impl Document {
         if self.presence() != Presence::Live {
             return Ok(None);
         }
-        let visible: Vec<String> = self
-            .doc
-            .keys(ROOT)
-            .filter(|key| key != INCARNATION_KEY)
-            .collect();
+        let visible: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
         self.write(time_ms.div_euclid(1000), |tx| {
             for key in &visible {
                 tx.delete(ROOT, key.as_str())?;
@@ -211,15 +193,9 @@ impl Document {
         let (doc, index) = incoming::absorb(&self.doc, index, &new)?;
         self.doc = doc;
         self.index = Some(index);
-        let changes: Vec<u8> = new
-            .iter()
-            .flat_map(|change| change.raw_bytes().iter().copied())
-            .collect();
+        let changes: Vec<u8> = new.iter().flat_map(|change| change.raw_bytes().iter().copied()).collect();
         self.history_bytes += changes.len();
-        Ok(Some(Applied {
-            changes,
-            count: new.len(),
-        }))
+        Ok(Some(Applied { changes, count: new.len() }))
     }
 
     /// Whether it is there.
@@ -249,20 +225,13 @@ impl Document {
             return None;
         }
         let mut out = String::new();
-        render::render_map(
-            &self.root(&KeySpace::of_incarnation(self.incarnation())),
-            &mut out,
-        );
+        render::render_map(&self.root(&KeySpace::of_incarnation(self.incarnation())), &mut out);
         Some(out)
     }
 
     /// The newest changes. Replicas with equal heads hold equal documents.
     pub fn heads(&self) -> Heads {
-        self.doc
-            .get_heads()
-            .into_iter()
-            .map(|hash| hash.0)
-            .collect()
+        self.doc.get_heads().into_iter().map(|hash| hash.0).collect()
     }
 
     /// Whether the history contains this change.
@@ -273,22 +242,22 @@ impl Document {
     /// The raw changes, one each, in causal order, that are not in the history of `have`. Hashes that
     /// are not known here are ignored, so the answer may hold more than the asker needs, never less.
     pub fn changes_since(&self, have: &[[u8; 32]]) -> Vec<Vec<u8>> {
-        let known: Vec<ChangeHash> = have
-            .iter()
-            .map(|hash| ChangeHash(*hash))
-            .filter(|hash| incoming::knows(&self.doc, hash))
-            .collect();
-        self.doc
-            .get_changes(&known)
-            .iter()
-            .map(|change| change.raw_bytes().to_vec())
-            .collect()
+        let known: Vec<ChangeHash> =
+            have.iter().map(|hash| ChangeHash(*hash)).filter(|hash| incoming::knows(&self.doc, hash)).collect();
+        self.doc.get_changes(&known).iter().map(|change| change.raw_bytes().to_vec()).collect()
     }
 
     /// The whole document with its history, compressed: input of [`Document::load`] and
     /// [`Document::apply`].
     pub fn save(&self) -> Vec<u8> {
         self.doc.save()
+    }
+
+    /// Whether a peer takes `snapshot` (from [`Document::save`]) in [`Document::apply`]. A long history
+    /// packs so well that a small file can unpack to more than anybody accepts from a peer; its
+    /// [`Document::changes_since`] the beginning travel all the same. Costs inflating it once.
+    pub fn travels_whole(snapshot: &[u8]) -> bool {
+        incoming::unpacks_within_limits(snapshot)
     }
 
     /// Estimate of the memory it takes, in bytes; cheap.
@@ -333,10 +302,7 @@ impl Document {
         }
         let (hash, _) = tx.commit_with(CommitOptions::default().with_time(time_s));
         let Some(hash) = hash else { return Ok(None) };
-        let change = self
-            .doc
-            .get_change_by_hash(&hash)
-            .expect("the change was just committed");
+        let change = self.doc.get_change_by_hash(&hash).expect("the change was just committed");
         if let Some(index) = &mut self.index {
             index.record(change.actor_id(), change.seq(), change.max_op());
         }

@@ -43,8 +43,13 @@ pub struct Core {
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
     wakes: Wakes,
     plants: Plants,
-    dropped_a_change: bool,
+    /// Changes that were relayed; counted only for a planted bug.
+    relayed: u64,
 }
+
+/// The planted bug drops one relayed change in this many. Most are healed: the next change of the document lacks
+/// its past, and the session reconciles. The last change of a document is not.
+const PLANTED_DROP_EVERY: u64 = 5;
 
 impl Core {
     /// Takes up what a store holds. `actor` must be new.
@@ -64,7 +69,7 @@ impl Core {
             seen_in_flight: BTreeMap::new(),
             wakes: Wakes::default(),
             plants,
-            dropped_a_change: false,
+            relayed: 0,
         }
     }
 
@@ -135,9 +140,11 @@ impl Core {
                     }
                 }
             }
-            if event.origin.is_some() && self.plants.drops_relayed_change() && !self.dropped_a_change {
-                self.dropped_a_change = self.sessions.len() > 1;
-                continue;
+            if event.origin.is_some() && self.plants.drops_relayed_change() {
+                self.relayed += 1;
+                if self.relayed.is_multiple_of(PLANTED_DROP_EVERY) {
+                    continue;
+                }
             }
             for (id, session) in &mut self.sessions {
                 if Some(*id) != event.origin {
@@ -180,11 +187,7 @@ impl Core {
     /// Begins a session with an admitted peer.
     pub fn open_session(&mut self, peer: PeerId, dialer: bool) -> SessionId {
         let id = self.next_id();
-        let ours = Hello {
-            epoch: self.epoch,
-            last: self.documents.durable(),
-            seen: self.seen.get(&peer).copied(),
-        };
+        let ours = Hello { epoch: self.epoch, last: self.documents.durable(), seen: self.seen.get(&peer).copied() };
         self.sessions.insert(id, Session::new(peer, dialer, ours));
         self.wakes.sessions.insert(id);
         id

@@ -124,9 +124,7 @@ impl Index {
 
     /// Documents changed after `through`, in the order of their newest change.
     pub fn changed_after(&self, through: Seq) -> impl Iterator<Item = (&DocKey, &Meta)> {
-        self.by_seq
-            .range((Bound::Excluded(through), Bound::Unbounded))
-            .map(|(_, key)| (key, &self.docs[key].meta))
+        self.by_seq.range((Bound::Excluded(through), Bound::Unbounded)).map(|(_, key)| (key, &self.docs[key].meta))
     }
 
     /// Documents from a key on (exclusive), in key order.

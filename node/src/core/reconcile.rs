@@ -146,12 +146,8 @@ impl Reconcile {
 
     fn cut(&mut self, index: &Index, from: Option<DocKey>, upto: Option<DocKey>, count: u64) {
         let step = (count as usize).div_ceil(PARTS);
-        let mut bounds: Vec<Option<DocKey>> = index
-            .range(from.as_ref(), upto.as_ref())
-            .step_by(step)
-            .skip(1)
-            .map(|(key, _)| Some(key.clone()))
-            .collect();
+        let mut bounds: Vec<Option<DocKey>> =
+            index.range(from.as_ref(), upto.as_ref()).step_by(step).skip(1).map(|(key, _)| Some(key.clone())).collect();
         bounds.push(upto);
         let mut low = from;
         for high in bounds {

@@ -1,8 +1,9 @@
-//! Whom to dial, and when: operator intent plus backoff, as a pure state machine.
+//! Whom to dial, and when: operator intent plus a bounded cadence, as a pure state machine.
 //!
-//! Time to recover must not depend on how long an outage lasted, so the pause between attempts is bounded
-//! low and never grows beyond [`Policy::max`]. Jitter keeps many peers that lose one hub from coming back in
-//! one instant. `docs/adr/0003-reconnect-in-one-place.md` says why this is the only place that dials.
+//! Time to recover must not depend on how long an outage lasted, so the interval between attempts never
+//! grows. An attempt may still be under way when the next one begins: its answer may be on a slow link. Jitter
+//! keeps many peers that lose one hub from coming back in one instant.
+//! `docs/adr/0003-reconnect-in-one-place.md` says why this is the only place that dials.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +13,18 @@ use rand::{Rng, RngExt};
 use super::batch::PeerId;
 use super::session::Now;
 
-/// Pauses between attempts.
+/// The cadence of attempts.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// After the first failure, and before the first attempt after a loss.
-    pub min: Duration,
-    /// Longest.
-    pub max: Duration,
+    /// Longest pause before the first attempt after a loss.
+    pub pause: Duration,
+    /// From the beginning of one attempt to the beginning of the next while nobody answers.
+    pub interval: Duration,
     /// After the peer answered and asked to come back.
     pub busy: Duration,
     /// After the peer answered and refused.
     pub refused: Duration,
-    /// Attempts under way at once.
+    /// Attempts under way at once, over all peers.
     pub most_at_once: usize,
 }
 
@@ -42,7 +43,6 @@ pub enum Failure {
 enum State {
     /// Dial when this time has come.
     Waiting(Now),
-    Dialing,
     Connected,
 }
 
@@ -51,6 +51,8 @@ struct Peer {
     state: State,
     /// Attempts since the last session.
     attempts: u32,
+    /// Attempts under way.
+    dialing: usize,
 }
 
 /// The wanted peers.
@@ -70,20 +72,16 @@ impl Reconnect {
     /// Starts or stops dialling (StartSync, StopSync).
     pub fn set_active(&mut self, active: bool, now: Now) {
         self.active = active;
-        for peer in self.peers.values_mut() {
-            if matches!(peer.state, State::Waiting(_)) {
-                *peer = Peer { state: State::Waiting(now), attempts: 0 };
-            }
-        }
+        self.peers.values_mut().for_each(|peer| peer.dial_at(now));
     }
 
-    /// A peer is wanted: dial at once unless it is connected. Wanting it again resets its backoff.
+    /// A peer is wanted: dial at once unless it is connected.
     pub fn want(&mut self, id: PeerId, connected: bool, now: Now) {
-        let peer = self.peers.entry(id).or_insert(Peer { state: State::Waiting(now), attempts: 0 });
-        match peer.state {
-            _ if connected => peer.state = State::Connected,
-            State::Waiting(_) => *peer = Peer { state: State::Waiting(now), attempts: 0 },
-            State::Dialing | State::Connected => {}
+        let peer = self.peers.entry(id).or_insert(Peer { state: State::Waiting(now), attempts: 0, dialing: 0 });
+        if connected {
+            peer.state = State::Connected;
+        } else {
+            peer.dial_at(now);
         }
     }
 
@@ -95,75 +93,85 @@ impl Reconnect {
     /// A session with the peer is up, whoever dialled.
     pub fn connected(&mut self, id: &PeerId) {
         if let Some(peer) = self.peers.get_mut(id) {
-            *peer = Peer { state: State::Connected, attempts: 0 };
+            peer.state = State::Connected;
+            peer.attempts = 0;
+            // Those that are still under way lead nowhere any more.
+            peer.dialing = 0;
         }
     }
 
     /// The session is lost: dial again after a moment.
     pub fn lost(&mut self, id: &PeerId, now: Now, rng: &mut impl Rng) {
-        let pause = jitter(self.policy.min, rng);
+        let pause = jitter(self.policy.pause, rng);
         if let Some(peer) = self.peers.get_mut(id) {
-            *peer = Peer { state: State::Waiting(now + pause), attempts: 0 };
+            peer.state = State::Waiting(now + pause);
         }
     }
 
-    /// An attempt failed.
+    /// An attempt ended without a session.
     pub fn failed(&mut self, id: &PeerId, why: Failure, now: Now, rng: &mut impl Rng) {
-        let policy = self.policy;
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        if peer.state != State::Dialing {
-            return; // The peer came by itself meanwhile.
-        }
         let pause = match why {
-            Failure::Refused => policy.refused,
-            Failure::Busy => policy.busy,
-            Failure::Unreachable => policy.min.saturating_mul(1 << peer.attempts.min(8)).min(policy.max),
+            Failure::Unreachable => Duration::ZERO,
+            Failure::Busy => jitter(self.policy.busy, rng),
+            Failure::Refused => jitter(self.policy.refused, rng),
         };
-        peer.state = State::Waiting(now + jitter(pause, rng));
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.dialing = peer.dialing.saturating_sub(1);
+            if let State::Waiting(next) = &mut peer.state {
+                *next = (*next).max(now + pause);
+            }
+        }
     }
 
-    /// Whom to dial now. They count as being dialled until [`Reconnect::connected`] or [`Reconnect::failed`].
-    pub fn due(&mut self, now: Now) -> Vec<(PeerId, u32)> {
+    /// Whom to dial now, with the number of the attempt. They count as being dialled until
+    /// [`Reconnect::connected`] or [`Reconnect::failed`].
+    pub fn due(&mut self, now: Now, rng: &mut impl Rng) -> Vec<(PeerId, u32)> {
         if !self.active {
             return vec![];
         }
-        let dialing = self.peers.values().filter(|peer| peer.state == State::Dialing).count();
-        let mut due: Vec<(Now, PeerId)> = self
-            .peers
-            .iter()
-            .filter_map(|(id, peer)| match peer.state {
-                State::Waiting(at) if at <= now => Some((at, *id)),
-                _ => None,
-            })
-            .collect();
+        let dialing: usize = self.peers.values().map(|peer| peer.dialing).sum();
+        let waiting = |(id, peer): (&PeerId, &Peer)| match peer.state {
+            State::Waiting(at) if at <= now => Some((at, *id)),
+            _ => None,
+        };
+        let mut due: Vec<(Now, PeerId)> = self.peers.iter().filter_map(waiting).collect();
         due.sort_unstable();
         due.truncate(self.policy.most_at_once.saturating_sub(dialing));
         due.into_iter()
             .map(|(_, id)| {
+                let pause = jitter(self.policy.interval, rng);
                 let peer = self.peers.get_mut(&id).expect("listed from the same map");
-                peer.state = State::Dialing;
+                peer.state = State::Waiting(now + pause);
                 peer.attempts += 1;
+                peer.dialing += 1;
                 (id, peer.attempts)
             })
             .collect()
     }
 
-    /// When [`Reconnect::due`] may have something next.
-    pub fn deadline(&self) -> Option<Now> {
-        if !self.active {
-            return None;
-        }
+    /// When [`Reconnect::due`] may have something next. In the past while the bound on attempts at once is
+    /// reached: ask again when one has ended.
+    pub fn deadline(&self, now: Now) -> Option<Now> {
         let waiting = |peer: &Peer| match peer.state {
-            State::Waiting(at) => Some(at),
+            State::Waiting(at) if at > now => Some(at),
             _ => None,
         };
-        self.peers.values().filter_map(waiting).min()
+        self.active.then(|| self.peers.values().filter_map(waiting).min()).flatten()
     }
 }
 
-/// Between half and the whole of a pause.
+impl Peer {
+    fn dial_at(&mut self, at: Now) {
+        if let State::Waiting(_) = self.state {
+            self.state = State::Waiting(at);
+            self.attempts = 0;
+        }
+    }
+}
+
+/// Between nine tenths and the whole of a pause.
 fn jitter(pause: Duration, rng: &mut impl Rng) -> Duration {
-    pause.mul_f64(rng.random_range(0.5..=1.0))
+    pause.mul_f64(rng.random_range(0.9..=1.0))
 }
 
 #[cfg(test)]
@@ -174,8 +182,8 @@ mod tests {
     use super::*;
 
     const POLICY: Policy = Policy {
-        min: Duration::from_millis(100),
-        max: Duration::from_millis(500),
+        pause: Duration::from_millis(100),
+        interval: Duration::from_millis(2000),
         busy: Duration::from_secs(2),
         refused: Duration::from_secs(10),
         most_at_once: 2,
@@ -189,16 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_after_a_day_is_the_pause_after_a_minute() {
+    fn the_interval_after_a_day_is_the_interval_after_a_minute() {
         // Elsewhere, backoff that grew during an outage delayed recovery by 38 s after the heal.
         let (mut machine, mut rng) = machine(1);
         let mut now = Duration::ZERO;
-        for _ in 0..200_000 {
-            assert_eq!(machine.due(now).len(), 1);
-            now += Duration::from_millis(2500);
-            machine.failed(&[0; 32], Failure::Unreachable, now, &mut rng);
-            let next = machine.deadline().expect("waiting");
-            assert!(next - now <= POLICY.max, "{:?} after {now:?}", next - now);
+        while now < Duration::from_secs(86_400) {
+            assert_eq!(machine.due(now, &mut rng).len(), 1);
+            let next = machine.deadline(now).expect("waiting");
+            assert!(next - now <= POLICY.interval, "{:?} after {now:?}", next - now);
+            machine.failed(&[0; 32], Failure::Unreachable, next, &mut rng);
             now = next;
         }
     }
@@ -206,39 +213,49 @@ mod tests {
     #[test]
     fn attempts_at_once_are_bounded_and_nobody_is_forgotten() {
         let (mut machine, mut rng) = machine(5);
-        let first = machine.due(Duration::ZERO);
+        let first = machine.due(Duration::ZERO, &mut rng);
         assert_eq!(first.len(), 2);
-        assert!(machine.due(Duration::ZERO).is_empty());
+        assert!(machine.due(Duration::ZERO, &mut rng).is_empty());
         let mut dialled: Vec<_> = first.iter().map(|(id, _)| *id).collect();
         while dialled.len() < 5 {
             let last = *dialled.last().expect("some");
             machine.failed(&last, Failure::Unreachable, Duration::ZERO, &mut rng);
-            dialled.extend(machine.due(Duration::ZERO).iter().map(|(id, _)| *id));
+            dialled.extend(machine.due(Duration::ZERO, &mut rng).iter().map(|(id, _)| *id));
         }
         dialled.sort_unstable();
         assert_eq!(dialled, (0..5).map(|i| [i; 32]).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_session_resets_backoff_and_ends_dialling() {
+    fn a_session_ends_dialling_and_its_loss_begins_it_soon() {
         let (mut machine, mut rng) = machine(1);
-        machine.due(Duration::ZERO);
+        machine.due(Duration::ZERO, &mut rng);
         machine.connected(&[0; 32]);
-        assert_eq!(machine.deadline(), None);
+        assert_eq!(machine.deadline(Duration::ZERO), None);
         machine.failed(&[0; 32], Failure::Unreachable, Duration::ZERO, &mut rng);
-        assert_eq!(machine.deadline(), None, "the attempt that lost the race changes nothing");
-        machine.lost(&[0; 32], Duration::from_secs(5), &mut rng);
-        assert!(machine.deadline().expect("waiting") <= Duration::from_millis(5100));
+        assert_eq!(machine.deadline(Duration::ZERO), None, "the attempt that lost the race changes nothing");
+        let now = Duration::from_secs(5);
+        machine.lost(&[0; 32], now, &mut rng);
+        assert!(machine.deadline(now).expect("waiting") <= Duration::from_millis(5100));
+    }
+
+    #[test]
+    fn a_peer_that_refuses_is_left_alone_for_a_while() {
+        let (mut machine, mut rng) = machine(1);
+        machine.due(Duration::ZERO, &mut rng);
+        machine.failed(&[0; 32], Failure::Refused, Duration::from_secs(1), &mut rng);
+        assert!(machine.due(Duration::from_secs(9), &mut rng).is_empty());
+        assert_eq!(machine.due(Duration::from_secs(11), &mut rng), [([0; 32], 2)]);
     }
 
     #[test]
     fn nobody_unwanted_or_inactive_is_dialled() {
-        let (mut machine, _) = machine(2);
+        let (mut machine, mut rng) = machine(2);
         machine.unwant(&[0; 32]);
-        assert_eq!(machine.due(Duration::ZERO), [([1; 32], 1)]);
+        assert_eq!(machine.due(Duration::ZERO, &mut rng), [([1; 32], 1)]);
         machine.want([2; 32], false, Duration::ZERO);
         machine.set_active(false, Duration::ZERO);
-        assert!(machine.due(Duration::from_secs(60)).is_empty());
-        assert_eq!(machine.deadline(), None);
+        assert!(machine.due(Duration::from_secs(60), &mut rng).is_empty());
+        assert_eq!(machine.deadline(Duration::ZERO), None);
     }
 }

@@ -61,13 +61,7 @@ impl Watch {
     /// Of the named collections (none: all).
     pub fn new(collections: Vec<String>) -> Self {
         let collections = (!collections.is_empty()).then(|| collections.into_iter().collect());
-        Self {
-            collections,
-            snapshot: Snapshot::At(None),
-            dirty: BTreeMap::new(),
-            place: BTreeMap::new(),
-            held: None,
-        }
+        Self { collections, snapshot: Snapshot::At(None), dirty: BTreeMap::new(), place: BTreeMap::new(), held: None }
     }
 
     /// A visible change became durable. Returns whether the reader is to be woken.

@@ -3,6 +3,12 @@
 //! Everything decoded here comes from a peer and is hostile until [`Control::decode`] or
 //! [`Data::decode`] has accepted it; afterwards nothing re-validates.
 
+use std::borrow::Cow;
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use super::key::{DocKey, KeyError};
@@ -101,7 +107,7 @@ pub enum Control {
 }
 
 /// A frame of a data stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// Changes of one document.
     Update(Update),
@@ -112,13 +118,33 @@ pub enum Data {
     },
 }
 
+/// What is sent of a [`Data`]: large updates are deflated. Changes of one document repeat its actors and field
+/// names, so a backlog shrinks to a third.
+#[derive(Serialize, Deserialize)]
+enum Packed<'a> {
+    Update {
+        key: Cow<'a, DocKey>,
+        #[serde(borrow, with = "serde_bytes")]
+        changes: Cow<'a, [u8]>,
+        through: Seq,
+    },
+    Through {
+        through: Seq,
+    },
+    Deflated {
+        key: Cow<'a, DocKey>,
+        #[serde(borrow, with = "serde_bytes")]
+        deflated: Cow<'a, [u8]>,
+        through: Seq,
+    },
+}
+
 /// Changes of one document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// Which document.
     pub key: DocKey,
     /// Automerge chunks, concatenated, in causal order.
-    #[serde(with = "serde_bytes")]
     pub changes: Vec<u8>,
     /// With this frame the receiver has every change up to this one; 0 claims nothing.
     pub through: Seq,
@@ -206,18 +232,52 @@ impl Control {
 impl Data {
     /// Payload of the next frame of a stream, without its length.
     pub fn encode(&self, ordinal: &mut Ordinal) -> Vec<u8> {
-        encode_numbered(self, ordinal)
+        let packed = match self {
+            Self::Through { through } => Packed::Through { through: *through },
+            Self::Update(Update { key, changes, through }) => {
+                let (key, through) = (Cow::Borrowed(key), *through);
+                match deflate_if_smaller(changes) {
+                    Some(deflated) => Packed::Deflated { key, deflated: deflated.into(), through },
+                    None => Packed::Update { key, changes: changes.into(), through },
+                }
+            }
+        };
+        encode_numbered(&packed, ordinal)
     }
 
     /// Decodes and validates the payload that comes next on a stream. The Automerge chunks are checked
     /// when they are applied.
     pub fn decode(payload: &[u8], ordinal: &mut Ordinal) -> Result<Self, FrameError> {
-        let frame: Self = decode_numbered(payload, ordinal)?;
-        if let Self::Update(update) = &frame {
-            update.key.validate()?;
-        }
-        Ok(frame)
+        let (key, changes, through) = match decode_numbered(payload, ordinal)? {
+            Packed::Through { through } => return Ok(Self::Through { through }),
+            Packed::Update { key, changes, through } => (key, changes.into_owned(), through),
+            Packed::Deflated { key, deflated, through } => (key, inflate(&deflated)?, through),
+        };
+        key.validate()?;
+        Ok(Self::Update(Update { key: key.into_owned(), changes, through }))
     }
+}
+
+fn deflate_if_smaller(changes: &[u8]) -> Option<Vec<u8>> {
+    if changes.len() < limits::DEFLATE_FROM_BYTES {
+        return None;
+    }
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(changes).expect("a vector takes everything");
+    let deflated = encoder.finish().expect("a vector takes everything");
+    (deflated.len() < changes.len()).then_some(deflated)
+}
+
+/// Inflates at most [`limits::MAX_FRAME_BYTES`]: a few bytes can claim gigabytes.
+fn inflate(deflated: &[u8]) -> Result<Vec<u8>, FrameError> {
+    let limit = limits::MAX_FRAME_BYTES;
+    let mut changes = Vec::new();
+    let read = DeflateDecoder::new(deflated).take(limit as u64 + 1).read_to_end(&mut changes);
+    read.map_err(|e| FrameError::Malformed(e.to_string()))?;
+    if changes.len() > limit {
+        return Err(FrameError::TooLarge { actual: changes.len() as u64, limit });
+    }
+    Ok(changes)
 }
 
 fn encode_numbered(frame: &impl Serialize, ordinal: &mut Ordinal) -> Vec<u8> {
@@ -230,8 +290,7 @@ fn decode_numbered<'a, T: Deserialize<'a>>(payload: &'a [u8], ordinal: &mut Ordi
     if got != expected {
         return Err(FrameError::OutOfOrder { expected, got });
     }
-    let (frame, rest) =
-        postcard::take_from_bytes(frame).map_err(|e| FrameError::Malformed(e.to_string()))?;
+    let (frame, rest) = postcard::take_from_bytes(frame).map_err(|e| FrameError::Malformed(e.to_string()))?;
     if rest.is_empty() { Ok(frame) } else { Err(FrameError::Trailing(rest.len())) }
 }
 
@@ -369,6 +428,21 @@ mod tests {
         assert_eq!(Data::decode(&payload, &mut Ordinal(3)), Ok(data));
         let repeated = Data::decode(&payload, &mut ordinal);
         assert_eq!(repeated, Err(FrameError::OutOfOrder { expected: 4, got: 3 }));
+    }
+
+    #[test]
+    fn large_updates_travel_deflated_and_bombs_are_refused() {
+        let changes: Vec<u8> = b"the same field names again and again ".repeat(100);
+        let data = Data::Update(Update { key: key("ab"), changes, through: 1 });
+        let payload = data.encode(&mut Ordinal(0));
+        assert!(payload[1] == 2 && payload.len() < 200, "{} bytes", payload.len());
+        assert_eq!(Data::decode(&payload, &mut Ordinal(0)), Ok(data));
+
+        let deflated = deflate_if_smaller(&vec![0; limits::MAX_FRAME_BYTES + 1]).expect("shrinks");
+        let (key, through) = (Cow::Owned(key("ab")), 1);
+        let bomb = encode_numbered(&Packed::Deflated { key, deflated: deflated.into(), through }, &mut Ordinal(0));
+        assert!(bomb.len() < 64 << 10);
+        assert!(matches!(Data::decode(&bomb, &mut Ordinal(0)), Err(FrameError::TooLarge { .. })));
     }
 
     #[test]

@@ -42,11 +42,7 @@ pub(super) async fn accept(shared: Arc<Shared>) {
 
 type Place = (Connection, admission::Admitted, u64);
 
-async fn admit(
-    shared: &Arc<Shared>,
-    incoming: Incoming,
-    logged: &RefusalLog,
-) -> Result<Option<Place>, AdmissionError> {
+async fn admit(shared: &Arc<Shared>, incoming: Incoming, logged: &RefusalLog) -> Result<Option<Place>, AdmissionError> {
     let lost = |e: &dyn std::fmt::Display| AdmissionError::Lost(e.to_string());
     let connection = incoming.accept().map_err(|e| lost(&e))?.await.map_err(|e| lost(&e))?;
     let peer = connection.remote_id();
@@ -78,13 +74,7 @@ async fn admit(
     }
 }
 
-async fn turn_away(
-    shared: &Shared,
-    connection: &Connection,
-    offered: Offered,
-    refusal: Refusal,
-    logged: &RefusalLog,
-) {
+async fn turn_away(shared: &Shared, connection: &Connection, offered: Offered, refusal: Refusal, logged: &RefusalLog) {
     let (peer, reason) = (connection.remote_id(), refusal.describe());
     if matches!(refusal, Refusal::Formation | Refusal::Version) && logged.is_news(peer, shared.now()) {
         tracing::warn!(peer = %peer.fmt_short(), "refused: {reason}");

@@ -75,8 +75,7 @@ pub enum Refusal {
 
 impl Refusal {
     fn from_code(code: u8) -> Option<Self> {
-        let all =
-            [Self::Formation, Self::Version, Self::Busy, Self::Stopped, Self::Unwanted, Self::Duplicate];
+        let all = [Self::Formation, Self::Version, Self::Busy, Self::Stopped, Self::Unwanted, Self::Duplicate];
         all.into_iter().find(|refusal| *refusal as u8 == code)
     }
 

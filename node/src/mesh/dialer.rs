@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
+use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, EndpointId};
 use tokio::time::timeout;
 
 use super::ALPN;
-use super::admission::{self, AdmissionError, Refusal};
+use super::admission::{self, AdmissionError, Admitted, Refusal};
 use super::link;
 use super::peers::CloseCode;
 use crate::core::batch::PeerId;
 use crate::core::reconnect::Failure;
 use crate::limits;
-use crate::node::{Observation, Shared};
+use crate::node::{Observation, Shared, lock};
 
 /// Carries out what the reconnect state machine decides, for ever.
 pub(super) async fn supervise(shared: Arc<Shared>) {
     loop {
         let now = shared.now();
-        let (due, deadline) = shared.mesh.reconnect(|machine| (machine.due(now), machine.deadline()));
+        let (due, deadline) = shared.mesh.reconnect(|machine| {
+            let due = machine.due(now, &mut *lock(&shared.rng));
+            (due, machine.deadline(now))
+        });
         for (peer, attempt) in due {
             let task = dial(Arc::clone(&shared), peer, attempt);
             shared.spawn(task);
@@ -40,19 +44,35 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
 async fn dial(shared: Arc<Shared>, peer: PeerId, attempt: u32) {
     let Ok(id) = EndpointId::from_bytes(&peer) else { return };
     shared.observe(Observation::Dialing { peer: id, attempt });
-    if let Err((failure, reason)) = try_dial(&shared, id).await {
-        // One line for the first failure, then every minute or so: an outage of a day fits on a screen.
-        if attempt == 1 || attempt.is_multiple_of(32) {
-            tracing::info!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
-        } else {
-            tracing::debug!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
+    match connect(&shared, id, attempt).await {
+        Ok(Some(Connected { connection, admitted, ticket })) => {
+            link::run(&shared, connection, admitted, true, ticket).await;
         }
-        shared.mesh.dial_failed(&shared, &peer, failure);
+        // Another connection of the pair was faster.
+        Ok(None) => shared.mesh.dial_failed(&shared, &peer, Failure::Unreachable),
+        Err((failure, reason)) => {
+            // One line for the first failure, then every minute or so: an outage of a day fits on a screen.
+            if attempt == 1 || attempt.is_multiple_of(32) {
+                tracing::info!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
+            } else {
+                tracing::debug!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
+            }
+            shared.mesh.dial_failed(&shared, &peer, failure);
+        }
     }
 }
 
-/// Connects, is admitted, and runs the session to its end.
-async fn try_dial(shared: &Arc<Shared>, id: EndpointId) -> Result<(), (Failure, String)> {
+/// A dial that became a session.
+struct Connected {
+    connection: Connection,
+    admitted: Admitted,
+    ticket: u64,
+}
+
+type DialFailed = (Failure, String);
+
+/// Connects and is admitted; `None`: another connection of the pair was faster.
+async fn connect(shared: &Arc<Shared>, id: EndpointId, attempt: u32) -> Result<Option<Connected>, DialFailed> {
     let unreachable = |reason: String| (Failure::Unreachable, reason);
     let mut transports = Vec::new();
     let mut unresolved = None;
@@ -65,38 +85,33 @@ async fn try_dial(shared: &Arc<Shared>, id: EndpointId) -> Result<(), (Failure, 
     if transports.is_empty() {
         return Err(unreachable(unresolved.unwrap_or_else(|| "no address is known".into())));
     }
-    let connect = shared.mesh.endpoint().connect(EndpointAddr::from_parts(id, transports), ALPN);
-    let connection = timeout(shared.mesh.timing.dial_timeout, connect)
+    let slow = attempt.is_multiple_of(limits::SLOW_DIAL_EVERY);
+    let limit = if slow { limits::SLOW_DIAL_TIMEOUT } else { limits::DIAL_TIMEOUT };
+    let connecting = shared.mesh.endpoint().connect(EndpointAddr::from_parts(id, transports), ALPN);
+    let connection = timeout(limit, connecting)
         .await
-        .map_err(|_| unreachable(format!("no answer within {:?}", shared.mesh.timing.dial_timeout)))?
+        .map_err(|_| unreachable(format!("no answer within {limit:?}")))?
         .map_err(|e| unreachable(format!("{e:#}")))?;
 
-    let admission = admission::dial(&connection, shared.mesh.endpoint().id(), &shared.mesh.key, shared.mesh.incarnation);
+    if !shared.mesh.begin_admission(id.as_bytes()) {
+        CloseCode::Refused(Refusal::Duplicate).close(&connection);
+        return Ok(None);
+    }
+    let admitted = admit(shared, connection, id).await;
+    shared.mesh.end_admission(id.as_bytes());
+    admitted
+}
+
+/// Proves membership to a peer that answered, and has it prove its own.
+async fn admit(shared: &Arc<Shared>, connection: Connection, id: EndpointId) -> Result<Option<Connected>, DialFailed> {
+    let (me, key) = (shared.mesh.endpoint().id(), &shared.mesh.key);
+    let admission = admission::dial(&connection, me, key, shared.mesh.incarnation);
     let admitted = match timeout(limits::ADMISSION_TIMEOUT, admission).await {
         Ok(Ok(admitted)) => admitted,
-        Ok(Err(error)) => {
-            let failure = match &error {
-                AdmissionError::TheyRefused(Refusal::Formation | Refusal::Version)
-                | AdmissionError::WeRefused(_)
-                | AdmissionError::Malformed(_) => Failure::Refused,
-                AdmissionError::TheyRefused(_) => Failure::Busy,
-                AdmissionError::Lost(_) => Failure::Unreachable,
-            };
-            match &error {
-                AdmissionError::WeRefused(refusal) => {
-                    let reason = refusal.describe().to_owned();
-                    tracing::warn!(peer = %id.fmt_short(), "refused: {reason}");
-                    shared.observe(Observation::Refused { peer: id, reason });
-                    CloseCode::Refused(*refusal).close(&connection);
-                }
-                AdmissionError::Malformed(_) => CloseCode::Protocol.close(&connection),
-                _ => CloseCode::Goodbye.close(&connection),
-            }
-            return Err((failure, error.to_string()));
-        }
+        Ok(Err(error)) => return Err((turned_away(shared, &connection, id, &error), error.to_string())),
         Err(_) => {
             CloseCode::Goodbye.close(&connection);
-            return Err(unreachable("admission took too long".into()));
+            return Err((Failure::Unreachable, "admission took too long".into()));
         }
     };
     if let Some(objection) = shared.mesh.objection(id.as_bytes()) {
@@ -104,8 +119,35 @@ async fn try_dial(shared: &Arc<Shared>, id: EndpointId) -> Result<(), (Failure, 
         return Err((Failure::Busy, objection.describe().into()));
     }
     match shared.mesh.take_place(&connection, true, admitted.incarnation, shared.now()) {
-        Some(ticket) => link::run(shared, connection, admitted, true, ticket).await,
-        None => CloseCode::Refused(Refusal::Duplicate).close(&connection),
+        Some(ticket) => Ok(Some(Connected { connection, admitted, ticket })),
+        None => {
+            CloseCode::Refused(Refusal::Duplicate).close(&connection);
+            Ok(None)
+        }
     }
-    Ok(())
+}
+
+fn turned_away(shared: &Shared, connection: &Connection, peer: EndpointId, error: &AdmissionError) -> Failure {
+    match error {
+        AdmissionError::WeRefused(refusal) => {
+            let reason = refusal.describe();
+            tracing::warn!(peer = %peer.fmt_short(), "refused: {reason}");
+            shared.observe(Observation::Refused { peer, reason: reason.into() });
+            CloseCode::Refused(*refusal).close(connection);
+            Failure::Refused
+        }
+        AdmissionError::Malformed(_) => {
+            CloseCode::Protocol.close(connection);
+            Failure::Refused
+        }
+        AdmissionError::TheyRefused(Refusal::Formation | Refusal::Version) => {
+            CloseCode::Goodbye.close(connection);
+            Failure::Refused
+        }
+        AdmissionError::TheyRefused(_) => {
+            CloseCode::Goodbye.close(connection);
+            Failure::Busy
+        }
+        AdmissionError::Lost(_) => Failure::Unreachable,
+    }
 }

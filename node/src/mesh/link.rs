@@ -63,13 +63,7 @@ impl Drop for Registration<'_> {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    connection: Connection,
-    admitted: Admitted,
-    dialer: bool,
-    ticket: u64,
-) {
+pub(super) async fn run(shared: &Arc<Shared>, connection: Connection, admitted: Admitted, dialer: bool, ticket: u64) {
     let peer = connection.remote_id();
     let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer));
     let wake = shared.register_session(id);

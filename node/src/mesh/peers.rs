@@ -1,6 +1,6 @@
 //! Who is wanted, who is connected, and which of two connections of one pair is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::AddressResolver;
 use super::admission::{FormationKey, Refusal};
-use crate::config::{NodeConfig, PeerAddress, Timing};
+use crate::config::{NodeConfig, PeerAddress};
 use crate::core::batch::PeerId;
 use crate::core::reconnect::{Failure, Policy, Reconnect};
 use crate::core::session::Now;
@@ -87,7 +87,9 @@ struct Live {
 struct State {
     /// Wanted peers and where they may be found.
     wanted: BTreeMap<PeerId, Vec<String>>,
-    unwanted: BTreeMap<PeerId, ()>,
+    unwanted: BTreeSet<PeerId>,
+    /// Peers at which one of our dials has come as far as admission.
+    admitting: BTreeSet<PeerId>,
     live: BTreeMap<PeerId, Live>,
     next_ticket: u64,
 }
@@ -97,7 +99,6 @@ pub(crate) struct Mesh {
     endpoint: Endpoint,
     pub resolver: Arc<dyn AddressResolver>,
     pub key: FormationKey,
-    pub timing: Timing,
     /// Drawn at every start.
     pub incarnation: u64,
     active: AtomicBool,
@@ -108,15 +109,10 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    pub fn new(
-        config: &NodeConfig,
-        endpoint: Endpoint,
-        resolver: Arc<dyn AddressResolver>,
-        incarnation: u64,
-    ) -> Self {
+    pub fn new(config: &NodeConfig, endpoint: Endpoint, resolver: Arc<dyn AddressResolver>, incarnation: u64) -> Self {
         let policy = Policy {
-            min: config.timing.redial_min,
-            max: config.timing.redial_max,
+            pause: limits::REDIAL_PAUSE,
+            interval: config.timing.dial_interval,
             busy: limits::REDIAL_BUSY,
             refused: limits::REDIAL_REFUSED,
             most_at_once: MOST_DIALS_AT_ONCE,
@@ -125,7 +121,6 @@ impl Mesh {
             endpoint,
             resolver,
             key: FormationKey::new(&config.formation),
-            timing: config.timing,
             incarnation,
             active: AtomicBool::new(false),
             reconnect: Mutex::new(Reconnect::new(policy)),
@@ -149,18 +144,16 @@ impl Mesh {
         let mut state = lock(&self.state);
         for (peer, intent) in stored {
             match intent {
-                Intent::Wanted { addresses } => state.wanted.insert(peer, addresses).map(drop),
-                Intent::Unwanted => state.unwanted.insert(peer, ()),
-            };
+                Intent::Wanted { addresses } => drop(state.wanted.insert(peer, addresses)),
+                Intent::Unwanted => drop(state.unwanted.insert(peer)),
+            }
         }
         for (index, peer) in configured.into_iter().enumerate() {
             if peer.id == self.endpoint.id() {
                 return Err(ConnectError::Itself(peer.id.to_string()));
             }
-            check_addresses(&peer.addresses).map_err(|_| ConnectError::Address {
-                index,
-                given: peer.addresses.join(","),
-            })?;
+            check_addresses(&peer.addresses)
+                .map_err(|_| ConnectError::Address { index, given: peer.addresses.join(",") })?;
             state.unwanted.remove(peer.id.as_bytes());
             state.wanted.insert(*peer.id.as_bytes(), peer.addresses);
         }
@@ -220,7 +213,7 @@ impl Mesh {
         lock(&self.reconnect).unwant(&id);
         let mut state = lock(&self.state);
         state.wanted.remove(&id);
-        state.unwanted.insert(id, ());
+        state.unwanted.insert(id);
         if let Some(live) = state.live.remove(&id) {
             CloseCode::Unwanted.close(&live.connection);
         }
@@ -277,7 +270,7 @@ impl Mesh {
         step(&mut lock(&self.reconnect))
     }
 
-    /// A dial failed; it is begun again after a pause.
+    /// A dial ended without a session.
     pub fn dial_failed(&self, shared: &Shared, peer: &PeerId, why: Failure) {
         lock(&self.reconnect).failed(peer, why, shared.now(), &mut *lock(&shared.rng));
         self.dial.notify_one();
@@ -290,7 +283,7 @@ impl Mesh {
         let state = lock(&self.state);
         if !self.is_active() {
             Some(Refusal::Stopped)
-        } else if state.unwanted.contains_key(peer) {
+        } else if state.unwanted.contains(peer) {
             Some(Refusal::Unwanted)
         } else if state.live.len() >= limits::MAX_SESSIONS && !state.live.contains_key(peer) {
             Some(Refusal::Busy)
@@ -299,15 +292,21 @@ impl Mesh {
         }
     }
 
+    /// Lets one of our dials to a peer go on to admission. The others that are under way have lost: a second
+    /// connection would replace the first one at the peer.
+    pub fn begin_admission(&self, peer: &PeerId) -> bool {
+        let mut state = lock(&self.state);
+        !state.live.contains_key(peer) && state.admitting.insert(*peer)
+    }
+
+    /// Ends what [`Mesh::begin_admission`] began.
+    pub fn end_admission(&self, peer: &PeerId) {
+        lock(&self.state).admitting.remove(peer);
+    }
+
     /// Gives an admitted connection the place of its pair, or says that another one keeps it. The one that
     /// loses the place is closed.
-    pub fn take_place(
-        &self,
-        connection: &Connection,
-        dialed_by_us: bool,
-        incarnation: u64,
-        now: Now,
-    ) -> Option<u64> {
+    pub fn take_place(&self, connection: &Connection, dialed_by_us: bool, incarnation: u64, now: Now) -> Option<u64> {
         let (me, peer) = (self.endpoint.id(), connection.remote_id());
         let mut state = lock(&self.state);
         if let Some(old) = state.live.get(peer.as_bytes()) {
@@ -353,10 +352,7 @@ impl Mesh {
 /// Parses what GetStatus shows as `endpoint_addr`.
 fn parse_endpoint_id(given: &str) -> Result<EndpointId, ConnectError> {
     const SHOWN_CHARS: usize = 80;
-    let refuse = |detail: String| ConnectError::EndpointId {
-        given: given.chars().take(SHOWN_CHARS).collect(),
-        detail,
-    };
+    let refuse = |detail: String| ConnectError::EndpointId { given: given.chars().take(SHOWN_CHARS).collect(), detail };
     if given.len() != 64 {
         return Err(refuse(format!("{} characters instead of 64", given.chars().count())));
     }

@@ -63,7 +63,9 @@ pub enum ReadError {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Not 64 hex digits of an ed25519 public key.
-    #[error("endpoint_id {given:?} is not an endpoint id ({detail}); give the 64 hex digits that GetStatus shows as endpoint_addr")]
+    #[error(
+        "endpoint_id {given:?} is not an endpoint id ({detail}); give the 64 hex digits that GetStatus shows as endpoint_addr"
+    )]
     EndpointId {
         /// What was given, cut to a printable length.
         given: String,

@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::subscription::Subscription;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::documents::DocumentError;
+use crate::core::engine::Core;
 use crate::core::key::{DocKey, check_collection};
 use crate::core::wire::Seq;
 use crate::limits;
@@ -80,7 +81,30 @@ impl NodeHandle {
         let key = DocKey::new(collection, doc_id)?;
         let json = JsonObject::parse(json, &JSON_LIMITS)?;
         let now = (self.shared.wall_clock)();
-        self.write(move |core| core.put(&key, &json, now)).await
+        self.write(move |core| core.put(&key, &json, now).map_err(write_error)).await
+    }
+
+    /// Writes what `edit` makes of the present text (`None`: there is no live document); returns once it
+    /// is durable. Nobody's write comes between the read and the write. `edit` sees writes that are not
+    /// durable yet: should one of them be lost, this one is lost with it.
+    ///
+    /// `edit` and the parser run under the node's one lock, some milliseconds for the largest document:
+    /// `edit` must only compute. Rejected: read, write and try again if the heads have moved, which is
+    /// more to get right and starves under load.
+    pub async fn modify<E: From<WriteError>>(
+        &self,
+        collection: &str,
+        doc_id: &str,
+        edit: impl FnOnce(Option<String>) -> Result<String, E>,
+    ) -> Result<(), E> {
+        let key = DocKey::new(collection, doc_id).map_err(WriteError::from)?;
+        let now = (self.shared.wall_clock)();
+        self.write(move |core| {
+            let (text, _) = core.render(&key).map_err(write_error)?;
+            let json = JsonObject::parse(&edit(text)?, &JSON_LIMITS).map_err(WriteError::from)?;
+            Ok(core.put(&key, &json, now).map_err(write_error)?)
+        })
+        .await
     }
 
     /// The document's compact JSON text; `None` when it was never written or is deleted.
@@ -95,7 +119,7 @@ impl NodeHandle {
     pub async fn delete(&self, collection: &str, doc_id: &str) -> Result<(), WriteError> {
         let key = DocKey::new(collection, doc_id)?;
         let now = (self.shared.wall_clock)();
-        self.write(move |core| core.delete(&key, now)).await
+        self.write(move |core| core.delete(&key, now).map_err(write_error)).await
     }
 
     /// Ids of the live documents of a collection, sorted.
@@ -209,20 +233,17 @@ impl NodeHandle {
         *blake3::hash(&[&count.to_le_bytes()[..], &sum.to_le_bytes()[..]].concat()).as_bytes()
     }
 
-    async fn write(
-        &self,
-        write: impl FnOnce(&mut crate::core::engine::Core) -> Result<Seq, DocumentError>,
-    ) -> Result<(), WriteError> {
+    async fn write<E: From<WriteError>>(&self, write: impl FnOnce(&mut Core) -> Result<Seq, E>) -> Result<(), E> {
         if self.shared.stopping.load(Ordering::SeqCst) {
-            return Err(WriteError::ShuttingDown);
+            return Err(WriteError::ShuttingDown.into());
         }
         let not_durable = |why: Arc<str>| WriteError::NotDurable(why.to_string());
         self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(not_durable)?;
-        let seq = self.shared.with_core(write).map_err(write_error)?;
+        let seq = self.shared.with_core(write)?;
         if self.shared.plants.acknowledges_early() {
             return Ok(());
         }
-        self.shared.wait_durable(seq).await.map_err(not_durable)
+        Ok(self.shared.wait_durable(seq).await.map_err(not_durable)?)
     }
 
     /// What is not durable is not shown: after a crash it might never have been.
@@ -234,8 +255,7 @@ impl NodeHandle {
     }
 }
 
-const JSON_LIMITS: JsonLimits =
-    JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
+const JSON_LIMITS: JsonLimits = JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
 
 fn write_error(error: DocumentError) -> WriteError {
     match error {

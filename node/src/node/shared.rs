@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,10 @@ pub(crate) struct Shared {
     pub node_id: String,
     core: Mutex<Core>,
     pub committer: Committer,
-    pub durable: watch::Sender<Durable>,
+    durable: Mutex<Durable>,
+    /// Told whenever `durable` changes. A `Notify` wakes in order; a `watch` channel would wake in an order that
+    /// depends on how many runtimes the process has made.
+    durable_changed: Notify,
     pub commit: Notify,
     session_wakes: Mutex<BTreeMap<SessionId, Arc<SessionWake>>>,
     watch_wakes: Mutex<BTreeMap<WatchId, Arc<Notify>>>,
@@ -88,7 +91,8 @@ impl Shared {
             node_id: parts.node_id,
             core: Mutex::new(parts.core),
             committer: parts.committer,
-            durable: watch::Sender::new(Durable { through, failed: None }),
+            durable: Mutex::new(Durable { through, failed: None }),
+            durable_changed: Notify::new(),
             commit: Notify::new(),
             session_wakes: Mutex::default(),
             watch_wakes: Mutex::default(),
@@ -170,26 +174,44 @@ impl Shared {
 
     /// Waits until everything numbered up to `seq` is durable; an error if it never will be.
     pub async fn wait_durable(&self, seq: Seq) -> Result<(), Arc<str>> {
-        let mut durable = self.durable.subscribe();
-        let state = durable.wait_for(|d| d.through >= seq || d.failed.is_some()).await;
-        let state = state.expect("the sender is in self");
-        match &state.failed {
-            Some(why) if state.through < seq => Err(Arc::clone(why)),
-            _ => Ok(()),
+        loop {
+            let changed = self.durable_changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            let Durable { through, failed } = self.durable();
+            if through >= seq {
+                return Ok(());
+            }
+            if let Some(why) = failed {
+                return Err(why);
+            }
+            changed.await;
         }
+    }
+
+    /// How far the store has come.
+    pub fn durable(&self) -> Durable {
+        lock(&self.durable).clone()
+    }
+
+    fn set_durable(&self, set: impl FnOnce(&mut Durable)) {
+        set(&mut lock(&self.durable));
+        self.durable_changed.notify_waiters();
     }
 
     /// Waits until less than the limit waits for the disk: memory stays bounded however fast it comes in.
     pub async fn wait_for_room(&self, limit: usize) -> Result<(), Arc<str>> {
         loop {
-            let mut durable = self.durable.subscribe();
-            if let Some(why) = &durable.borrow_and_update().failed {
-                return Err(Arc::clone(why));
+            let changed = self.durable_changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(why) = self.durable().failed {
+                return Err(why);
             }
             if self.with_core(|core| core.documents().uncommitted_bytes()) <= limit {
                 return Ok(());
             }
-            durable.changed().await.expect("the sender is in self");
+            changed.await;
         }
     }
 
@@ -251,13 +273,13 @@ pub(crate) async fn commit(shared: &Shared, batch: crate::core::batch::Batch) ->
             let now = shared.now();
             shared.observe(Observation::Committed { changes });
             shared.with_core(|core| core.committed(last, now));
-            shared.durable.send_modify(|durable| durable.through = last);
+            shared.set_durable(|durable| durable.through = last);
             true
         }
         Err(error) => {
             tracing::error!("the store failed: {error}; writes are refused until a restart, reads go on");
             shared.with_core(Core::commit_failed);
-            shared.durable.send_modify(|durable| durable.failed = Some(error.to_string().into()));
+            shared.set_durable(|durable| durable.failed = Some(error.to_string().into()));
             shared.mesh.close_all(crate::mesh::CloseCode::StoreFailed);
             false
         }

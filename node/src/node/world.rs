@@ -76,8 +76,8 @@ pub enum Observation {
 /// feature `planted-bugs` is on, and then still reachable only from a simulator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Plants {
-    /// Never relays the first change that came from one peer to the others.
-    pub drop_one_relayed_change: bool,
+    /// Does not relay one in five of the changes that came from a peer.
+    pub drop_relayed_changes: bool,
     /// Loads no tombstone at start.
     pub forget_tombstones_at_restart: bool,
     /// Acknowledges a write when it is queued, not when it is durable.
@@ -86,7 +86,7 @@ pub struct Plants {
 
 impl Plants {
     pub(crate) fn drops_relayed_change(self) -> bool {
-        cfg!(feature = "planted-bugs") && self.drop_one_relayed_change
+        cfg!(feature = "planted-bugs") && self.drop_relayed_changes
     }
 
     pub(crate) fn forgets_tombstones(self) -> bool {

@@ -11,22 +11,12 @@ type Variant<'r> = (bool, Option<&'r str>, Option<&'r str>);
 
 pub(super) fn check(record: &RunRecord) -> CheckResult {
     let name = "convergence";
-    let replicas: Vec<_> = record
-        .finals
-        .iter()
-        .filter(|replica| replica.running)
-        .collect();
+    let replicas: Vec<_> = record.finals.iter().filter(|replica| replica.running).collect();
     if replicas.len() < 2 {
-        let detail = format!(
-            "{} running replicas at the end: nothing to compare",
-            replicas.len()
-        );
+        let detail = format!("{} running replicas at the end: nothing to compare", replicas.len());
         return CheckResult::new(name, Verdict::Inconclusive, detail);
     }
-    let keys: BTreeSet<&DocKey> = replicas
-        .iter()
-        .flat_map(|replica| replica.docs.keys())
-        .collect();
+    let keys: BTreeSet<&DocKey> = replicas.iter().flat_map(|replica| replica.docs.keys()).collect();
     let mut findings = Findings::default();
     for key in &keys {
         let mut variants: BTreeMap<Variant<'_>, Vec<&str>> = BTreeMap::new();
@@ -35,29 +25,19 @@ pub(super) fn check(record: &RunRecord) -> CheckResult {
             let json = doc.and_then(|doc| doc.json.as_deref());
             let heads = doc.and_then(|doc| doc.heads.as_deref());
             let node = record.topology.name(replica.node);
-            variants
-                .entry((doc.is_some(), json, heads))
-                .or_default()
-                .push(node);
+            variants.entry((doc.is_some(), json, heads)).or_default().push(node);
         }
         if variants.len() > 1 {
             findings.add(|| {
                 let sides = variants.iter().map(|((present, json, heads), nodes)| {
-                    let doc = present.then(|| FinalDoc {
-                        json: json.map(Into::into),
-                        heads: heads.map(Into::into),
-                    });
+                    let doc = present.then(|| FinalDoc { json: json.map(Into::into), heads: heads.map(Into::into) });
                     format!("{}: {}", nodes.join(", "), describe(doc.as_ref()))
                 });
                 format!("{key} — {}", sides.collect::<Vec<_>>().join("; "))
             });
         }
     }
-    let good = format!(
-        "{} documents are equal on {} replicas",
-        keys.len(),
-        replicas.len()
-    );
+    let good = format!("{} documents are equal on {} replicas", keys.len(), replicas.len());
     let bad = format!("of {} documents differ between replicas", keys.len());
     CheckResult::from_findings(name, findings, &bad, good)
 }
@@ -66,15 +46,10 @@ fn describe(doc: Option<&FinalDoc>) -> String {
     match doc {
         None => "lacks it".to_owned(),
         Some(FinalDoc { json: None, heads }) => format!("deleted{}", digest(heads.as_deref())),
-        Some(FinalDoc {
-            json: Some(json),
-            heads,
-        }) => format!("{}{}", brief(json), digest(heads.as_deref())),
+        Some(FinalDoc { json: Some(json), heads }) => format!("{}{}", brief(json), digest(heads.as_deref())),
     }
 }
 
 fn digest(heads: Option<&str>) -> String {
-    heads
-        .map(|heads| format!(" (heads {})", heads.get(..8).unwrap_or(heads)))
-        .unwrap_or_default()
+    heads.map(|heads| format!(" (heads {})", heads.get(..8).unwrap_or(heads))).unwrap_or_default()
 }

@@ -9,39 +9,29 @@ use crate::report::plural;
 /// before any peer could have brought it back. `None` when no node restarted.
 pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Option<CheckResult> {
     let name = "durability";
-    let restarts: Vec<_> = record
-        .lives
-        .iter()
-        .filter(|life| life.event == Life::Restarted)
-        .collect();
+    let restarts: Vec<_> = record.lives.iter().filter(|life| life.event == Life::Restarted).collect();
     if restarts.is_empty() {
         return None;
     }
     let mut findings = Findings::default();
     let mut looked_at = 0u64;
     for restart in &restarts {
-        let crash = record.lives.iter().filter(|life| {
-            life.node == restart.node && life.event == Life::Crashed && life.at <= restart.at
-        });
-        let crashed = crash.map(|life| life.at).max().unwrap_or(restart.at);
-        let taken = record
-            .restart_snapshots
+        let crash = record
+            .lives
             .iter()
-            .find(|snapshot| snapshot.node == restart.node && snapshot.at >= restart.at);
+            .filter(|life| life.node == restart.node && life.event == Life::Crashed && life.at <= restart.at);
+        let crashed = crash.map(|life| life.at).max().unwrap_or(restart.at);
+        let taken =
+            record.restart_snapshots.iter().find(|snapshot| snapshot.node == restart.node && snapshot.at >= restart.at);
         let Some(snapshot) = taken else {
             let node = record.topology.name(restart.node);
-            let detail = format!(
-                "nobody looked at {node} after its restart at {}",
-                restart.at
-            );
+            let detail = format!("nobody looked at {node} after its restart at {}", restart.at);
             return Some(CheckResult::new(name, Verdict::Inconclusive, detail));
         };
         let own = record.operations.iter().filter(|operation| {
             operation.node == restart.node
                 && operation.acknowledged()
-                && operation
-                    .completed
-                    .is_some_and(|completed| completed <= crashed)
+                && operation.completed.is_some_and(|completed| completed <= crashed)
         });
         for operation in own {
             looked_at += 1;
@@ -71,14 +61,7 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Option<CheckRe
         let detail = "no restarted node had acknowledged anything before its crash";
         return Some(CheckResult::new(name, Verdict::Inconclusive, detail));
     }
-    let good = format!(
-        "{looked_at} acknowledged operations were on disk after {}",
-        plural(restarts.len() as u64, "restart")
-    );
-    Some(CheckResult::from_findings(
-        name,
-        findings,
-        "acknowledged operations were not durable",
-        good,
-    ))
+    let good =
+        format!("{looked_at} acknowledged operations were on disk after {}", plural(restarts.len() as u64, "restart"));
+    Some(CheckResult::from_findings(name, findings, "acknowledged operations were not durable", good))
 }

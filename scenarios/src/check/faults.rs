@@ -15,44 +15,21 @@ pub(super) fn check(record: &RunRecord) -> Option<CheckResult> {
     if record.faults.is_empty() {
         return None;
     }
-    let never: Vec<&str> = record
-        .faults
-        .iter()
-        .filter(|fault| fault.applied.is_none())
-        .map(|fault| fault.spec.name.as_str())
-        .collect();
+    let never: Vec<&str> =
+        record.faults.iter().filter(|fault| fault.applied.is_none()).map(|fault| fault.spec.name.as_str()).collect();
     if !never.is_empty() {
-        let mut result = CheckResult::new(
-            name,
-            Verdict::Inconclusive,
-            format!("{} faults never began", never.len()),
-        );
-        result.evidence = never
-            .iter()
-            .take(EVIDENCE)
-            .map(|name| (*name).to_owned())
-            .collect();
+        let mut result = CheckResult::new(name, Verdict::Inconclusive, format!("{} faults never began", never.len()));
+        result.evidence = never.iter().take(EVIDENCE).map(|name| (*name).to_owned()).collect();
         return Some(result);
     }
     let toothless: Vec<String> = record.faults.iter().filter_map(toothless).collect();
     if toothless.is_empty() {
-        let lost: u64 = record
-            .faults
-            .iter()
-            .map(|fault| fault.at_heal.cut().saturating_sub(fault.at_apply.cut()))
-            .sum();
-        let detail = format!(
-            "{}, {} cut off",
-            plural(record.faults.len() as u64, "fault"),
-            plural(lost, "datagram")
-        );
+        let lost: u64 =
+            record.faults.iter().map(|fault| fault.at_heal.cut().saturating_sub(fault.at_apply.cut())).sum();
+        let detail = format!("{}, {} cut off", plural(record.faults.len() as u64, "fault"), plural(lost, "datagram"));
         return Some(CheckResult::new(name, Verdict::Pass, detail));
     }
-    let detail = format!(
-        "{} of {} faults disturbed nothing",
-        toothless.len(),
-        record.faults.len()
-    );
+    let detail = format!("{} of {} faults disturbed nothing", toothless.len(), record.faults.len());
     let mut result = CheckResult::new(name, Verdict::Vacuous, detail);
     result.evidence = toothless.into_iter().take(EVIDENCE).collect();
     Some(result)
@@ -62,12 +39,10 @@ fn toothless(fault: &FaultRecord) -> Option<String> {
     let (before, after) = (&fault.at_apply, &fault.at_heal);
     let name = &fault.spec.name;
     match fault.spec.class {
-        FaultClass::Cut if after.cut() == before.cut() => {
-            Some(format!("{name}: not one datagram was dropped"))
+        FaultClass::Cut if after.cut() == before.cut() => Some(format!("{name}: not one datagram was dropped")),
+        FaultClass::Degrade if after.offered == before.offered => {
+            Some(format!("{name}: not one datagram was sent over the degraded link"))
         }
-        FaultClass::Degrade if after.offered == before.offered => Some(format!(
-            "{name}: not one datagram was sent over the degraded link"
-        )),
         _ => None,
     }
 }

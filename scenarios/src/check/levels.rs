@@ -11,46 +11,25 @@ use crate::report::span;
 pub(super) fn check(expect: &Expect, figures: &Figures) -> Vec<CheckResult> {
     let mut results = Vec::new();
     if let Some(limit) = expect.converge_within {
-        results.push(settled(
-            "converge-within",
-            limit,
-            figures,
-            |_| true,
-            |recovery| recovery.converged,
-        ));
+        results.push(settled("converge-within", limit, figures, |_| true, |recovery| recovery.converged));
     }
     if let Some(limit) = expect.reconnect_within {
         let healed = |recovery: &Recovery| recovery.cause == Cause::Heal;
-        results.push(settled(
-            "reconnect-within",
-            limit,
-            figures,
-            healed,
-            |recovery| recovery.reconnected,
-        ));
+        results.push(settled("reconnect-within", limit, figures, healed, |recovery| recovery.reconnected));
     }
     if let Some(limit) = expect.connected_latency_p50_max_ratio {
         results.push(ratio(limit, figures));
     }
     if let Some(limit) = expect.connected_p99_within {
         let (count, p99) = (figures.connected.count, figures.connected.p99);
-        let detail = format!(
-            "p99 {} of {count} connected samples (limit {})",
-            span(p99),
-            span(limit)
-        );
+        let detail = format!("p99 {} of {count} connected samples (limit {})", span(p99), span(limit));
         results.push(judged("connected-p99-within", count, p99 <= limit, detail));
     }
     if let Some(limit) = expect.bytes_per_operation_max {
         results.push(match figures.bytes_per_operation {
             Some(bytes) => {
                 let detail = format!("{bytes:.0} bytes per operation (limit {limit:.0})");
-                judged(
-                    "bytes-per-operation",
-                    figures.operations.ok,
-                    bytes <= limit,
-                    detail,
-                )
+                judged("bytes-per-operation", figures.operations.ok, bytes <= limit, detail)
             }
             None => too_little("bytes-per-operation", "no operation was acknowledged"),
         });
@@ -58,14 +37,10 @@ pub(super) fn check(expect: &Expect, figures: &Figures) -> Vec<CheckResult> {
     if let Some(limit) = expect.idle_bytes_per_second_max {
         results.push(match figures.idle_bytes_per_second {
             Some(bytes) => {
-                let detail =
-                    format!("{bytes:.1} bytes per second and node when idle (limit {limit:.1})");
+                let detail = format!("{bytes:.1} bytes per second and node when idle (limit {limit:.1})");
                 judged("idle-bytes", limits::SAMPLES_MIN, bytes <= limit, detail)
             }
-            None => too_little(
-                "idle-bytes",
-                "the settle time is too short to measure idleness",
-            ),
+            None => too_little("idle-bytes", "the settle time is too short to measure idleness"),
         });
     }
     results
@@ -78,20 +53,9 @@ fn too_little(name: &str, why: &str) -> CheckResult {
 fn judged(name: &str, samples: u64, good: bool, detail: String) -> CheckResult {
     if samples < limits::SAMPLES_MIN {
         let least = limits::SAMPLES_MIN;
-        return too_little(
-            name,
-            &format!("{samples} samples, fewer than {least}: {detail}"),
-        );
+        return too_little(name, &format!("{samples} samples, fewer than {least}: {detail}"));
     }
-    CheckResult::new(
-        name,
-        if good {
-            Verdict::Pass
-        } else {
-            Verdict::SloBreach
-        },
-        detail,
-    )
+    CheckResult::new(name, if good { Verdict::Pass } else { Verdict::SloBreach }, detail)
 }
 
 /// The worst recovery against the limit. One that the next fault interrupted within the limit says
@@ -104,11 +68,7 @@ fn settled(
     of: impl Fn(&Recovery) -> Settled,
 ) -> CheckResult {
     let (mut worst, mut tested, mut late) = (Duration::ZERO, 0, Vec::new());
-    for recovery in figures
-        .recoveries
-        .iter()
-        .filter(|recovery| counts(recovery))
-    {
+    for recovery in figures.recoveries.iter().filter(|recovery| counts(recovery)) {
         let (name, at) = (&recovery.name, recovery.at);
         match of(recovery) {
             Settled::Unmeasured => {}
@@ -123,16 +83,11 @@ fn settled(
             Settled::Interrupted { after, .. } if after <= limit => {}
             Settled::Interrupted { after, pending } => {
                 tested += 1;
-                late.push(format!(
-                    "{name} at {at}: {pending} still missing after {}",
-                    span(after)
-                ));
+                late.push(format!("{name} at {at}: {pending} still missing after {}", span(after)));
             }
             Settled::Never { pending } => {
                 tested += 1;
-                late.push(format!(
-                    "{name} at {at}: {pending} still missing at the end"
-                ));
+                late.push(format!("{name} at {at}: {pending} still missing at the end"));
             }
         }
     }
@@ -143,11 +98,7 @@ fn settled(
         let detail = format!("worst of {tested}: {} (limit {})", span(worst), span(limit));
         return CheckResult::new(name, Verdict::Pass, detail);
     }
-    let detail = format!(
-        "{} of {tested} took longer than {}",
-        late.len(),
-        span(limit)
-    );
+    let detail = format!("{} of {tested} took longer than {}", late.len(), span(limit));
     let mut result = CheckResult::new(name, Verdict::SloBreach, detail);
     result.evidence = late.into_iter().take(EVIDENCE).collect();
     result
@@ -155,17 +106,11 @@ fn settled(
 
 fn ratio(limit: f64, figures: &Figures) -> CheckResult {
     let name = "connected-latency-ratio";
-    let far = figures
-        .pairs
-        .iter()
-        .filter(|pair| pair.one_way >= limits::RATIO_DELAY_MIN);
+    let far = figures.pairs.iter().filter(|pair| pair.one_way >= limits::RATIO_DELAY_MIN);
     let enough = far.filter(|pair| pair.latency.count >= limits::SAMPLES_MIN);
     let judged = enough.filter_map(|pair| Some((pair.p50_ratio?, pair)));
     match judged.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
-        None => too_little(
-            name,
-            "too few connected operations between groups that are far apart",
-        ),
+        None => too_little(name, "too few connected operations between groups that are far apart"),
         Some((worst, pair)) => {
             let (a, b) = &pair.between;
             let detail = format!(
@@ -173,11 +118,7 @@ fn ratio(limit: f64, figures: &Figures) -> CheckResult {
                 span(pair.latency.p50),
                 span(pair.one_way)
             );
-            let verdict = if worst <= limit {
-                Verdict::Pass
-            } else {
-                Verdict::SloBreach
-            };
+            let verdict = if worst <= limit { Verdict::Pass } else { Verdict::SloBreach };
             CheckResult::new(name, verdict, detail)
         }
     }

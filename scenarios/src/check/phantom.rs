@@ -23,17 +23,9 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
         }
         looked_at += 1;
         let known = written.entry(key).or_insert_with(|| {
-            let operations = history
-                .docs
-                .get(key)
-                .map(|doc| doc.operations.as_slice())
-                .unwrap_or_default();
-            let may = operations
-                .iter()
-                .filter(|operation: &&&OpRecord| operation.may_have_happened());
-            may.filter_map(|operation| operation.json.as_deref())
-                .flat_map(leaves)
-                .collect()
+            let operations = history.docs.get(key).map(|doc| doc.operations.as_slice()).unwrap_or_default();
+            let may = operations.iter().filter(|operation: &&&OpRecord| operation.may_have_happened());
+            may.filter_map(|operation| operation.json.as_deref()).flat_map(leaves).collect()
         });
         if let Some(stranger) = leaves(json).into_iter().find(|leaf| !known.contains(leaf)) {
             findings.add(|| format!("{}: {key} holds {stranger}: {}", origin(), brief(json)));
@@ -43,9 +35,7 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
         for (node, stream) in &doc.seen {
             for seen in stream {
                 if let Some(json) = &seen.json {
-                    judge(key, json, &|| {
-                        format!("{} at {}", record.topology.name(*node), seen.at)
-                    });
+                    judge(key, json, &|| format!("{} at {}", record.topology.name(*node), seen.at));
                 }
             }
         }
@@ -53,24 +43,20 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
     for replica in &record.finals {
         for (key, doc) in &replica.docs {
             if let Some(json) = &doc.json {
-                judge(key, json, &|| {
-                    format!("{} at the end", record.topology.name(replica.node))
-                });
+                judge(key, json, &|| format!("{} at the end", record.topology.name(replica.node)));
             }
         }
     }
     for (key, doc) in &history.docs {
-        let deletes = doc.seen.iter().filter_map(|(node, stream)| {
-            Some((*node, stream.iter().find(|seen| seen.json.is_none())?.at))
-        });
+        let deletes = doc
+            .seen
+            .iter()
+            .filter_map(|(node, stream)| Some((*node, stream.iter().find(|seen| seen.json.is_none())?.at)));
         for (node, at) in deletes.filter(|_| !history.deleted(key)) {
             findings.add(|| format!("{} at {at}: {key} is deleted", record.topology.name(node)));
         }
     }
-    let good = format!(
-        "{looked_at} versions of {} documents hold only what was written",
-        history.docs.len()
-    );
+    let good = format!("{looked_at} versions of {} documents hold only what was written", history.docs.len());
     CheckResult::from_findings("no-phantom", findings, "things that nobody wrote", good)
 }
 
@@ -80,13 +66,9 @@ fn leaves(json: &str) -> Vec<String> {
     fn walk(path: &str, value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(fields) => {
-                fields
-                    .iter()
-                    .for_each(|(name, value)| walk(&format!("{path}.{name}"), value, found));
+                fields.iter().for_each(|(name, value)| walk(&format!("{path}.{name}"), value, found));
             }
-            Value::Array(elements) => elements
-                .iter()
-                .for_each(|value| walk(&format!("{path}[]"), value, found)),
+            Value::Array(elements) => elements.iter().for_each(|value| walk(&format!("{path}[]"), value, found)),
             Value::Number(number) => {
                 let path = path.trim_start_matches('.');
                 found.push(match number.as_f64() {

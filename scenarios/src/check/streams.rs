@@ -11,11 +11,7 @@ use crate::time::SimTime;
 /// Within one life of a node, no register goes back.
 pub(super) fn order(record: &RunRecord, history: &History<'_>) -> CheckResult {
     let mut restarts: BTreeMap<NodeIndex, Vec<SimTime>> = BTreeMap::new();
-    for life in record
-        .lives
-        .iter()
-        .filter(|life| life.event == Life::Restarted)
-    {
+    for life in record.lives.iter().filter(|life| life.event == Life::Restarted) {
         restarts.entry(life.node).or_default().push(life.at);
     }
     let mut findings = Findings::default();
@@ -32,19 +28,13 @@ pub(super) fn order(record: &RunRecord, history: &History<'_>) -> CheckResult {
                     continue;
                 }
                 let back = went_back(history.registers(old), history.registers(new));
-                let back = back.into_iter().find(|(register, from, to)| {
-                    history
-                        .overwritten(key, register, *from)
-                        .is_none_or(|low| *to < low)
-                });
+                let back = back
+                    .into_iter()
+                    .find(|(register, from, to)| history.overwritten(key, register, *from).is_none_or(|low| *to < low));
                 if let Some((register, from, to)) = back {
                     let node = record.topology.name(*node);
                     findings.add(|| {
-                        format!(
-                            "{node} at {}: {key} `{register}` went from {from} to {to}: {}",
-                            after.at,
-                            brief(new)
-                        )
+                        format!("{node} at {}: {key} `{register}` went from {from} to {to}: {}", after.at, brief(new))
                     });
                 }
             }
@@ -56,13 +46,7 @@ pub(super) fn order(record: &RunRecord, history: &History<'_>) -> CheckResult {
 
 fn went_back<'r>(old: &'r Registers, new: &Registers) -> Vec<(&'r str, u64, u64)> {
     old.iter()
-        .map(|(register, from)| {
-            (
-                register.as_str(),
-                *from,
-                new.get(register).copied().unwrap_or(0),
-            )
-        })
+        .map(|(register, from)| (register.as_str(), *from, new.get(register).copied().unwrap_or(0)))
         .filter(|(_, from, to)| to < from)
         .collect()
 }
@@ -81,8 +65,7 @@ pub(super) fn complete(record: &RunRecord, history: &History<'_>) -> CheckResult
             let last = doc.seen.get(&replica.node).and_then(|stream| stream.last());
             let told = last.and_then(|seen| seen.json.as_deref());
             if held != told {
-                let say =
-                    |text: Option<&str>, none: &str| text.map_or_else(|| none.to_owned(), brief);
+                let say = |text: Option<&str>, none: &str| text.map_or_else(|| none.to_owned(), brief);
                 findings.add(|| {
                     let (holds, told) = (say(held, "nothing"), say(told, "nothing"));
                     format!("{node}: {key}: holds {holds}, its stream said last {told}")
@@ -91,10 +74,5 @@ pub(super) fn complete(record: &RunRecord, history: &History<'_>) -> CheckResult
         }
     }
     let good = "every stream ends with what its replica holds".to_owned();
-    CheckResult::from_findings(
-        name,
-        findings,
-        "documents were not told to a subscriber",
-        good,
-    )
+    CheckResult::from_findings(name, findings, "documents were not told to a subscriber", good)
 }

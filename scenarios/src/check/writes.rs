@@ -6,12 +6,8 @@ use crate::record::{OpKind, OpRecord, RunRecord};
 
 pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
     let name = "no-lost-write";
-    let writes = || {
-        record
-            .operations
-            .iter()
-            .filter(|operation| operation.acknowledged() && operation.kind != OpKind::Delete)
-    };
+    let writes =
+        || record.operations.iter().filter(|operation| operation.acknowledged() && operation.kind != OpKind::Delete);
     let acknowledged = writes().count();
     if acknowledged == 0 {
         return CheckResult::new(name, Verdict::Inconclusive, "no write was acknowledged");
@@ -23,55 +19,29 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
             continue;
         }
         for replica in record.finals.iter().filter(|replica| replica.running) {
-            let text = replica
-                .docs
-                .get(&operation.key)
-                .and_then(|doc| doc.json.as_deref());
+            let text = replica.docs.get(&operation.key).and_then(|doc| doc.json.as_deref());
             if let Some(why) = lost(history, operation, text) {
                 findings.add(|| {
-                    let (replica, origin) = (
-                        record.topology.name(replica.node),
-                        record.topology.name(operation.node),
-                    );
-                    format!(
-                        "{replica}: {}, acknowledged by {origin} at {}: {why}",
-                        operation.key, operation.invoked
-                    )
+                    let (replica, origin) = (record.topology.name(replica.node), record.topology.name(operation.node));
+                    format!("{replica}: {}, acknowledged by {origin} at {}: {why}", operation.key, operation.invoked)
                 });
             }
         }
     }
     let good = format!("{acknowledged} acknowledged writes are on every replica");
-    CheckResult::from_findings(
-        name,
-        findings,
-        "acknowledged writes are missing on a replica",
-        good,
-    )
+    CheckResult::from_findings(name, findings, "acknowledged writes are missing on a replica", good)
 }
 
 /// Why a replica that holds `text` has lost the operation, if it has.
-pub(super) fn lost(
-    history: &History<'_>,
-    operation: &OpRecord,
-    text: Option<&str>,
-) -> Option<String> {
+pub(super) fn lost(history: &History<'_>, operation: &OpRecord, text: Option<&str>) -> Option<String> {
     let Some(text) = text else {
         return Some("the document is not there".to_owned());
     };
     let registers = history.registers(text);
     operation.writes.iter().find_map(|(register, counter)| {
         let value = registers.get(&**register).copied().unwrap_or(0);
-        let excused = || {
-            history
-                .overwritten(&operation.key, register, *counter)
-                .is_some_and(|low| value >= low)
-        };
-        (value < *counter && !excused()).then(|| {
-            format!(
-                "`{register}` is {value}, should be {counter} or later: {}",
-                brief(text)
-            )
-        })
+        let excused = || history.overwritten(&operation.key, register, *counter).is_some_and(|low| value >= low);
+        (value < *counter && !excused())
+            .then(|| format!("`{register}` is {value}, should be {counter} or later: {}", brief(text)))
     })
 }

@@ -53,17 +53,9 @@ pub(super) fn samples(
 ) -> (Vec<Sample>, u64) {
     let mut samples = Vec::new();
     let mut never = 0;
-    let running: Vec<NodeIndex> = record
-        .finals
-        .iter()
-        .filter(|replica| replica.running)
-        .map(|replica| replica.node)
-        .collect();
-    for (position, operation) in record
-        .operations
-        .iter()
-        .enumerate()
-        .filter(|(_, operation)| operation.acknowledged())
+    let running: Vec<NodeIndex> =
+        record.finals.iter().filter(|replica| replica.running).map(|replica| replica.node).collect();
+    for (position, operation) in record.operations.iter().enumerate().filter(|(_, operation)| operation.acknowledged())
     {
         let Some(committed) = operation.completed else {
             continue;
@@ -74,8 +66,7 @@ pub(super) fn samples(
             }
             let Some(at) = shown.at(position, replica) else {
                 // A delete of what it never had, or a write that a delete overtook, shows nothing.
-                let nothing_to_show =
-                    operation.kind == OpKind::Delete || history.deleted(&operation.key);
+                let nothing_to_show = operation.kind == OpKind::Delete || history.deleted(&operation.key);
                 never += u64::from(!nothing_to_show && running.contains(&replica));
                 continue;
             };
@@ -86,9 +77,7 @@ pub(super) fn samples(
                 origin,
                 replica,
                 latency: at.since(committed),
-                from_heal: healed
-                    .filter(|healed| !connected && *healed >= committed)
-                    .map(|healed| at.since(healed)),
+                from_heal: healed.filter(|healed| !connected && *healed >= committed).map(|healed| at.since(healed)),
                 connected,
             });
         }
@@ -96,20 +85,12 @@ pub(super) fn samples(
     (samples, never)
 }
 
-pub(super) fn by_pair<'s>(
-    record: &RunRecord,
-    samples: impl Iterator<Item = &'s Sample>,
-) -> Vec<PairLatency> {
+pub(super) fn by_pair<'s>(record: &RunRecord, samples: impl Iterator<Item = &'s Sample>) -> Vec<PairLatency> {
     let topology = &record.topology;
     let mut delays: BTreeMap<NodeIndex, Vec<Option<Duration>>> = BTreeMap::new();
     let pairs = grouped(samples.map(|sample| {
-        let (a, b) = (
-            topology.node(sample.origin).group,
-            topology.node(sample.replica).group,
-        );
-        let from = delays
-            .entry(sample.origin)
-            .or_insert_with(|| topology.one_way_delays(sample.origin));
+        let (a, b) = (topology.node(sample.origin).group, topology.node(sample.replica).group);
+        let from = delays.entry(sample.origin).or_insert_with(|| topology.one_way_delays(sample.origin));
         let one_way = from[sample.replica.index()].unwrap_or_default();
         ((a.min(b), a.max(b)), (sample.latency, one_way))
     }));

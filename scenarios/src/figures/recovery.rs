@@ -74,20 +74,13 @@ pub(super) fn recoveries(
 ) -> Vec<Recovery> {
     let mut causes: Vec<Trouble> = Vec::new();
     let sessions = record.topology.sessions();
-    let of_node = |node: NodeIndex| {
-        sessions
-            .iter()
-            .copied()
-            .filter(|&(a, b)| a == node || b == node)
-            .collect::<Vec<_>>()
-    };
+    let of_node =
+        |node: NodeIndex| sessions.iter().copied().filter(|&(a, b)| a == node || b == node).collect::<Vec<_>>();
     for fault in &record.faults {
         let Some(healed) = fault.healed else { continue };
         let name = fault.spec.name.clone();
         match (fault.spec.class, fault.spec.node) {
-            (FaultClass::Crash, Some(node)) => {
-                causes.push((healed, Cause::Restart, name, of_node(node)))
-            }
+            (FaultClass::Crash, Some(node)) => causes.push((healed, Cause::Restart, name, of_node(node))),
             _ => {
                 let cut = |&(a, b): &(NodeIndex, NodeIndex)| {
                     fault.spec.pairs.contains(&(a, b)) || fault.spec.pairs.contains(&(b, a))
@@ -97,11 +90,7 @@ pub(super) fn recoveries(
             }
         }
     }
-    for life in record
-        .lives
-        .iter()
-        .filter(|life| life.event == Life::Started && life.at > SimTime::ZERO)
-    {
+    for life in record.lives.iter().filter(|life| life.event == Life::Started && life.at > SimTime::ZERO) {
         let node = record.topology.node(life.node);
         if node.joins_at > SimTime::ZERO {
             causes.push((life.at, Cause::Join, node.name.clone(), of_node(life.node)));
@@ -120,26 +109,13 @@ pub(super) fn recoveries(
 
 /// The next fault that begins after `at`.
 fn next_fault(record: &RunRecord, at: SimTime) -> Option<SimTime> {
-    record
-        .faults
-        .iter()
-        .filter_map(|fault| fault.applied)
-        .filter(|applied| *applied > at)
-        .min()
+    record.faults.iter().filter_map(|fault| fault.applied).filter(|applied| *applied > at).min()
 }
 
 fn settle(record: &RunRecord, at: SimTime, moments: Vec<Option<SimTime>>) -> Settled {
-    let late = |limit: SimTime| {
-        moments
-            .iter()
-            .filter(|moment| moment.is_none_or(|m| m > limit))
-            .count() as u64
-    };
+    let late = |limit: SimTime| moments.iter().filter(|moment| moment.is_none_or(|m| m > limit)).count() as u64;
     match next_fault(record, at) {
-        Some(next) if late(next) > 0 => Settled::Interrupted {
-            after: next.since(at),
-            pending: late(next),
-        },
+        Some(next) if late(next) > 0 => Settled::Interrupted { after: next.since(at), pending: late(next) },
         _ => match late(SimTime::MAX) {
             0 => match moments.into_iter().flatten().max() {
                 Some(last) => Settled::After(last.since(at)),
@@ -151,30 +127,18 @@ fn settle(record: &RunRecord, at: SimTime, moments: Vec<Option<SimTime>>) -> Set
 }
 
 /// Everything acknowledged before `at` and not yet visible where it can now be reached.
-fn converged(
-    record: &RunRecord,
-    history: &History<'_>,
-    table: &Shown,
-    links: &Connectivity,
-    at: SimTime,
-) -> Settled {
-    let before = record
-        .operations
-        .iter()
-        .enumerate()
-        .filter(|(_, operation)| {
-            operation.acknowledged() && operation.completed.is_some_and(|completed| completed <= at)
-        });
+fn converged(record: &RunRecord, history: &History<'_>, table: &Shown, links: &Connectivity, at: SimTime) -> Settled {
+    let before = record.operations.iter().enumerate().filter(|(_, operation)| {
+        operation.acknowledged() && operation.completed.is_some_and(|completed| completed <= at)
+    });
     let mut moments = Vec::new();
     for (position, operation) in before {
         for node in &record.topology.nodes {
-            if node.index == operation.node || !links.throughout(operation.node, node.index, at, at)
-            {
+            if node.index == operation.node || !links.throughout(operation.node, node.index, at, at) {
                 continue;
             }
             let shown = table.at(position, node.index);
-            let moot = shown.is_none()
-                && (operation.kind == OpKind::Delete || history.deleted(&operation.key));
+            let moot = shown.is_none() && (operation.kind == OpKind::Delete || history.deleted(&operation.key));
             if !moot && shown.is_none_or(|shown| shown > at) {
                 moments.push(shown);
             }
@@ -184,23 +148,13 @@ fn converged(
 }
 
 /// The first moment from `at` on at which each lost session was up at both ends.
-fn reconnected(
-    record: &RunRecord,
-    pairs: &[(NodeIndex, NodeIndex)],
-    links: &Connectivity,
-    at: SimTime,
-) -> Settled {
+fn reconnected(record: &RunRecord, pairs: &[(NodeIndex, NodeIndex)], links: &Connectivity, at: SimTime) -> Settled {
     let next = next_fault(record, at);
     let end_up = |node: NodeIndex, peer: NodeIndex| {
-        let mut events = record
-            .sessions
-            .iter()
-            .filter(|event| event.node == node && event.peer == peer);
+        let mut events = record.sessions.iter().filter(|event| event.node == node && event.peer == peer);
         let before = events.clone().take_while(|event| event.at < at).last();
-        let crash = record
-            .lives
-            .iter()
-            .filter(|life| life.node == node && life.event == Life::Crashed && life.at <= at);
+        let crash =
+            record.lives.iter().filter(|life| life.node == node && life.event == Life::Crashed && life.at <= at);
         let crash = crash.map(|life| life.at).max();
         // A node that crashed reports no end of its sessions; one that never reports is not asked.
         let before = match (before, events.clone().next()) {
@@ -218,11 +172,7 @@ fn reconnected(
                 let mut later = events.skip_while(|event| event.up || event.at < at);
                 Some(later.find(|event| event.up).map(|event| event.at))
             }
-            _ => Some(
-                events
-                    .find(|event| event.up && event.at >= at)
-                    .map(|event| event.at),
-            ),
+            _ => Some(events.find(|event| event.up && event.at >= at).map(|event| event.at)),
         }
     };
     if record.sessions.is_empty() {
@@ -239,9 +189,6 @@ fn reconnected(
         });
         !held && links.runs(a, at) && links.runs(b, at)
     };
-    let moments = pairs
-        .iter()
-        .filter(|pair| possible(pair))
-        .flat_map(|&(a, b)| [end_up(a, b), end_up(b, a)]);
+    let moments = pairs.iter().filter(|pair| possible(pair)).flat_map(|&(a, b)| [end_up(a, b), end_up(b, a)]);
     settle(record, at, moments.flatten().collect())
 }

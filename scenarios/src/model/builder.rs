@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Cluster, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
-    ScenarioError, When, Workload, WorkloadKind, lower,
+    Cluster, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario, ScenarioError, When,
+    Workload, WorkloadKind, lower,
 };
 use crate::limits;
 use crate::profiles::Profile;
@@ -80,18 +80,9 @@ impl Builder {
     }
 
     /// A cluster with its groups.
-    pub fn cluster(
-        mut self,
-        name: &str,
-        groups: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
-    ) -> Self {
-        let cluster = Cluster {
-            name: name.to_owned(),
-            groups: Vec::new(),
-        };
-        self.scenario
-            .clusters
-            .push(groups(ClusterBuilder(cluster)).0);
+    pub fn cluster(mut self, name: &str, groups: impl FnOnce(ClusterBuilder) -> ClusterBuilder) -> Self {
+        let cluster = Cluster { name: name.to_owned(), groups: Vec::new() };
+        self.scenario.clusters.push(groups(ClusterBuilder(cluster)).0);
         self
     }
 
@@ -139,21 +130,13 @@ pub struct ClusterBuilder(Cluster);
 impl ClusterBuilder {
     /// A group that is there from the start.
     pub fn group(mut self, name: &str, count: u32) -> Self {
-        self.0.groups.push(Group {
-            name: name.to_owned(),
-            count,
-            joins_at: None,
-        });
+        self.0.groups.push(Group { name: name.to_owned(), count, joins_at: None });
         self
     }
 
     /// A group that starts, empty, at `joins_at`.
     pub fn late_group(mut self, name: &str, count: u32, joins_at: Duration) -> Self {
-        self.0.groups.push(Group {
-            name: name.to_owned(),
-            count,
-            joins_at: Some(joins_at),
-        });
+        self.0.groups.push(Group { name: name.to_owned(), count, joins_at: Some(joins_at) });
         self
     }
 }
@@ -166,11 +149,7 @@ impl LinkSpec {
 
     /// A link of any shape, fully peered.
     pub fn shaped(a: &str, b: &str, shape: LinkShape) -> Self {
-        LinkSpec {
-            between: (a.to_owned(), b.to_owned()),
-            shape,
-            peering: Peering::Full,
-        }
+        LinkSpec { between: (a.to_owned(), b.to_owned()), shape, peering: Peering::Full }
     }
 
     /// Who dials whom.
@@ -183,13 +162,7 @@ impl LinkSpec {
 impl Workload {
     fn new<'a>(on: impl IntoIterator<Item = &'a str>, kind: WorkloadKind) -> Self {
         let on = on.into_iter().map(str::to_owned).collect();
-        Workload {
-            on,
-            start: Duration::ZERO,
-            until: None,
-            only_during: None,
-            kind,
-        }
+        Workload { on, start: Duration::ZERO, until: None, only_during: None, kind }
     }
 
     /// Every node rewrites its own document.
@@ -199,48 +172,18 @@ impl Workload {
 
     /// Every node writes new documents to `tracks`.
     pub fn put<'a>(on: impl IntoIterator<Item = &'a str>, every: Duration) -> Self {
-        Workload::new(
-            on,
-            WorkloadKind::Put {
-                every,
-                collection: "tracks".to_owned(),
-            },
-        )
+        Workload::new(on, WorkloadKind::Put { every, collection: "tracks".to_owned() })
     }
 
     /// Every node edits its part of `documents` documents in `plans`.
-    pub fn edit<'a>(
-        on: impl IntoIterator<Item = &'a str>,
-        every: Duration,
-        documents: u32,
-    ) -> Self {
-        Workload::new(
-            on,
-            WorkloadKind::Edit {
-                every,
-                collection: "plans".to_owned(),
-                documents,
-            },
-        )
+    pub fn edit<'a>(on: impl IntoIterator<Item = &'a str>, every: Duration, documents: u32) -> Self {
+        Workload::new(on, WorkloadKind::Edit { every, collection: "plans".to_owned(), documents })
     }
 
     /// The nodes delete `documents` documents of `orders` in turn, one `every`.
-    pub fn delete<'a>(
-        on: impl IntoIterator<Item = &'a str>,
-        every: Duration,
-        documents: u32,
-    ) -> Self {
+    pub fn delete<'a>(on: impl IntoIterator<Item = &'a str>, every: Duration, documents: u32) -> Self {
         let collection = "orders".to_owned();
-        Workload::new(
-            on,
-            WorkloadKind::Delete {
-                every,
-                collection,
-                documents,
-                from: None,
-                contended_by: None,
-            },
-        )
+        Workload::new(on, WorkloadKind::Delete { every, collection, documents, from: None, contended_by: None })
     }
 
     /// When it begins.
@@ -291,85 +234,42 @@ impl Workload {
 
 impl Fault {
     fn new(id: &str, kind: FaultKind) -> Self {
-        Fault {
-            id: id.to_owned(),
-            when: When::At(Duration::ZERO),
-            lasts: None,
-            repeat: None,
-            kind,
-        }
+        Fault { id: id.to_owned(), when: When::At(Duration::ZERO), lasts: None, repeat: None, kind }
     }
 
     /// Nothing passes between two groups.
     pub fn partition(id: &str, a: &str, b: &str) -> Self {
-        Fault::new(
-            id,
-            FaultKind::Partition {
-                between: (a.to_owned(), b.to_owned()),
-            },
-        )
+        Fault::new(id, FaultKind::Partition { between: (a.to_owned(), b.to_owned()) })
     }
 
     /// Nothing passes from one group to the other.
     pub fn one_way_cut(id: &str, from: &str, to: &str) -> Self {
-        Fault::new(
-            id,
-            FaultKind::OneWayCut {
-                from: from.to_owned(),
-                to: to.to_owned(),
-            },
-        )
+        Fault::new(id, FaultKind::OneWayCut { from: from.to_owned(), to: to.to_owned() })
     }
 
     /// A group loses its links to every other group.
     pub fn blackout(id: &str, group: &str) -> Self {
-        Fault::new(
-            id,
-            FaultKind::Blackout {
-                group: group.to_owned(),
-            },
-        )
+        Fault::new(id, FaultKind::Blackout { group: group.to_owned() })
     }
 
     /// A link becomes another one.
     pub fn degrade(id: &str, a: &str, b: &str, shape: LinkShape) -> Self {
-        Fault::new(
-            id,
-            FaultKind::Degrade {
-                between: (a.to_owned(), b.to_owned()),
-                shape,
-            },
-        )
+        Fault::new(id, FaultKind::Degrade { between: (a.to_owned(), b.to_owned()), shape })
     }
 
     /// A node stops without a farewell.
     pub fn crash(id: &str, node: &str) -> Self {
-        Fault::new(
-            id,
-            FaultKind::Crash {
-                node: node.to_owned(),
-            },
-        )
+        Fault::new(id, FaultKind::Crash { node: node.to_owned() })
     }
 
     /// A link fault ends.
     pub fn heal(ends: &str) -> Self {
-        Fault::new(
-            &format!("heal-{ends}"),
-            FaultKind::Heal {
-                ends: ends.to_owned(),
-            },
-        )
+        Fault::new(&format!("heal-{ends}"), FaultKind::Heal { ends: ends.to_owned() })
     }
 
     /// A crashed node starts again.
     pub fn restart(node: &str) -> Self {
-        Fault::new(
-            &format!("restart-{node}"),
-            FaultKind::Restart {
-                node: node.to_owned(),
-            },
-        )
+        Fault::new(&format!("restart-{node}"), FaultKind::Restart { node: node.to_owned() })
     }
 
     /// It happens at a time.

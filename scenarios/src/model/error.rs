@@ -47,17 +47,11 @@ impl Location {
         let start = floor(source, span.start.min(source.len()));
         let end = floor(source, span.end.clamp(start, source.len()));
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = source[start..]
-            .find('\n')
-            .map_or(source.len(), |newline| start + newline);
+        let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         Location {
             line: source[..start].matches('\n').count() + 1,
             column: source[line_start..start].chars().count() + 1,
-            width: source[start..end.min(line_end).max(start)]
-                .trim_end()
-                .chars()
-                .count()
-                .max(1),
+            width: source[start..end.min(line_end).max(start)].trim_end().chars().count().max(1),
             text: source[line_start..line_end].trim_end().to_owned(),
         }
     }

@@ -13,8 +13,7 @@ use serde_spanned::Spanned;
 use super::error::{Diagnostic, Location, ScenarioError};
 use super::raw::{Field, RawExpect, RawScenario};
 use super::units::{
-    BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration,
-    parse_size,
+    BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration, parse_size,
 };
 use super::{Expect, LinkShape, Scenario, builder, write};
 use crate::limits;
@@ -25,18 +24,10 @@ use crate::suggest::closest;
 pub(super) use faults::fault_windows;
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-    let mut lower = Lower {
-        source: Some(text),
-        diagnostics: Vec::new(),
-    };
+    let mut lower = Lower { source: Some(text), diagnostics: Vec::new() };
     if text.len() > limits::FILE_BYTES {
         let message = format!("the file has {} bytes", text.len());
-        lower.error(
-            0..0,
-            "",
-            message,
-            format!("at most {} are read", limits::FILE_BYTES),
-        );
+        lower.error(0..0, "", message, format!("at most {} are read", limits::FILE_BYTES));
         return Err(lower.failed(file));
     }
     match toml::from_str::<RawScenario>(text) {
@@ -49,10 +40,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
 }
 
 pub(super) fn validate(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
-    let lower = Lower {
-        source: None,
-        diagnostics: Vec::new(),
-    };
+    let lower = Lower { source: None, diagnostics: Vec::new() };
     lower.finish("<builder>", &write::raw(scenario))
 }
 
@@ -79,12 +67,8 @@ impl Lower<'_> {
     }
 
     fn failed(mut self, file: &str) -> ScenarioError {
-        self.diagnostics
-            .sort_by_key(|diagnostic| diagnostic.location.as_ref().map(|at| (at.line, at.column)));
-        ScenarioError {
-            file: file.to_owned(),
-            diagnostics: self.diagnostics,
-        }
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.location.as_ref().map(|at| (at.line, at.column)));
+        ScenarioError { file: file.to_owned(), diagnostics: self.diagnostics }
     }
 
     /// What the TOML reader itself refused: syntax, types, unknown and missing fields.
@@ -112,12 +96,7 @@ impl Lower<'_> {
         let name = self.name(&raw.name, "name");
         if raw.purpose.get_ref().trim().is_empty() || raw.purpose.get_ref().contains('\n') {
             let help = "say in one line what the scenario is there to show";
-            self.error(
-                raw.purpose.span(),
-                "purpose",
-                "the purpose must be one line",
-                help,
-            );
+            self.error(raw.purpose.span(), "purpose", "the purpose must be one line", help);
         }
         let duration = self.run_length(&raw.duration);
         let settle = match &raw.settle {
@@ -125,17 +104,9 @@ impl Lower<'_> {
             None => builder::default_settle(duration),
         };
         if settle >= duration {
-            let span = raw
-                .settle
-                .as_ref()
-                .map_or(raw.duration.span(), Spanned::span);
+            let span = raw.settle.as_ref().map_or(raw.duration.span(), Spanned::span);
             let message = "the settle time leaves no time to write";
-            self.error(
-                span,
-                "settle",
-                message,
-                "it must be shorter than the duration",
-            );
+            self.error(span, "settle", message, "it must be shorter than the duration");
         }
         let seed = match &raw.seed {
             None => 1,
@@ -167,10 +138,7 @@ impl Lower<'_> {
         let operations = plan::estimate(&scenario);
         if operations > limits::OPERATIONS {
             let message = format!("the workloads make about {operations} operations");
-            let help = format!(
-                "at most {} are run; raise `every` or shorten the run",
-                limits::OPERATIONS
-            );
+            let help = format!("at most {} are run; raise `every` or shorten the run", limits::OPERATIONS);
             let first = raw.workload.first().map_or(0..0, Spanned::span);
             self.error(first, "workload", message, help);
             return Err(self.failed(file));
@@ -197,9 +165,7 @@ impl Lower<'_> {
     fn name(&mut self, raw: &Spanned<String>, path: &str) -> String {
         let name = raw.get_ref();
         let good = name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
             && !name.ends_with('-')
             && name.len() <= limits::NAME_CHARS;
         if !good {
@@ -264,13 +230,7 @@ impl Lower<'_> {
             let found = Profile::find(name.get_ref());
             if found.is_none() {
                 let known = Profile::ALL.map(Profile::name);
-                self.unknown(
-                    name.span(),
-                    &format!("{path}.profile"),
-                    "profile",
-                    name.get_ref(),
-                    known,
-                );
+                self.unknown(name.span(), &format!("{path}.profile"), "profile", name.get_ref(), known);
             }
             found
         });
@@ -291,23 +251,9 @@ impl Lower<'_> {
         });
         let queue_bytes = raw.queue.as_ref().and_then(|text| {
             let path = format!("{path}.queue");
-            self.amount(
-                text,
-                &path,
-                "queue",
-                parse_size,
-                limits::QUEUE_MIN,
-                SIZE_HELP,
-            )
+            self.amount(text, &path, "queue", parse_size, limits::QUEUE_MIN, SIZE_HELP)
         });
-        LinkShape {
-            profile,
-            latency,
-            jitter,
-            loss,
-            bandwidth_bps,
-            queue_bytes,
-        }
+        LinkShape { profile, latency, jitter, loss, bandwidth_bps, queue_bytes }
     }
 
     fn delay(&mut self, raw: &Field<String>, path: &str) -> Option<Duration> {
@@ -315,12 +261,7 @@ impl Lower<'_> {
         if delay > limits::LATENCY_MAX {
             let message = format!("{} is too long for a link", format_duration(delay));
             let help = format!("at most {}", format_duration(limits::LATENCY_MAX));
-            self.error(
-                raw.as_ref().map_or(0..0, Spanned::span),
-                path,
-                message,
-                help,
-            );
+            self.error(raw.as_ref().map_or(0..0, Spanned::span), path, message, help);
         }
         Some(delay)
     }
@@ -342,12 +283,7 @@ impl Lower<'_> {
             }
             Some(amount) if amount < least => {
                 let message = format!("a {what} of `{}` carries no QUIC datagram", raw.get_ref());
-                self.error(
-                    raw.span(),
-                    path,
-                    message,
-                    format!("at least {least}; {help}"),
-                );
+                self.error(raw.span(), path, message, format!("at least {least}; {help}"));
             }
             Some(_) => {}
         }
@@ -355,27 +291,14 @@ impl Lower<'_> {
     }
 
     fn expect(&mut self, raw: &RawExpect) -> Expect {
-        let ratio = self.figure(
-            &raw.connected_latency_p50_max_ratio,
-            "connected_latency_p50_max_ratio",
-            1.0,
-        );
+        let ratio = self.figure(&raw.connected_latency_p50_max_ratio, "connected_latency_p50_max_ratio", 1.0);
         Expect {
             converge_within: self.positive(&raw.converge_within, "expect.converge_within"),
             reconnect_within: self.positive(&raw.reconnect_within, "expect.reconnect_within"),
             connected_latency_p50_max_ratio: ratio,
-            connected_p99_within: self
-                .positive(&raw.connected_p99_within, "expect.connected_p99_within"),
-            bytes_per_operation_max: self.figure(
-                &raw.bytes_per_operation_max,
-                "bytes_per_operation_max",
-                0.0,
-            ),
-            idle_bytes_per_second_max: self.figure(
-                &raw.idle_bytes_per_second_max,
-                "idle_bytes_per_second_max",
-                0.0,
-            ),
+            connected_p99_within: self.positive(&raw.connected_p99_within, "expect.connected_p99_within"),
+            bytes_per_operation_max: self.figure(&raw.bytes_per_operation_max, "bytes_per_operation_max", 0.0),
+            idle_bytes_per_second_max: self.figure(&raw.idle_bytes_per_second_max, "idle_bytes_per_second_max", 0.0),
         }
     }
 
@@ -384,12 +307,7 @@ impl Lower<'_> {
         let figure = *raw.get_ref();
         if !figure.is_finite() || figure < least {
             let message = format!("{figure} can never be met");
-            self.error(
-                raw.span(),
-                format!("expect.{field}"),
-                message,
-                format!("at least {least}"),
-            );
+            self.error(raw.span(), format!("expect.{field}"), message, format!("at least {least}"));
         }
         Some(figure)
     }

@@ -41,8 +41,7 @@ at = "5m"
 
 fn broken(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from}");
-    let error =
-        Scenario::parse("small.toml", &GOOD.replace(from, to)).expect_err("must be refused");
+    let error = Scenario::parse("small.toml", &GOOD.replace(from, to)).expect_err("must be refused");
     error.to_string()
 }
 
@@ -91,24 +90,15 @@ fn the_good_file_is_good() {
     let scenario = Scenario::parse("small.toml", GOOD).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(scenario.nodes(), 3);
     assert_eq!(scenario.settle, Duration::from_secs(60));
-    assert_eq!(
-        scenario.links[0].shape,
-        LinkShape::profile(Profile::SatcomGeo)
-    );
-    assert_eq!(
-        scenario.fault_windows("sat").unwrap(),
-        [(Duration::from_secs(120), Duration::from_secs(300))]
-    );
+    assert_eq!(scenario.links[0].shape, LinkShape::profile(Profile::SatcomGeo));
+    assert_eq!(scenario.fault_windows("sat").unwrap(), [(Duration::from_secs(120), Duration::from_secs(300))]);
 }
 
 #[test]
 fn a_scenario_built_in_rust_is_the_one_read_from_its_file() {
     let built = scenario();
     let text = built.to_toml();
-    assert_eq!(
-        Scenario::parse("built.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")),
-        built
-    );
+    assert_eq!(Scenario::parse("built.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")), built);
 }
 
 #[test]
@@ -123,10 +113,7 @@ fn the_builder_refuses_what_a_file_may_not_say() {
 
 #[test]
 fn explicit_figures_override_the_profile() {
-    let text = GOOD.replace(
-        "profile = \"satcom-geo\"",
-        "profile = \"satcom-geo\"\nlatency = \"1s\"\nqueue = \"2MiB\"",
-    );
+    let text = GOOD.replace("profile = \"satcom-geo\"", "profile = \"satcom-geo\"\nlatency = \"1s\"\nqueue = \"2MiB\"");
     let scenario = Scenario::parse("small.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let params = scenario.links[0].shape.params(&LinkParams::PERFECT);
     assert_eq!(params.latency, Duration::from_secs(1));
@@ -136,15 +123,10 @@ fn explicit_figures_override_the_profile() {
 
 #[test]
 fn every_error_of_a_file_is_reported_in_one_pass() {
-    let text = GOOD
-        .replace("every = \"20s\"", "every = \"nope\"")
-        .replace("at = \"5m\"", "at = \"50m\"");
+    let text = GOOD.replace("every = \"20s\"", "every = \"nope\"").replace("at = \"5m\"", "at = \"50m\"");
     let error = Scenario::parse("small.toml", &text).unwrap_err();
     assert_eq!(error.diagnostics.len(), 2, "{error}");
-    let lines = error
-        .diagnostics
-        .iter()
-        .map(|d| d.location.as_ref().unwrap().line);
+    let lines = error.diagnostics.iter().map(|d| d.location.as_ref().unwrap().line);
     assert!(lines.is_sorted());
 }
 

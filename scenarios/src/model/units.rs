@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-const BANDWIDTHS: [(&str, u64); 4] = [
-    ("Gbit", 1_000_000_000),
-    ("Mbit", 1_000_000),
-    ("kbit", 1_000),
-    ("bit", 1),
-];
-const SIZES: [(&str, u64); 6] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
+const BANDWIDTHS: [(&str, u64); 4] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
+const SIZES: [(&str, u64); 6] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("MB", 1_000_000), ("kB", 1_000), ("B", 1)];
 
-pub(super) const DURATION_HELP: &str =
-    "write a number and a unit: \"250ms\", \"30s\", \"12m\", \"1h 30m\"";
+pub(super) const DURATION_HELP: &str = "write a number and a unit: \"250ms\", \"30s\", \"12m\", \"1h 30m\"";
 pub(super) const BANDWIDTH_HELP: &str = "write bits per second: \"64kbit\", \"2Mbit\", \"1Gbit\"";
 pub(super) const SIZE_HELP: &str = "write a number of bytes: \"1500B\", \"64KiB\", \"2MiB\"";
 
@@ -47,17 +35,14 @@ pub(super) fn format_size(bytes: u64) -> String {
 }
 
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (number, factor) = units
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))?;
+    let (number, factor) =
+        units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))?;
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(factor);
     }
     let value: f64 = number.parse().ok()?;
     let scaled = value * factor as f64;
-    (0.0..1e18)
-        .contains(&scaled)
-        .then_some(scaled.round() as u64)
+    (0.0..1e18).contains(&scaled).then_some(scaled.round() as u64)
 }
 
 /// In the largest unit that divides it, so that it reads back exactly.

@@ -2,9 +2,7 @@
 
 use serde_spanned::Spanned;
 
-use super::raw::{
-    Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLink, RawScenario, RawWorkload,
-};
+use super::raw::{Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLink, RawScenario, RawWorkload};
 use super::units::{format_bandwidth, format_duration, format_size};
 use super::{Expect, Fault, FaultKind, LinkShape, Peering, Scenario, When, Workload, WorkloadKind};
 
@@ -36,10 +34,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
             count: here(i64::from(group.count)),
             joins_at: group.joins_at.and_then(span),
         });
-        here(RawCluster {
-            name: here(cluster.name.clone()),
-            group: groups.collect(),
-        })
+        here(RawCluster { name: here(cluster.name.clone()), group: groups.collect() })
     });
     let links = scenario.links.iter().map(|link| {
         let mut raw = shape(&link.shape);
@@ -56,31 +51,19 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
         seed: some(i64::try_from(scenario.seed).unwrap_or(-1)),
         cluster: clusters.collect(),
         link: links.collect(),
-        workload: scenario
-            .workloads
-            .iter()
-            .map(|workload| here(raw_workload(workload)))
-            .collect(),
-        fault: scenario
-            .faults
-            .iter()
-            .map(|fault| here(raw_fault(fault)))
-            .collect(),
+        workload: scenario.workloads.iter().map(|workload| here(raw_workload(workload))).collect(),
+        fault: scenario.faults.iter().map(|fault| here(raw_fault(fault))).collect(),
         expect: raw_expect(&scenario.expect),
     }
 }
 
 fn shape(shape: &LinkShape) -> RawLink {
     RawLink {
-        profile: shape
-            .profile
-            .and_then(|profile| some(profile.name().to_owned())),
+        profile: shape.profile.and_then(|profile| some(profile.name().to_owned())),
         latency: shape.latency.and_then(span),
         jitter: shape.jitter.and_then(span),
         loss: shape.loss.and_then(some),
-        bandwidth: shape
-            .bandwidth_bps
-            .and_then(|bps| some(format_bandwidth(bps))),
+        bandwidth: shape.bandwidth_bps.and_then(|bps| some(format_bandwidth(bps))),
         queue: shape.queue_bytes.and_then(|bytes| some(format_size(bytes))),
         ..RawLink::default()
     }
@@ -108,22 +91,12 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
             raw.every = span(*every);
             raw.collection = some(collection.clone());
         }
-        WorkloadKind::Edit {
-            every,
-            collection,
-            documents,
-        } => {
+        WorkloadKind::Edit { every, collection, documents } => {
             raw.every = span(*every);
             raw.collection = some(collection.clone());
             raw.documents = some(i64::from(*documents));
         }
-        WorkloadKind::Delete {
-            every,
-            collection,
-            documents,
-            from,
-            contended_by,
-        } => {
+        WorkloadKind::Delete { every, collection, documents, from, contended_by } => {
             raw.every = span(*every);
             raw.collection = some(collection.clone());
             raw.documents = some(i64::from(*documents));
@@ -136,9 +109,7 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
 
 fn raw_fault(fault: &Fault) -> RawFault {
     let link = match &fault.kind {
-        FaultKind::Degrade {
-            shape: replaced, ..
-        } => shape(replaced),
+        FaultKind::Degrade { shape: replaced, .. } => shape(replaced),
         _ => RawLink::default(),
     };
     let (at, when, after) = match fault.when {
@@ -153,9 +124,7 @@ fn raw_fault(fault: &Fault) -> RawFault {
         when,
         after,
         lasts: fault.lasts.and_then(span),
-        repeat: fault
-            .repeat
-            .and_then(|repeat| some(i64::from(repeat.times))),
+        repeat: fault.repeat.and_then(|repeat| some(i64::from(repeat.times))),
         every: fault.repeat.and_then(|repeat| span(repeat.every)),
         between: None,
         from: None,

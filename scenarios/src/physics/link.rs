@@ -152,9 +152,7 @@ impl Link {
 
     /// What the link is like now: the latest degradation that has not healed, or its own nature.
     pub fn params(&self) -> &LinkParams {
-        self.degradations
-            .last()
-            .map_or(&self.base, |(_, params)| params)
+        self.degradations.last().map_or(&self.base, |(_, params)| params)
     }
 
     /// True when no fault cuts it.
@@ -178,15 +176,11 @@ impl Link {
             self.counters.down += 1;
             return Fate::Drop(DropCause::Down);
         }
-        let params = self
-            .degradations
-            .last()
-            .map_or(&self.base, |(_, params)| params);
+        let params = self.degradations.last().map_or(&self.base, |(_, params)| params);
         let sent = match params.bandwidth_bps {
             None => now,
             Some(bps) => {
-                let waiting =
-                    self.busy_until.since(now).as_nanos() * u128::from(bps) / 8_000_000_000;
+                let waiting = self.busy_until.since(now).as_nanos() * u128::from(bps) / 8_000_000_000;
                 let wire_bytes = (size + UDP_HEADER_BYTES) as u128;
                 if waiting + wire_bytes > u128::from(params.queue_bytes) {
                     self.counters.queue_full += 1;
@@ -273,23 +267,15 @@ mod tests {
         link.cut(SimTime::ZERO, B);
         link.heal(A);
         assert!(!link.is_up());
-        assert_eq!(
-            link.offer(SimTime::ZERO, 10, &mut rng()),
-            Fate::Drop(DropCause::Down)
-        );
+        assert_eq!(link.offer(SimTime::ZERO, 10, &mut rng()), Fate::Drop(DropCause::Down));
         link.heal(B);
         assert!(link.is_up());
     }
 
     #[test]
     fn a_flap_during_the_flight_kills_the_datagram() {
-        let mut link = Link::new(LinkParams {
-            latency: Duration::from_millis(300),
-            ..LinkParams::PERFECT
-        });
-        let Fate::Deliver { at } = link.offer(SimTime::ZERO, 10, &mut rng()) else {
-            panic!("dropped")
-        };
+        let mut link = Link::new(LinkParams { latency: Duration::from_millis(300), ..LinkParams::PERFECT });
+        let Fate::Deliver { at } = link.offer(SimTime::ZERO, 10, &mut rng()) else { panic!("dropped") };
         link.cut(SimTime::from_millis(100), A);
         link.heal(A);
         assert_eq!(at, SimTime::from_millis(300));
@@ -300,32 +286,18 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_the_newcomer() {
-        let params = LinkParams {
-            bandwidth_bps: Some(8_000),
-            queue_bytes: 300,
-            ..LinkParams::PERFECT
-        };
+        let params = LinkParams { bandwidth_bps: Some(8_000), queue_bytes: 300, ..LinkParams::PERFECT };
         let mut link = Link::new(params);
         // 100 bytes with headers take 100 ms at 1,000 bytes a second.
-        let fates: Vec<Fate> = (0..4)
-            .map(|_| link.offer(SimTime::ZERO, 72, &mut rng()))
-            .collect();
-        assert_eq!(
-            fates[2],
-            Fate::Deliver {
-                at: SimTime::from_millis(300)
-            }
-        );
+        let fates: Vec<Fate> = (0..4).map(|_| link.offer(SimTime::ZERO, 72, &mut rng())).collect();
+        assert_eq!(fates[2], Fate::Deliver { at: SimTime::from_millis(300) });
         assert_eq!(fates[3], Fate::Drop(DropCause::QueueFull));
     }
 
     #[test]
     fn the_latest_degradation_counts_until_it_heals() {
         let mut link = Link::new(LinkParams::PERFECT);
-        let slow = |ms| LinkParams {
-            latency: Duration::from_millis(ms),
-            ..LinkParams::PERFECT
-        };
+        let slow = |ms| LinkParams { latency: Duration::from_millis(ms), ..LinkParams::PERFECT };
         link.degrade(A, slow(10));
         link.degrade(B, slow(20));
         assert_eq!(link.params().latency, Duration::from_millis(20));

@@ -25,12 +25,7 @@ pub struct Network {
 impl Network {
     /// All links up and idle.
     pub fn new(topology: &Topology, seed: u64) -> Self {
-        Network {
-            topology: topology.clone(),
-            seed,
-            links: BTreeMap::new(),
-            no_route: 0,
-        }
+        Network { topology: topology.clone(), seed, links: BTreeMap::new(), no_route: 0 }
     }
 
     /// The link from one node to another; `None` when the scenario has no route between them.
@@ -46,8 +41,7 @@ impl Network {
             key[8..12].copy_from_slice(&from.0.to_le_bytes());
             key[12..16].copy_from_slice(&to.0.to_le_bytes());
             key[16..24].copy_from_slice(b"peatlink");
-            self.links
-                .insert((from, to), (Link::new(params), ChaCha8Rng::from_seed(key)));
+            self.links.insert((from, to), (Link::new(params), ChaCha8Rng::from_seed(key)));
         }
         self.links.get_mut(&(from, to))
     }
@@ -110,9 +104,7 @@ impl Network {
 
     /// Counts per ordered pair that was ever used.
     pub fn per_link(&self) -> impl Iterator<Item = ((NodeIndex, NodeIndex), &LinkCounters)> {
-        self.links
-            .iter()
-            .map(|(pair, (link, _))| (*pair, link.counters()))
+        self.links.iter().map(|(pair, (link, _))| (*pair, link.counters()))
     }
 
     /// Datagrams sent to a node that no link leads to.

@@ -36,41 +36,26 @@ pub enum EditError {
 impl Edit {
     /// The registers that this edit raises.
     pub fn registers(&self) -> BTreeMap<String, u64> {
-        [
-            (format!("by.{}", self.author), self.counter),
-            (format!("entries.{}", self.author), self.counter),
-        ]
-        .into()
+        [(format!("by.{}", self.author), self.counter), (format!("entries.{}", self.author), self.counter)].into()
     }
 }
 
 /// The document after `edit`: everything of other authors is left as it is, in place and in order.
 pub fn apply_edit(current: &str, edit: &Edit) -> Result<String, EditError> {
     let mut document: Value = serde_json::from_str(current)?;
-    let root = document.as_object_mut().ok_or(EditError::Shape {
-        field: "(root)",
-        expected: "an object",
-    })?;
+    let root = document.as_object_mut().ok_or(EditError::Shape { field: "(root)", expected: "an object" })?;
     let own = json!({"counter": edit.counter, "at_ms": edit.at.as_nanos() / 1_000_000});
     root.entry("by")
         .or_insert_with(|| Value::Object(Map::new()))
         .as_object_mut()
-        .ok_or(EditError::Shape {
-            field: "by",
-            expected: "an object",
-        })?
+        .ok_or(EditError::Shape { field: "by", expected: "an object" })?
         .insert(edit.author.to_string(), own);
     let entries = root
         .entry("entries")
         .or_insert_with(|| Value::Array(Vec::new()))
         .as_array_mut()
-        .ok_or(EditError::Shape {
-            field: "entries",
-            expected: "a list",
-        })?;
-    let mine = entries
-        .iter_mut()
-        .find(|entry| entry.get("author").and_then(Value::as_str) == Some(&edit.author));
+        .ok_or(EditError::Shape { field: "entries", expected: "a list" })?;
+    let mine = entries.iter_mut().find(|entry| entry.get("author").and_then(Value::as_str) == Some(&edit.author));
     match mine {
         Some(entry) => {
             entry["counter"] = edit.counter.into();
@@ -82,9 +67,7 @@ pub fn apply_edit(current: &str, edit: &Edit) -> Result<String, EditError> {
 
 /// All registers of a document; empty for a text that is not a JSON object.
 pub fn registers(text: &str) -> BTreeMap<String, u64> {
-    serde_json::from_str::<Value>(text)
-        .map(|value| registers_of(&value))
-        .unwrap_or_default()
+    serde_json::from_str::<Value>(text).map(|value| registers_of(&value)).unwrap_or_default()
 }
 
 pub(crate) fn registers_of(document: &Value) -> BTreeMap<String, u64> {
@@ -92,22 +75,12 @@ pub(crate) fn registers_of(document: &Value) -> BTreeMap<String, u64> {
     if let Some(counter) = document.get("counter").and_then(Value::as_u64) {
         found.insert("counter".to_owned(), counter);
     }
-    for (author, own) in document
-        .get("by")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    for (author, own) in document.get("by").and_then(Value::as_object).into_iter().flatten() {
         if let Some(counter) = own.get("counter").and_then(Value::as_u64) {
             found.insert(format!("by.{author}"), counter);
         }
     }
-    for entry in document
-        .get("entries")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for entry in document.get("entries").and_then(Value::as_array).into_iter().flatten() {
         let author = entry.get("author").and_then(Value::as_str);
         let counter = entry.get("counter").and_then(Value::as_u64);
         if let (Some(author), Some(counter)) = (author, counter) {

@@ -51,27 +51,15 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 peers: Vec::new(),
             });
         }
-        groups.push(GroupSpec {
-            name: group.name.clone(),
-            cluster: cluster.name.clone(),
-        });
+        groups.push(GroupSpec { name: group.name.clone(), cluster: cluster.name.clone() });
     }
-    let mut topology = Topology {
-        nodes,
-        groups,
-        links: BTreeMap::new(),
-    };
+    let mut topology = Topology { nodes, groups, links: BTreeMap::new() };
     let position = |name: &str| {
         let found = scenario.groups().position(|(_, group)| group.name == name);
         found.expect("invariant: validation has resolved every group name") as u32
     };
     for link in &scenario.links {
-        join(
-            &mut topology,
-            link,
-            position(&link.between.0),
-            position(&link.between.1),
-        );
+        join(&mut topology, link, position(&link.between.0), position(&link.between.1));
     }
     for group in 0..topology.groups.len() as u32 {
         if let Entry::Vacant(inside) = topology.links.entry((group, group)) {
@@ -87,10 +75,7 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
 }
 
 fn join(topology: &mut Topology, link: &LinkSpec, a: u32, b: u32) {
-    topology.links.insert(
-        (a.min(b), a.max(b)),
-        link.shape.params(&LinkParams::PERFECT),
-    );
+    topology.links.insert((a.min(b), a.max(b)), link.shape.params(&LinkParams::PERFECT));
     peer(topology, link.peering, a.min(b), a.max(b));
 }
 
@@ -100,16 +85,13 @@ fn peer(topology: &mut Topology, peering: Peering, a: u32, b: u32) {
     let right: Vec<NodeIndex> = topology.members(b).collect();
     let mut dial = |from: NodeIndex, to: NodeIndex| {
         if from != to {
-            topology.nodes[from.min(to).index()]
-                .peers
-                .push(from.max(to));
+            topology.nodes[from.min(to).index()].peers.push(from.max(to));
         }
     };
     match peering {
         Peering::None => {}
         Peering::Full => {
-            left.iter()
-                .for_each(|&from| right.iter().for_each(|&to| dial(from, to)));
+            left.iter().for_each(|&from| right.iter().for_each(|&to| dial(from, to)));
         }
         Peering::Gateway if a == b => left.iter().for_each(|&to| dial(left[0], to)),
         Peering::Gateway => dial(left[0], right[0]),

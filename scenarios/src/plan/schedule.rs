@@ -47,11 +47,7 @@ impl Schedule {
 
     /// When the next step is due, as far as is known now.
     pub fn next_at(&self) -> Option<SimTime> {
-        self.steps
-            .iter()
-            .filter(|step| !step.done)
-            .filter_map(|step| step.due)
-            .min()
+        self.steps.iter().filter(|step| !step.done).filter_map(|step| step.due).min()
     }
 
     /// The next step that is due at or before `now`, in order of time, then of declaration. The
@@ -102,10 +98,7 @@ impl Schedule {
 
     /// Steps that were never taken: a run that ends with some did not test what it was asked to.
     pub fn remaining(&self) -> impl Iterator<Item = &Step> {
-        self.steps
-            .iter()
-            .filter(|step| !step.done)
-            .map(|step| &step.step)
+        self.steps.iter().filter(|step| !step.done).map(|step| &step.step)
     }
 
     fn armed(&self) -> Option<usize> {

@@ -12,12 +12,7 @@ use crate::testing::{scenario, secs};
 
 fn line_of_three() -> Plan {
     let scenario = Scenario::builder("line")
-        .cluster("c", |cluster| {
-            cluster
-                .group("a", 1)
-                .group("b", 1)
-                .late_group("d", 1, secs(60))
-        })
+        .cluster("c", |cluster| cluster.group("a", 1).group("b", 1).late_group("d", 1, secs(60)))
         .link(LinkSpec::new("a", "b", Profile::Wan))
         .link(LinkSpec::new("b", "d", Profile::SatcomGeo))
         .workload(Workload::heartbeat(["a", "d"], secs(10)))
@@ -41,9 +36,7 @@ fn new_documents_have_ids_of_their_own() {
     let created: Vec<&DocKey> = plan
         .operations
         .iter()
-        .filter(
-            |op| matches!(&op.action, Action::Put { key, .. } if &*key.collection != "platforms"),
-        )
+        .filter(|op| matches!(&op.action, Action::Put { key, .. } if &*key.collection != "platforms"))
         .map(|op| op.action.key())
         .collect();
     assert_eq!(created.iter().collect::<BTreeSet<_>>().len(), created.len());
@@ -54,11 +47,7 @@ fn a_late_joiner_writes_nothing_before_it_is_there() {
     let plan = line_of_three();
     let late = plan.topology.find("d-0").unwrap();
     assert_eq!(plan.topology.node(late).joins_at, SimTime::from_secs(60));
-    let mut own = plan
-        .operations
-        .iter()
-        .filter(|op| op.node == late)
-        .peekable();
+    let mut own = plan.operations.iter().filter(|op| op.node == late).peekable();
     assert!(own.peek().is_some());
     assert!(own.all(|op| op.at >= SimTime::from_secs(60)));
 }
@@ -69,10 +58,7 @@ fn only_neighbours_have_a_route_and_delays_add_up_over_hops() {
     let [a, b, d] = ["a-0", "b-0", "d-0"].map(|name| topology.find(name).unwrap());
     assert!(topology.link(a, d).is_none());
     assert_eq!(topology.sessions(), [(a, b), (b, d)]);
-    assert_eq!(
-        topology.one_way_delays(a)[d.index()],
-        Some(Duration::from_millis(325))
-    );
+    assert_eq!(topology.one_way_delays(a)[d.index()], Some(Duration::from_millis(325)));
 }
 
 #[test]
@@ -86,10 +72,7 @@ fn gateways_and_rings_name_the_right_peers() {
             .workload(Workload::heartbeat(["a"], secs(10)))
             .build();
         let sessions = expand(&scenario.unwrap(), 1).topology.sessions();
-        sessions
-            .into_iter()
-            .map(|(a, b)| (a.0, b.0))
-            .collect::<Vec<_>>()
+        sessions.into_iter().map(|(a, b)| (a.0, b.0)).collect::<Vec<_>>()
     };
     assert_eq!(peers(Peering::Gateway), [(0, 3)]);
     assert_eq!(peers(Peering::Ring), [(0, 3), (1, 4), (2, 3)]);
@@ -103,16 +86,8 @@ fn a_schedule_arms_convergence_only_after_everything_declared_before() {
         .cluster("c", |cluster| cluster.group("a", 1).group("b", 1))
         .link(LinkSpec::new("a", "b", Profile::Wan))
         .workload(Workload::heartbeat(["a"], secs(10)))
-        .fault(
-            Fault::partition("one", "a", "b")
-                .at(secs(30))
-                .lasting(secs(10)),
-        )
-        .fault(
-            Fault::partition("two", "a", "b")
-                .when_converged(secs(5))
-                .lasting(secs(10)),
-        )
+        .fault(Fault::partition("one", "a", "b").at(secs(30)).lasting(secs(10)))
+        .fault(Fault::partition("two", "a", "b").when_converged(secs(5)).lasting(secs(10)))
         .build();
     let plan = expand(&scenario.unwrap(), 1);
     let mut schedule = Schedule::new(&plan.timeline);
@@ -127,14 +102,8 @@ fn a_schedule_arms_convergence_only_after_everything_declared_before() {
     schedule.converged(SimTime::from_secs(42));
     assert!(!schedule.wants_convergence());
     assert_eq!(schedule.next_at(), Some(SimTime::from_secs(47)));
-    assert_eq!(
-        schedule.take_due(SimTime::from_secs(47)).unwrap().fault(),
-        FaultIndex(1)
-    );
-    assert_eq!(
-        schedule.take_due(SimTime::from_secs(57)).unwrap().fault(),
-        FaultIndex(1)
-    );
+    assert_eq!(schedule.take_due(SimTime::from_secs(47)).unwrap().fault(), FaultIndex(1));
+    assert_eq!(schedule.take_due(SimTime::from_secs(57)).unwrap().fault(), FaultIndex(1));
     assert!(schedule.is_done());
 }
 
@@ -144,11 +113,7 @@ fn a_one_way_cut_leaves_the_way_back() {
         .cluster("c", |cluster| cluster.group("a", 1).group("b", 1))
         .link(LinkSpec::new("a", "b", Profile::Wan))
         .workload(Workload::heartbeat(["a"], secs(10)))
-        .fault(
-            Fault::one_way_cut("cut", "b", "a")
-                .at(secs(30))
-                .lasting(secs(10)),
-        )
+        .fault(Fault::one_way_cut("cut", "b", "a").at(secs(30)).lasting(secs(10)))
         .build();
     let plan = expand(&scenario.unwrap(), 1);
     assert_eq!(plan.faults[0].pairs, [(NodeIndex(1), NodeIndex(0))]);
@@ -157,11 +122,7 @@ fn a_one_way_cut_leaves_the_way_back() {
 #[test]
 fn an_edit_touches_only_its_authors_part() {
     let start = r#"{"id":"x","counter":1,"by":{"b":{"counter":4,"at_ms":0}},"entries":[{"author":"b","counter":4}]}"#;
-    let edit = |counter| Edit {
-        author: "a".into(),
-        counter,
-        at: SimTime::from_millis(1_500),
-    };
+    let edit = |counter| Edit { author: "a".into(), counter, at: SimTime::from_millis(1_500) };
     let once = apply_edit(start, &edit(1)).unwrap();
     assert_eq!(
         once,

@@ -68,18 +68,12 @@ impl Topology {
 
     /// The node called `name`.
     pub fn find(&self, name: &str) -> Option<NodeIndex> {
-        self.nodes
-            .iter()
-            .find(|node| node.name == name)
-            .map(|node| node.index)
+        self.nodes.iter().find(|node| node.name == name).map(|node| node.index)
     }
 
     /// The nodes of a group, by the group's position.
     pub fn members(&self, group: u32) -> impl Iterator<Item = NodeIndex> + '_ {
-        self.nodes
-            .iter()
-            .filter(move |node| node.group == group)
-            .map(|node| node.index)
+        self.nodes.iter().filter(move |node| node.group == group).map(|node| node.index)
     }
 
     /// The undisturbed link from one node to another; `None` when there is no route, or for a node
@@ -97,11 +91,7 @@ impl Topology {
         let mut pairs: Vec<_> = self
             .nodes
             .iter()
-            .flat_map(|node| {
-                node.peers
-                    .iter()
-                    .map(|&peer| (node.index.min(peer), node.index.max(peer)))
-            })
+            .flat_map(|node| node.peers.iter().map(|&peer| (node.index.min(peer), node.index.max(peer))))
             .filter(|&(a, b)| self.link(a, b).is_some())
             .collect();
         pairs.sort_unstable();

@@ -29,8 +29,7 @@ pub(super) fn drafts(scenario: &Scenario, topology: &Topology, seed: u64) -> Vec
         rng.set_stream(position as u64 + 1);
         let nodes = workload.on.iter().flat_map(|name| {
             let group = topology.groups.iter().position(|group| group.name == *name);
-            topology
-                .members(group.expect("invariant: validation has resolved every group name") as u32)
+            topology.members(group.expect("invariant: validation has resolved every group name") as u32)
         });
         let mut author = Author {
             topology,
@@ -44,21 +43,9 @@ pub(super) fn drafts(scenario: &Scenario, topology: &Topology, seed: u64) -> Vec
         match &workload.kind {
             WorkloadKind::Heartbeat { every } => author.heartbeats(*every),
             WorkloadKind::Put { every, collection } => author.puts(*every, collection),
-            WorkloadKind::Edit {
-                every,
-                collection,
-                documents,
-            } => author.edits(*every, collection, *documents),
-            WorkloadKind::Delete {
-                every,
-                collection,
-                documents,
-                from,
-                contended_by,
-            } => {
-                let contender = contended_by
-                    .as_ref()
-                    .and_then(|name| topology.find(&format!("{name}-0")));
+            WorkloadKind::Edit { every, collection, documents } => author.edits(*every, collection, *documents),
+            WorkloadKind::Delete { every, collection, documents, from, contended_by } => {
+                let contender = contended_by.as_ref().and_then(|name| topology.find(&format!("{name}-0")));
                 author.deletes(*every, collection, *documents, *from, contender);
             }
         }
@@ -82,12 +69,7 @@ fn windows(scenario: &Scenario, workload: &Workload) -> Vec<(SimTime, SimTime)> 
     };
     windows
         .into_iter()
-        .map(|(from, to)| {
-            (
-                SimTime::from(from.max(workload.start)),
-                SimTime::from(to.min(end)),
-            )
-        })
+        .map(|(from, to)| (SimTime::from(from.max(workload.start)), SimTime::from(to.min(end))))
         .filter(|(from, to)| from < to)
         .collect()
 }
@@ -221,19 +203,8 @@ impl Author<'_> {
                 let document = turn % keys.len();
                 let counter = counters.entry((node, document)).or_default();
                 *counter += 1;
-                let edit = Edit {
-                    author: author.clone(),
-                    counter: *counter,
-                    at,
-                };
-                self.push(
-                    at,
-                    node,
-                    Action::Edit {
-                        key: keys[document].clone(),
-                        edit,
-                    },
-                );
+                let edit = Edit { author: author.clone(), counter: *counter, at };
+                self.push(at, node, Action::Edit { key: keys[document].clone(), edit });
             }
         }
     }
@@ -264,19 +235,8 @@ impl Author<'_> {
             let deleter = self.nodes[turn % self.nodes.len()];
             // Not the deleter itself: the two would race on one node, and either may be the later.
             if let Some(node) = contender.filter(|node| *node != deleter) {
-                let edit = Edit {
-                    author: self.name(node).into(),
-                    counter: 1,
-                    at,
-                };
-                self.push(
-                    at,
-                    node,
-                    Action::Edit {
-                        key: key.clone(),
-                        edit,
-                    },
-                );
+                let edit = Edit { author: self.name(node).into(), counter: 1, at };
+                self.push(at, node, Action::Edit { key: key.clone(), edit });
             }
             self.push(at, deleter, Action::Delete { key });
         }
@@ -284,10 +244,7 @@ impl Author<'_> {
 }
 
 fn put(key: &DocKey, json: serde_json::Value) -> Action {
-    Action::Put {
-        key: key.clone(),
-        json: json.to_string().into(),
-    }
+    Action::Put { key: key.clone(), json: json.to_string().into() }
 }
 
 /// Six decimals, as a GPS receiver gives them, and short in print.
@@ -303,23 +260,16 @@ pub(crate) fn estimate(scenario: &Scenario) -> u64 {
     };
     let per_workload = scenario.workloads.iter().map(|workload| {
         let nodes: u64 = workload.on.iter().map(count).sum();
-        let span: Duration = windows(scenario, workload)
-            .iter()
-            .map(|(from, to)| to.since(*from))
-            .sum();
+        let span: Duration = windows(scenario, workload).iter().map(|(from, to)| to.since(*from)).sum();
         let beats = |every: &Duration| {
             let every = every.as_nanos().max(1);
             nodes.saturating_mul(u64::try_from(span.as_nanos().div_ceil(every)).unwrap_or(u64::MAX))
         };
         match &workload.kind {
             WorkloadKind::Heartbeat { every } | WorkloadKind::Put { every, .. } => beats(every),
-            WorkloadKind::Edit {
-                every, documents, ..
-            } => beats(every).saturating_add(u64::from(*documents)),
+            WorkloadKind::Edit { every, documents, .. } => beats(every).saturating_add(u64::from(*documents)),
             WorkloadKind::Delete { documents, .. } => u64::from(*documents) * 3,
         }
     });
-    per_workload
-        .fold(0, u64::saturating_add)
-        .min(limits::OPERATIONS * 1_000)
+    per_workload.fold(0, u64::saturating_add).min(limits::OPERATIONS * 1_000)
 }

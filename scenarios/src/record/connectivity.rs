@@ -79,9 +79,7 @@ impl Connectivity {
             let joined = pairs.iter().copied().filter(|&(a, b)| {
                 let session = || {
                     let (one, other) = (ends.get(&(a, b)), ends.get(&(b, a)));
-                    one != Some(&false)
-                        && other != Some(&false)
-                        && (one.is_some() || other.is_some())
+                    one != Some(&false) && other != Some(&false) && (one.is_some() || other.is_some())
                 };
                 !cut.contains(&(a, b)) && (!sessions_known || session())
             });
@@ -98,10 +96,7 @@ impl Connectivity {
 
     /// Were the two connected, over whatever hops, at every moment of `from..=to`?
     pub fn throughout(&self, a: NodeIndex, b: NodeIndex, from: SimTime, to: SimTime) -> bool {
-        let first = self
-            .epochs
-            .partition_point(|(at, _)| *at <= from)
-            .saturating_sub(1);
+        let first = self.epochs.partition_point(|(at, _)| *at <= from).saturating_sub(1);
         self.epochs[first..]
             .iter()
             .take_while(|(at, _)| *at <= to)
@@ -115,17 +110,8 @@ impl Connectivity {
 
     /// The latest moment up to `to` at which the two became connected, if they were connected then
     /// and had not been at some time from `from` on.
-    pub fn joined(
-        &self,
-        a: NodeIndex,
-        b: NodeIndex,
-        from: SimTime,
-        to: SimTime,
-    ) -> Option<SimTime> {
-        let first = self
-            .epochs
-            .partition_point(|(at, _)| *at <= from)
-            .saturating_sub(1);
+    pub fn joined(&self, a: NodeIndex, b: NodeIndex, from: SimTime, to: SimTime) -> Option<SimTime> {
+        let first = self.epochs.partition_point(|(at, _)| *at <= from).saturating_sub(1);
         let mut joined = None;
         let mut apart = false;
         for (at, of) in self.epochs[first..].iter().take_while(|(at, _)| *at <= to) {
@@ -139,10 +125,7 @@ impl Connectivity {
     }
 }
 
-fn components(
-    running: &[bool],
-    joined: impl Iterator<Item = (NodeIndex, NodeIndex)>,
-) -> Vec<Option<u32>> {
+fn components(running: &[bool], joined: impl Iterator<Item = (NodeIndex, NodeIndex)>) -> Vec<Option<u32>> {
     let mut root: Vec<usize> = (0..running.len()).collect();
     fn find(root: &mut [usize], mut node: usize) -> usize {
         while root[node] != node {
@@ -157,7 +140,5 @@ fn components(
             root[a.max(b)] = a.min(b);
         }
     }
-    (0..running.len())
-        .map(|node| running[node].then(|| find(&mut root, node) as u32))
-        .collect()
+    (0..running.len()).map(|node| running[node].then(|| find(&mut root, node) as u32)).collect()
 }

@@ -43,10 +43,7 @@ impl<'a> History<'a> {
         let mut docs: BTreeMap<DocKey, DocHistory<'a>> = BTreeMap::new();
         let mut texts: BTreeSet<&Arc<str>> = BTreeSet::new();
         for operation in &record.operations {
-            docs.entry(operation.key.clone())
-                .or_default()
-                .operations
-                .push(operation);
+            docs.entry(operation.key.clone()).or_default().operations.push(operation);
             texts.extend(&operation.json);
         }
         for event in &record.visibility {
@@ -58,11 +55,7 @@ impl<'a> History<'a> {
                 texts.insert(json);
             }
             let history = docs.entry(event.key.clone()).or_default();
-            history
-                .seen
-                .entry(event.node)
-                .or_default()
-                .push(Seen { at: event.at, json });
+            history.seen.entry(event.node).or_default().push(Seen { at: event.at, json });
         }
         for replica in &record.finals {
             texts.extend(replica.docs.values().filter_map(|doc| doc.json.as_ref()));
@@ -70,15 +63,8 @@ impl<'a> History<'a> {
         for snapshot in &record.restart_snapshots {
             texts.extend(snapshot.docs.values());
         }
-        let parsed = texts
-            .into_iter()
-            .map(|text| (text.clone(), registers(text)))
-            .collect();
-        History {
-            docs,
-            parsed,
-            none: Registers::new(),
-        }
+        let parsed = texts.into_iter().map(|text| (text.clone(), registers(text))).collect();
+        History { docs, parsed, none: Registers::new() }
     }
 
     /// The registers of a text of the record.
@@ -89,20 +75,13 @@ impl<'a> History<'a> {
     /// Does the text contain everything that the operation wrote as its own, or something later?
     pub fn shows(&self, json: &str, operation: &OpRecord) -> bool {
         let registers = self.registers(json);
-        operation
-            .writes
-            .iter()
-            .all(|(name, counter)| registers.get(&**name).is_some_and(|at| at >= counter))
+        operation.writes.iter().all(|(name, counter)| registers.get(&**name).is_some_and(|at| at >= counter))
     }
 
     /// Whether the document was deleted by an operation that may have happened.
     pub fn deleted(&self, key: &DocKey) -> bool {
-        let is_delete = |operation: &&OpRecord| {
-            operation.kind == OpKind::Delete && operation.may_have_happened()
-        };
-        self.docs
-            .get(key)
-            .is_some_and(|doc| doc.operations.iter().any(is_delete))
+        let is_delete = |operation: &&OpRecord| operation.kind == OpKind::Delete && operation.may_have_happened();
+        self.docs.get(key).is_some_and(|doc| doc.operations.iter().any(is_delete))
     }
 
     /// The lowest value that a register may have been put back to after it was `counter`: some
@@ -111,48 +90,28 @@ impl<'a> History<'a> {
     /// raced with an arrival), not the mesh's. `None`: nobody did.
     pub fn overwritten(&self, key: &DocKey, register: &str, counter: u64) -> Option<u64> {
         let doc = self.docs.get(key)?;
-        let lowers = doc
-            .operations
-            .iter()
-            .filter(|operation| operation.may_have_happened());
+        let lowers = doc.operations.iter().filter(|operation| operation.may_have_happened());
         lowers
             .filter_map(|operation| {
                 let json = operation.json.as_ref()?;
                 let value = self.registers(json).get(register).copied().unwrap_or(0);
                 let end = operation.completed.unwrap_or(SimTime::MAX);
-                (value < counter && self.knew(doc, operation.node, register, counter, end))
-                    .then_some(value)
+                (value < counter && self.knew(doc, operation.node, register, counter, end)).then_some(value)
             })
             .min()
     }
 
     /// Had `node` seen the register at `counter` or later by `end`, in its stream or by its own hand?
-    fn knew(
-        &self,
-        doc: &DocHistory<'_>,
-        node: NodeIndex,
-        register: &str,
-        counter: u64,
-        end: SimTime,
-    ) -> bool {
+    fn knew(&self, doc: &DocHistory<'_>, node: NodeIndex, register: &str, counter: u64, end: SimTime) -> bool {
         let high = |value: Option<&u64>| value.is_some_and(|value| *value >= counter);
         let seen = doc.seen.get(&node).into_iter().flatten().any(|seen| {
-            seen.at <= end
-                && seen
-                    .json
-                    .as_ref()
-                    .is_some_and(|json| high(self.registers(json).get(register)))
+            seen.at <= end && seen.json.as_ref().is_some_and(|json| high(self.registers(json).get(register)))
         });
         let own = || {
             doc.operations.iter().any(|operation| {
                 operation.node == node
-                    && operation
-                        .completed
-                        .is_some_and(|completed| completed <= end)
-                    && operation
-                        .writes
-                        .iter()
-                        .any(|(name, value)| &**name == register && *value >= counter)
+                    && operation.completed.is_some_and(|completed| completed <= end)
+                    && operation.writes.iter().any(|(name, value)| &**name == register && *value >= counter)
             })
         };
         seen || own()
@@ -168,9 +127,7 @@ impl<'a> History<'a> {
             let end = put.completed.unwrap_or(SimTime::MAX);
             let told = || {
                 let stream = doc.seen.get(&put.node).into_iter().flatten();
-                stream
-                    .into_iter()
-                    .any(|seen| seen.json.is_none() && seen.at <= end)
+                stream.into_iter().any(|seen| seen.json.is_none() && seen.at <= end)
             };
             let own = || {
                 doc.operations.iter().any(|delete| {
@@ -180,10 +137,7 @@ impl<'a> History<'a> {
                         && delete.invoked <= end
                 })
             };
-            put.kind != OpKind::Delete
-                && put.json.is_some()
-                && put.may_have_happened()
-                && (told() || own())
+            put.kind != OpKind::Delete && put.json.is_some() && put.may_have_happened() && (told() || own())
         })
     }
 
@@ -191,13 +145,11 @@ impl<'a> History<'a> {
     /// `None` when it never did, or had nothing to show because it never had the document.
     pub fn first_shown(&self, operation: &OpRecord, node: NodeIndex) -> Option<SimTime> {
         let stream = self.docs.get(&operation.key)?.seen.get(&node)?;
-        let shown = stream
-            .iter()
-            .find(|seen| match (&seen.json, operation.kind) {
-                (None, OpKind::Delete) => true,
-                (Some(json), OpKind::Put | OpKind::Edit) => self.shows(json, operation),
-                _ => false,
-            });
+        let shown = stream.iter().find(|seen| match (&seen.json, operation.kind) {
+            (None, OpKind::Delete) => true,
+            (Some(json), OpKind::Put | OpKind::Edit) => self.shows(json, operation),
+            _ => false,
+        });
         shown.map(|seen| seen.at)
     }
 }

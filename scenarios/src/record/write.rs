@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, Count, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
-    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, Count, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord, SessionEvent,
+    TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -66,10 +66,7 @@ impl RunRecord {
 
     /// The shared key of a document.
     pub fn key(&mut self, collection: &str, id: &str) -> DocKey {
-        DocKey {
-            collection: self.intern(collection),
-            id: self.intern(id),
-        }
+        DocKey { collection: self.intern(collection), id: self.intern(id) }
     }
 
     /// An operation is issued at `now`. Until [`RunRecord::finish`] its outcome is `Unknown`, which
@@ -87,10 +84,7 @@ impl RunRecord {
             Action::Edit { edit, .. } => (OpKind::Edit, None, edit.registers()),
             Action::Delete { .. } => (OpKind::Delete, None, Default::default()),
         };
-        let writes = writes
-            .into_iter()
-            .map(|(name, counter)| (self.intern(&name), counter))
-            .collect();
+        let writes = writes.into_iter().map(|(name, counter)| (self.intern(&name), counter)).collect();
         self.operations.push(OpRecord {
             op: planned.op,
             node: planned.node,
@@ -125,25 +119,13 @@ impl RunRecord {
     }
 
     /// A Subscribe event at `node`: `Some(json)` for UPSERT, `None` for DELETE.
-    pub fn see(
-        &mut self,
-        now: SimTime,
-        node: NodeIndex,
-        collection: &str,
-        id: &str,
-        json: Option<&str>,
-    ) {
+    pub fn see(&mut self, now: SimTime, node: NodeIndex, collection: &str, id: &str, json: Option<&str>) {
         let key = self.key(collection, id);
         let change = match json {
             Some(json) => Change::Upsert(self.intern(json)),
             None => Change::Delete,
         };
-        self.visibility.push(Visible {
-            at: now,
-            node,
-            key,
-            change,
-        });
+        self.visibility.push(Visible { at: now, node, key, change });
     }
 
     /// A session came up or went down at one end.
@@ -178,14 +160,7 @@ impl RunRecord {
     }
 
     /// A datagram of `bytes` payload was sent; `dropped` when the link did not take it.
-    pub fn datagram(
-        &mut self,
-        now: SimTime,
-        from: NodeIndex,
-        to: NodeIndex,
-        bytes: usize,
-        dropped: bool,
-    ) {
+    pub fn datagram(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, dropped: bool) {
         let groups = (self.topology.node(from).group, self.topology.node(to).group);
         let slice = (now.as_nanos() / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
         let traffic = &mut self.traffic;

@@ -20,9 +20,7 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
 
 fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -31,24 +29,12 @@ fn table(head: &[&str]) -> Table {
 }
 
 fn push(out: &mut String, table: &Table) {
-    table
-        .to_string()
-        .lines()
-        .for_each(|row| line(out, &format!(" {row}")));
+    table.to_string().lines().for_each(|row| line(out, &format!(" {row}")));
     out.push('\n');
 }
 
 fn latency(out: &mut String, figures: &Figures) {
-    let mut table = table(&[
-        "sync latency",
-        "samples",
-        "p50",
-        "p90",
-        "p99",
-        "max",
-        "one way",
-        "p50 ratio",
-    ]);
+    let mut table = table(&["sync latency", "samples", "p50", "p90", "p99", "max", "one way", "p50 ratio"]);
     let row = |name: String, of: &Percentiles, one_way: String, ratio: String| {
         let cells = match of.count {
             0 => ["-", "-", "-", "-"].map(str::to_owned),
@@ -59,20 +45,12 @@ fn latency(out: &mut String, figures: &Figures) {
         row.extend([one_way, ratio]);
         row
     };
-    let plain =
-        |name: &str, of: &Percentiles| row(name.to_owned(), of, String::new(), String::new());
+    let plain = |name: &str, of: &Percentiles| row(name.to_owned(), of, String::new(), String::new());
     table.add_row(plain("connected", &figures.connected));
     for pair in &figures.pairs {
         let (a, b) = &pair.between;
-        let name = if a == b {
-            format!("  inside {a}")
-        } else {
-            format!("  {a} - {b}")
-        };
-        let ratio = pair
-            .p50_ratio
-            .map(|ratio| format!("{ratio:.2} x"))
-            .unwrap_or_default();
+        let name = if a == b { format!("  inside {a}") } else { format!("  {a} - {b}") };
+        let ratio = pair.p50_ratio.map(|ratio| format!("{ratio:.2} x")).unwrap_or_default();
         table.add_row(row(name, &pair.latency, span(pair.one_way), ratio));
     }
     table.add_row(plain("outage-spanning", &figures.outage));
@@ -103,10 +81,7 @@ fn recoveries(out: &mut String, figures: &Figures) {
     push(out, &table);
     if figures.recoveries.len() > ROWS {
         out.pop();
-        line(
-            out,
-            &format!("  … and {} more\n", figures.recoveries.len() - ROWS),
-        );
+        line(out, &format!("  … and {} more\n", figures.recoveries.len() - ROWS));
         out.push('\n');
     }
 }
@@ -124,24 +99,15 @@ fn settled(settled: Settled) -> String {
 fn totals(out: &mut String, record: &RunRecord, figures: &Figures, paint: Paint) {
     let operations = &figures.operations;
     let mut text = format!("{} acknowledged", count(operations.ok));
-    let others = [
-        ("refused", operations.refused),
-        ("unknown", operations.unknown),
-        ("skipped", operations.skipped),
-    ];
+    let others = [("refused", operations.refused), ("unknown", operations.unknown), ("skipped", operations.skipped)];
     for (word, number) in others.into_iter().filter(|(_, number)| *number > 0) {
         text.push_str(&format!(", {} {word}", count(number)));
     }
     if figures.never_visible > 0 {
-        text.push_str(&format!(
-            ", {} never visible at a replica",
-            count(figures.never_visible)
-        ));
+        text.push_str(&format!(", {} never visible at a replica", count(figures.never_visible)));
     }
     line(out, &format!("  operations  {text}"));
-    let per_operation = figures
-        .bytes_per_operation
-        .map(|b| format!(", {} per operation", bytes(b)));
+    let per_operation = figures.bytes_per_operation.map(|b| format!(", {} per operation", bytes(b)));
     line(
         out,
         &format!(
@@ -152,28 +118,11 @@ fn totals(out: &mut String, record: &RunRecord, figures: &Figures, paint: Paint)
             per_operation.unwrap_or_default()
         ),
     );
-    let curve: Vec<u64> = record
-        .traffic
-        .by_slice
-        .iter()
-        .map(|slice| slice.bytes)
-        .collect();
+    let curve: Vec<u64> = record.traffic.by_slice.iter().map(|slice| slice.bytes).collect();
     if !curve.is_empty() {
-        line(
-            out,
-            &format!(
-                "  {}   {}",
-                paint.dim("over time"),
-                sparkline(&curve, CURVE)
-            ),
-        );
+        line(out, &format!("  {}   {}", paint.dim("over time"), sparkline(&curve, CURVE)));
     }
     if let Some(idle) = figures.idle_bytes_per_second {
-        line(
-            out,
-            &format!(
-                "  idle        {idle:.1} bytes per second and node after the last write settled"
-            ),
-        );
+        line(out, &format!("  idle        {idle:.1} bytes per second and node after the last write settled"));
     }
 }

@@ -84,10 +84,7 @@ pub(super) fn sparkline(values: &[u64], columns: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let columns = columns.min(values.len());
     let share = |column: usize| {
-        let (from, to) = (
-            column * values.len() / columns,
-            (column + 1) * values.len() / columns,
-        );
+        let (from, to) = (column * values.len() / columns, (column + 1) * values.len() / columns);
         values[from..to].iter().sum::<u64>() as f64 / (to - from) as f64
     };
     let means: Vec<f64> = (0..columns).map(share).collect();
@@ -105,25 +102,9 @@ mod tests {
 
     #[test]
     fn durations_keep_three_digits() {
-        let shown = [
-            1,
-            850,
-            3_120,
-            312_400,
-            999_700,
-            1_240_000,
-            59_960_000,
-            720_000_000,
-            5_400_000_000,
-        ]
-        .map(|micros| span(Duration::from_micros(micros)));
-        assert_eq!(
-            shown,
-            [
-                "1 µs", "850 µs", "3.12 ms", "312 ms", "1.00 s", "1.24 s", "1m 00s", "12m 00s",
-                "1h 30m"
-            ]
-        );
+        let shown = [1, 850, 3_120, 312_400, 999_700, 1_240_000, 59_960_000, 720_000_000, 5_400_000_000]
+            .map(|micros| span(Duration::from_micros(micros)));
+        assert_eq!(shown, ["1 µs", "850 µs", "3.12 ms", "312 ms", "1.00 s", "1.24 s", "1m 00s", "12m 00s", "1h 30m"]);
     }
 
     #[test]

@@ -13,21 +13,10 @@ fn a_good_run_reads_well() {
 #[test]
 fn a_failed_run_says_what_is_missing_where_and_how_to_see_it_again() {
     let (scenario, mut record) = good();
-    let key = record
-        .operations
-        .iter()
-        .find(|op| op.key.id.starts_with("alpha-0-w2"))
-        .unwrap()
-        .key
-        .clone();
+    let key = record.operations.iter().find(|op| op.key.id.starts_with("alpha-0-w2")).unwrap().key.clone();
     record.finals[2].docs.remove(&key);
-    record
-        .visibility
-        .retain(|event| event.key != key || event.node.0 != 2);
-    record.logs.insert(
-        "bravo-0".to_owned(),
-        vec!["05m01.300s WARN session lost".to_owned()],
-    );
+    record.visibility.retain(|event| event.key != key || event.node.0 != 2);
+    record.logs.insert("bravo-0".to_owned(), vec!["05m01.300s WARN session lost".to_owned()]);
     let report = Report::of(&scenario, &record);
     assert_eq!(report.verdict, Verdict::Fail);
     insta::assert_snapshot!(report.text(Paint::Plain));
@@ -66,25 +55,10 @@ fn the_json_form_has_stable_names() {
     let (scenario, record) = good();
     let report = Report::of(&scenario, &record);
     let json = serde_json::to_value(report.json(false)).unwrap();
-    let names: Vec<&str> = json
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        [
-            "verdict",
-            "exit_code",
-            "run",
-            "wall_ns",
-            "trace_hash",
-            "reproduce",
-            "checks",
-            "figures",
-            "faults"
-        ]
+        ["verdict", "exit_code", "run", "wall_ns", "trace_hash", "reproduce", "checks", "figures", "faults"]
     );
     assert_eq!(json["verdict"], "PASS");
     assert_eq!(json["reproduce"], "ddil run small-blackout --seed 7");

@@ -24,24 +24,17 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
     for (position, recovery) in figures.recoveries.iter().enumerate() {
         let name = &recovery.name;
         // Nodes that join together converge together: one line.
-        let said =
-            |other: &Recovery| other.at == recovery.at && other.converged == recovery.converged;
+        let said = |other: &Recovery| other.at == recovery.at && other.converged == recovery.converged;
         if figures.recoveries[..position].iter().any(said) {
             continue;
         }
         match recovery.converged {
             Settled::After(after) => {
-                let text = format!(
-                    "converged {} after {name}: all that was written is everywhere",
-                    span(after)
-                );
+                let text = format!("converged {} after {name}: all that was written is everywhere", span(after));
                 events.push((recovery.at + after, text));
             }
             Settled::Interrupted { after, pending } => {
-                events.push((
-                    recovery.at + after,
-                    format!("not converged after {name}: {} missing", count(pending)),
-                ));
+                events.push((recovery.at + after, format!("not converged after {name}: {} missing", count(pending))));
             }
             Settled::Nothing | Settled::Unmeasured | Settled::Never { .. } => {}
         }
@@ -59,10 +52,7 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
         if position < head || position >= head + hidden {
             let mut rows = wrap(text, WIDTH - 16).into_iter();
             let first = rows.next().unwrap_or_default();
-            line(
-                &mut out,
-                &format!("  {}  {first}", paint.dim(&format!("{at:>12}"))),
-            );
+            line(&mut out, &format!("  {}  {first}", paint.dim(&format!("{at:>12}"))));
             rows.for_each(|row| line(&mut out, &format!("{:16}{row}", "")));
         }
     }
@@ -70,11 +60,7 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
 }
 
 fn names(record: &RunRecord, nodes: &[NodeIndex]) -> String {
-    let shown: Vec<&str> = nodes
-        .iter()
-        .take(NAMES)
-        .map(|node| record.topology.name(*node))
-        .collect();
+    let shown: Vec<&str> = nodes.iter().take(NAMES).map(|node| record.topology.name(*node)).collect();
     match nodes.len().saturating_sub(NAMES) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -83,11 +69,7 @@ fn names(record: &RunRecord, nodes: &[NodeIndex]) -> String {
 
 fn lives(record: &RunRecord, events: &mut Vec<(SimTime, String)>) {
     let mut joins: Vec<(SimTime, Vec<NodeIndex>)> = Vec::new();
-    for life in record
-        .lives
-        .iter()
-        .filter(|life| life.event == Life::Started)
-    {
+    for life in record.lives.iter().filter(|life| life.event == Life::Started) {
         let joins_at = record.topology.node(life.node).joins_at;
         match joins.last_mut() {
             Some((at, nodes)) if *at == joins_at => nodes.push(life.node),
@@ -95,11 +77,7 @@ fn lives(record: &RunRecord, events: &mut Vec<(SimTime, String)>) {
         }
     }
     for (at, nodes) in joins {
-        let verb = if at == SimTime::ZERO {
-            "start"
-        } else {
-            "join, empty"
-        };
+        let verb = if at == SimTime::ZERO { "start" } else { "join, empty" };
         let plural = if nodes.len() == 1 { "node" } else { "nodes" };
         let text = format!("{} {plural} {verb}: {}", nodes.len(), names(record, &nodes));
         events.push((at, text));
@@ -110,28 +88,17 @@ fn faults(record: &RunRecord, events: &mut Vec<(SimTime, String)>) {
     for fault in &record.faults {
         let spec = &fault.spec;
         if let Some(applied) = fault.applied {
-            events.push((
-                applied,
-                format!("{} begins: {}", spec.name, spec.description),
-            ));
+            events.push((applied, format!("{} begins: {}", spec.name, spec.description)));
         }
         let Some(healed) = fault.healed else { continue };
-        let lasted = fault
-            .applied
-            .map(|applied| healed.since(applied))
-            .unwrap_or_default();
+        let lasted = fault.applied.map(|applied| healed.since(applied)).unwrap_or_default();
         let text = match spec.class {
             FaultClass::Crash => {
                 format!("{} ends: node restarts after {}", spec.name, span(lasted))
             }
             FaultClass::Cut => {
                 let cut = fault.at_heal.cut().saturating_sub(fault.at_apply.cut());
-                format!(
-                    "{} heals after {}; it took {} datagrams",
-                    spec.name,
-                    span(lasted),
-                    count(cut)
-                )
+                format!("{} heals after {}; it took {} datagrams", spec.name, span(lasted), count(cut))
             }
             FaultClass::Degrade => format!("{} heals after {}", spec.name, span(lasted)),
         };
@@ -145,34 +112,23 @@ fn sessions(record: &RunRecord, events: &mut Vec<(SimTime, String)>) {
     let mut bursts: Vec<Burst> = Vec::new();
     for change in &record.sessions {
         let pair = (change.node.min(change.peer), change.node.max(change.peer));
-        let near = |burst: &&mut Burst| {
-            burst.1 == change.up && change.at.since(burst.0) <= Duration::from_secs(1)
-        };
+        let near = |burst: &&mut Burst| burst.1 == change.up && change.at.since(burst.0) <= Duration::from_secs(1);
         match bursts.iter_mut().rev().take(2).find(near) {
             Some(burst) => drop(burst.2.insert(pair)),
             None => bursts.push((change.at, change.up, [pair].into())),
         }
     }
     for (at, up, pairs) in bursts {
-        let name = |(a, b): &(NodeIndex, NodeIndex)| {
-            format!("{}↔{}", record.topology.name(*a), record.topology.name(*b))
-        };
+        let name =
+            |(a, b): &(NodeIndex, NodeIndex)| format!("{}↔{}", record.topology.name(*a), record.topology.name(*b));
         let shown: Vec<String> = pairs.iter().take(NAMES).map(name).collect();
         let more = match pairs.len().saturating_sub(NAMES) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
         let word = if up { "up" } else { "lost" };
-        let plural = if pairs.len() == 1 {
-            "session"
-        } else {
-            "sessions"
-        };
-        let text = format!(
-            "{} {plural} {word}: {}{more}",
-            pairs.len(),
-            shown.join(", ")
-        );
+        let plural = if pairs.len() == 1 { "session" } else { "sessions" };
+        let text = format!("{} {plural} {word}: {}{more}", pairs.len(), shown.join(", "));
         events.push((at, text));
     }
 }

@@ -85,8 +85,7 @@ impl Image {
         self.len = self.len.max(offset + data.len() as u64);
         for span in spans(offset, data.len()) {
             let page = self.pages.entry(span.page).or_insert_with(|| Arc::new([0; PAGE_BYTES as usize]));
-            Arc::make_mut(page)[span.in_page..][..span.length]
-                .copy_from_slice(&data[span.in_data..][..span.length]);
+            Arc::make_mut(page)[span.in_page..][..span.length].copy_from_slice(&data[span.in_data..][..span.length]);
         }
     }
 

@@ -13,9 +13,9 @@ use peat_scenarios::{RunRecord, Scenario};
 use tokio::task::AbortHandle;
 
 use super::*;
+use crate::hooks;
 use crate::host::identity;
 use crate::trace::{Event, Trace, first_difference};
-use crate::hooks;
 
 const NODES: u32 = 4;
 const CUT: FaultIndex = FaultIndex(0);
@@ -165,4 +165,15 @@ fn quic_through_a_cut_and_a_crash_repeats_to_the_last_byte() {
     let said = |what: &str| events.iter().filter(|event| event.text.contains(what)).count();
     assert!(said("connected to 1") >= 2, "host 0 must have found host 1 again after cut and crash");
     assert!(said("KilledInFlight") > 0 || said("dropped: Down") > 0, "the cut must have bitten");
+}
+
+#[test]
+fn an_address_leads_to_its_host_and_nothing_else_is_one() {
+    use peat_node::mesh::AddressResolver;
+    let resolve = |text: &str| futures::executor::block_on(FabricResolver.resolve(text));
+    let host = NodeIndex(700);
+    assert_eq!(resolve(&address_text(host)).unwrap(), [TransportAddr::Custom(custom_address(host))]);
+    for other in ["10.0.0.7:7777", "sim:", "sim:-1", "sim7", "sim:4294967296", ""] {
+        assert!(resolve(other).is_err(), "{other}");
+    }
 }

@@ -195,10 +195,9 @@ pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::
     static NEXT: Next = Next::new(c"clock_gettime");
     if active() {
         let virtual_time = match clock {
-            libc::CLOCK_MONOTONIC
-            | libc::CLOCK_MONOTONIC_RAW
-            | libc::CLOCK_MONOTONIC_COARSE
-            | libc::CLOCK_BOOTTIME => Some(monotonic()),
+            libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_BOOTTIME => {
+                Some(monotonic())
+            }
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => Some(calendar()),
             // CPU time of the process or thread: real, and nobody decides by it.
             _ => None,

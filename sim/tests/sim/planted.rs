@@ -31,7 +31,7 @@ fn line_of_three() -> Scenario {
 fn a_change_that_is_not_relayed_is_caught_in_a_line() {
     let scenario = line_of_three();
     expect(&scenario, Plants::default(), Verdict::Pass);
-    let plants = Plants { drop_one_relayed_change: true, ..Plants::default() };
+    let plants = Plants { drop_relayed_changes: true, ..Plants::default() };
     let record = expect(&scenario, plants, Verdict::Fail);
     let failed = failed_checks(&scenario, &record);
     assert!(failed.iter().any(|check| check == "convergence"), "{failed:?}");

@@ -4,6 +4,7 @@ use peat_node::node::Plants;
 use peat_sim::{RunOptions, first_difference};
 
 use crate::judged::{run, run_seed, shipped};
+use crate::stories::down_in_the_dark;
 
 /// Runs twice, each in a thread of its own and at the same time, and shows the first event that differs.
 fn replays(name: &str) {
@@ -36,8 +37,9 @@ fn a_crash_and_restart_replays() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 fn watching_a_run_does_not_change_it() {
-    let scenario = shipped("crash-during-partition");
+    let scenario = down_in_the_dark();
     let alone = run(&scenario, Plants::default());
     let mut options = RunOptions::seed(scenario.seed);
     options.progress = Some(Box::new(|progress| {
@@ -51,7 +53,7 @@ fn watching_a_run_does_not_change_it() {
 
 #[test]
 fn another_seed_is_another_run() {
-    let scenario = shipped("crash-during-partition");
+    let scenario = down_in_the_dark();
     let one = run_seed(&scenario, Plants::default(), 1);
     let other = run_seed(&scenario, Plants::default(), 2);
     assert!(one.trace_hash.is_some());

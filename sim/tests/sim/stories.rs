@@ -29,9 +29,9 @@ fn two_nodes_on_a_lan_show_each_other_what_they_put() {
     assert_eq!(documents, [puts, puts]);
 }
 
-#[test]
-fn a_node_that_is_down_at_the_start_of_a_blackout_catches_up_after_it() {
-    let scenario = Scenario::builder("down-in-the-dark")
+/// A ship crashes, and the storm begins before it is back.
+pub fn down_in_the_dark() -> Scenario {
+    Scenario::builder("down-in-the-dark")
         .duration(seconds(240))
         .settle(seconds(30))
         .cluster("shore", |cluster| cluster.group("shore", 2))
@@ -41,7 +41,12 @@ fn a_node_that_is_down_at_the_start_of_a_blackout_catches_up_after_it() {
         .fault(Fault::crash("power", "ship-0").at(seconds(60)).lasting(seconds(40)))
         .fault(Fault::blackout("storm", "ship").at(seconds(70)).lasting(seconds(80)))
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn a_node_that_is_down_at_the_start_of_a_blackout_catches_up_after_it() {
+    let scenario = down_in_the_dark();
     let record = expect(&scenario, Plants::default(), Verdict::Pass);
     let heal = SimTime::from_secs(150);
     let back = record.sessions.iter().find(|session| session.up && session.at > heal).unwrap();

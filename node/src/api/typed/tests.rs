@@ -2,6 +2,10 @@ use peat_proto::server::{CommandStatus, PlatformStatus, TrackCategory};
 use prost::Message as _;
 
 use super::*;
+use crate::config::{Formation, NodeConfig, Timing};
+use crate::mesh::{self, SystemResolver, Underlay};
+use crate::node::{Node, Plants, World, WriteError};
+use crate::store::{CommitMode, Store};
 
 fn platform() -> Platform {
     Platform {
@@ -116,4 +120,82 @@ fn every_field_of_the_contract_is_kept() {
     assert_eq!(fields("Cell"), Cell::FIELDS);
     assert_eq!(fields("Track"), Track::FIELDS);
     assert_eq!(fields("Command"), Command::FIELDS);
+}
+
+/// Typed puts read the document and write over it. When these were two steps, a key that somebody else
+/// added between them was lost, and so was the fleet's trust in keeping keys of its own there.
+#[tokio::test]
+async fn a_typed_put_loses_nothing_that_is_written_at_the_same_time() {
+    use crate::api::service::Sidecar;
+    let node = node().await;
+    let sidecar = Sidecar::new(node.handle().clone(), Default::default());
+    const WRITERS: u32 = 30;
+    let typed = (0..WRITERS).map(|i| {
+        let record = Platform { latitude: f64::from(i), ..platform() };
+        let sidecar = &sidecar;
+        async move { sidecar.put_record(Some(&record)).await.expect("put") }
+    });
+    let own_keys = (0..WRITERS).map(|i| {
+        let add = move |current: Option<String>| -> Result<String, WriteError> {
+            let mut fields = current.as_deref().map(parse).unwrap_or_default();
+            fields.insert(format!("key{i}"), Value::from(i));
+            Ok(Value::Object(fields).to_string())
+        };
+        let handle = node.handle();
+        async move { handle.modify("platforms", "uav-1", add).await.expect("modified") }
+    });
+    // Polled in turn, so that each is between any two steps of the others.
+    futures::join!(futures::future::join_all(typed), futures::future::join_all(own_keys));
+
+    let text = node.handle().get("platforms", "uav-1").await.expect("readable").expect("there");
+    let fields = parse(&text);
+    let lost: Vec<u32> = (0..WRITERS).filter(|i| fields.get(&format!("key{i}")) != Some(&Value::from(*i))).collect();
+    assert!(lost.is_empty(), "{lost:?} lost: {text}");
+    assert_eq!(from_document::<Platform>("uav-1".into(), &text).callsign.as_deref(), Some("HAWK"));
+}
+
+#[tokio::test]
+async fn a_modification_that_is_refused_changes_nothing() {
+    let node = node().await;
+    let (handle, sidecar) =
+        (node.handle(), crate::api::service::Sidecar::new(node.handle().clone(), Default::default()));
+    handle.put("platforms", "uav-1", r#"{"colour":"grey"}"#).await.expect("put");
+    let nan = Platform { longitude: f64::NAN, ..platform() };
+    let status = sidecar.put_record(Some(&nan)).await.expect_err("NaN");
+    assert_eq!(status.code, connectrpc::ErrorCode::InvalidArgument);
+    let error = handle.modify("platforms", "uav-1", |_| Ok::<_, WriteError>("[]".into())).await.expect_err("no object");
+    assert!(matches!(error, WriteError::Json(_)), "{error}");
+    let text = handle.get("platforms", "uav-1").await.expect("readable");
+    assert_eq!(text.as_deref(), Some(r#"{"colour":"grey"}"#));
+    // A delete is seen: nothing of the old document comes back.
+    handle.delete("platforms", "uav-1").await.expect("delete");
+    sidecar.put_record(Some(&platform())).await.expect("put");
+    let text = handle.get("platforms", "uav-1").await.expect("readable").expect("there");
+    assert!(!text.contains("colour"), "{text}");
+}
+
+async fn node() -> Node {
+    let timing = Timing::default();
+    let disk = redb::backends::InMemoryBackend::new();
+    let store = Store::open_backend(disk, CommitMode::Thread, iroh::SecretKey::from_bytes(&[7; 32]), [9; 16]);
+    let store = store.expect("store");
+    let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
+    let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
+    let config = NodeConfig {
+        node_id: "test-node".into(),
+        formation: Formation { app_id: "test".into(), shared_key: None },
+        peers: vec![],
+        auto_sync: false,
+        timing,
+    };
+    let world = World {
+        store,
+        endpoint,
+        resolver: std::sync::Arc::new(SystemResolver),
+        wall_clock: std::sync::Arc::new(|| 0),
+        seed: [1; 32],
+        observer: None,
+        plants: Plants::default(),
+    };
+    Node::start(config, world).await.expect("node")
 }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::legacy::OpType;
 use automerge::{ActorId, Automerge, Change, ChangeHash, ObjType, ReadDoc, ScalarValue};
 
-use super::columns;
+use super::columns::{self, Flaw};
 use super::limits::{MAX_APPLY_BYTES, MAX_OPERATION_COUNTER};
 
 /// Magic bytes, checksum, chunk type; the length of the rest follows as LEB128.
@@ -42,6 +42,16 @@ pub enum ApplyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A chunk that is small but would unpack to more than a limit: a bomb, if it is meant.
+    #[error("the chunk at byte {offset} unpacks to more than {limit} {what}: refused unread")]
+    Oversized {
+        /// Where the chunk begins.
+        offset: usize,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
     /// Changes that build on others which are neither here nor in the input.
     #[error("{count} changes are missing that these build on, first {first}", count = .missing.len(), first = Hex(.missing))]
     MissingDependencies {
@@ -67,9 +77,7 @@ pub enum ApplyError {
         reason: String,
     },
     /// Operations that no node writes: marks, counters, texts, tables.
-    #[error(
-        "change {sequence} of actor {actor} holds an operation that documents do not use: {operation}"
-    )]
+    #[error("change {sequence} of actor {actor} holds an operation that documents do not use: {operation}")]
     Foreign {
         /// The actor, hexadecimal.
         actor: String,
@@ -90,11 +98,7 @@ struct Hex<'a>(&'a [[u8; 32]]);
 
 impl std::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0
-            .first()
-            .into_iter()
-            .flatten()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.first().into_iter().flatten().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -134,11 +138,7 @@ impl ActorIndex {
     /// Checks that `change` continues its actor's work and the count of operations, which stands at
     /// `built_on` in the changes that it builds on, and records it.
     fn advance(&mut self, change: &Change, built_on: u64) -> Result<(), ApplyError> {
-        let known = self
-            .actors
-            .get(change.actor_id())
-            .copied()
-            .unwrap_or(Progress { seq: 0, max_op: 0 });
+        let known = self.actors.get(change.actor_id()).copied().unwrap_or(Progress { seq: 0, max_op: 0 });
         let (actor, sequence) = (change.actor_id().to_hex_string(), change.seq());
         let start = change.start_op().get();
         let reason = if sequence <= known.seq {
@@ -160,11 +160,7 @@ impl ActorIndex {
             self.record(change.actor_id(), sequence, last_op(change));
             return Ok(());
         };
-        Err(ApplyError::Inconsistent {
-            actor,
-            sequence,
-            reason,
-        })
+        Err(ApplyError::Inconsistent { actor, sequence, reason })
     }
 }
 
@@ -177,11 +173,8 @@ fn last_op(change: &Change) -> u64 {
 /// Automerge 0.12 and saved, but the snapshot does not load again. The repertoire that is left is the
 /// one that the property tests forge changes of.
 fn check_repertoire(change: &Change) -> Result<(), ApplyError> {
-    let foreign = |operation| ApplyError::Foreign {
-        actor: change.actor_id().to_hex_string(),
-        sequence: change.seq(),
-        operation,
-    };
+    let foreign =
+        |operation| ApplyError::Foreign { actor: change.actor_id().to_hex_string(), sequence: change.seq(), operation };
     for operation in &change.decode().operations {
         match &operation.action {
             OpType::Make(ObjType::Map | ObjType::List) | OpType::Delete => {}
@@ -207,24 +200,22 @@ pub(super) fn knows(doc: &Automerge, hash: &ChangeHash) -> bool {
 /// Splits `input` into changes. Document chunks (snapshots) give all of their changes.
 pub(super) fn parse(input: &[u8]) -> Result<Vec<Change>, ApplyError> {
     if input.len() > MAX_APPLY_BYTES {
-        return Err(ApplyError::TooLarge {
-            limit: MAX_APPLY_BYTES,
-            actual: input.len(),
-        });
+        return Err(ApplyError::TooLarge { limit: MAX_APPLY_BYTES, actual: input.len() });
     }
     let mut changes = Vec::new();
     let mut offset = 0;
     while offset < input.len() {
         let malformed = |reason: String| ApplyError::Malformed { offset, reason };
-        let contents =
-            chunk_contents(&input[offset..]).map_err(|reason| malformed(reason.to_owned()))?;
+        let contents = chunk_contents(&input[offset..]).map_err(|reason| malformed(reason.to_owned()))?;
         let chunk = &input[offset..offset + contents.end];
+        check_columns(chunk[TYPE_AT], &chunk[contents.clone()]).map_err(|flaw| match flaw {
+            Flaw::Malformed(reason) => malformed(reason.to_owned()),
+            Flaw::TooMany { what, limit } => ApplyError::Oversized { offset, what, limit },
+        })?;
         let parsed = guarded(|| match chunk[TYPE_AT] {
-            TYPE_CHANGE => parse_change(chunk, &chunk[contents.clone()]).map(|change| vec![change]),
+            TYPE_CHANGE => parse_change(chunk).map(|change| vec![change]),
             // Verifies the checksum and that the changes hash to the heads it names.
-            TYPE_DOCUMENT => Automerge::load(chunk)
-                .map(|doc| doc.get_changes(&[]))
-                .map_err(|error| error.to_string()),
+            TYPE_DOCUMENT => Automerge::load(chunk).map(|doc| doc.get_changes(&[])).map_err(|error| error.to_string()),
             // Compressed and bundled changes are never sent: raw bytes are, and the connection compresses.
             // Refusing them here keeps a deflate bomb out.
             other => Err(format!("chunk type {other} is not accepted")),
@@ -235,8 +226,21 @@ pub(super) fn parse(input: &[u8]) -> Result<Vec<Change>, ApplyError> {
     Ok(changes)
 }
 
-fn parse_change(chunk: &[u8], contents: &[u8]) -> Result<Change, String> {
-    columns::check_rows(contents)?;
+fn check_columns(chunk_type: u8, contents: &[u8]) -> Result<(), Flaw> {
+    match chunk_type {
+        TYPE_CHANGE => columns::check_change(contents),
+        TYPE_DOCUMENT => columns::check_document(contents),
+        _ => Ok(()),
+    }
+}
+
+/// Whether [`parse`] takes this, which is one document chunk, as far as size goes.
+pub(super) fn unpacks_within_limits(snapshot: &[u8]) -> bool {
+    let contents = chunk_contents(snapshot).ok().and_then(|range| snapshot.get(range));
+    snapshot.len() <= MAX_APPLY_BYTES && contents.is_some_and(|contents| columns::check_document(contents).is_ok())
+}
+
+fn parse_change(chunk: &[u8]) -> Result<Change, String> {
     let change = Change::from_bytes(chunk.to_vec()).map_err(|error| error.to_string())?;
     if change.hash().0[..4] != chunk[CHECKSUM] {
         return Err("the checksum does not match".to_owned());
@@ -268,10 +272,7 @@ fn chunk_contents(input: &[u8]) -> Result<std::ops::Range<usize>, &'static str> 
             break;
         }
     }
-    let end = usize::try_from(length)
-        .ok()
-        .and_then(|length| at.checked_add(length))
-        .ok_or("length out of range")?;
+    let end = usize::try_from(length).ok().and_then(|length| at.checked_add(length)).ok_or("length out of range")?;
     if end > input.len() {
         return Err(cut_off);
     }
@@ -303,14 +304,10 @@ pub(super) fn select_new(doc: &Automerge, parsed: Vec<Change>) -> Result<Vec<Cha
         }
     }
     if !missing.is_empty() {
-        return Err(ApplyError::MissingDependencies {
-            missing: missing.into_iter().collect(),
-        });
+        return Err(ApplyError::MissingDependencies { missing: missing.into_iter().collect() });
     }
-    let mut ready: std::collections::VecDeque<ChangeHash> = arrival
-        .into_iter()
-        .filter(|hash| !open.contains_key(hash))
-        .collect();
+    let mut ready: std::collections::VecDeque<ChangeHash> =
+        arrival.into_iter().filter(|hash| !open.contains_key(hash)).collect();
     let mut ordered = Vec::with_capacity(waiting.len());
     while let Some(hash) = ready.pop_front() {
         ordered.extend(waiting.remove(&hash));
@@ -338,11 +335,7 @@ pub(super) fn absorb(
     let mut ends: BTreeMap<ChangeHash, u64> = BTreeMap::new();
     for change in new {
         let judged = guarded(|| {
-            let end = |dep| {
-                ends.get(dep)
-                    .copied()
-                    .or_else(|| Some(doc.get_change_meta_by_hash(dep)?.max_op))
-            };
+            let end = |dep| ends.get(dep).copied().or_else(|| Some(doc.get_change_meta_by_hash(dep)?.max_op));
             let built_on = change.deps().iter().filter_map(end).max().unwrap_or(0);
             check_repertoire(change)?;
             index.advance(change, built_on)
@@ -353,12 +346,10 @@ pub(super) fn absorb(
     let before = doc.get_heads();
     let copy = guarded(|| {
         let mut copy = doc.clone();
-        copy.apply_changes(new.to_vec())
-            .map_err(|error| error.to_string())?;
+        copy.apply_changes(new.to_vec()).map_err(|error| error.to_string())?;
         // What Automerge stores are columns, not the bytes that came: make sure that the bytes can be
         // had back, or the hash would change when this node passes them on or reloads its snapshot.
-        let kept: BTreeSet<ChangeHash> =
-            copy.get_changes(&before).iter().map(Change::hash).collect();
+        let kept: BTreeSet<ChangeHash> = copy.get_changes(&before).iter().map(Change::hash).collect();
         if kept.len() != new.len() || !new.iter().all(|change| kept.contains(&change.hash())) {
             return Err("not in canonical form".to_owned());
         }
@@ -379,9 +370,6 @@ pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
-        format!(
-            "Automerge panicked: {}",
-            text.unwrap_or_else(|| "no message".to_owned())
-        )
+        format!("Automerge panicked: {}", text.unwrap_or_else(|| "no message".to_owned()))
     })
 }

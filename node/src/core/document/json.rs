@@ -22,10 +22,7 @@ pub struct JsonLimits {
 
 impl Default for JsonLimits {
     fn default() -> Self {
-        Self {
-            max_bytes: DEFAULT_MAX_JSON_BYTES,
-            max_depth: MAX_DEPTH,
-        }
+        Self { max_bytes: DEFAULT_MAX_JSON_BYTES, max_depth: MAX_DEPTH }
     }
 }
 
@@ -55,17 +52,13 @@ pub enum JsonError {
         message: String,
     },
     /// JSON, but not an object.
-    #[error(
-        "a document is a JSON object, this is {found}: wrap the value, as in {{\"value\": ...}}"
-    )]
+    #[error("a document is a JSON object, this is {found}: wrap the value, as in {{\"value\": ...}}")]
     NotAnObject {
         /// What the text holds instead.
         found: &'static str,
     },
     /// A key twice in one object, of which most parsers silently drop one.
-    #[error(
-        "line {line}, column {column}: key {key:?} occurs twice in one object: remove or rename one"
-    )]
+    #[error("line {line}, column {column}: key {key:?} occurs twice in one object: remove or rename one")]
     DuplicateKey {
         /// The key.
         key: String,
@@ -75,9 +68,7 @@ pub enum JsonError {
         column: usize,
     },
     /// Nested deeper than the limit.
-    #[error(
-        "line {line}, column {column}: nested deeper than {limit} levels: flatten the document"
-    )]
+    #[error("line {line}, column {column}: nested deeper than {limit} levels: flatten the document")]
     TooDeep {
         /// The limit in levels.
         limit: usize,
@@ -87,9 +78,7 @@ pub enum JsonError {
         column: usize,
     },
     /// Longer than the limit.
-    #[error(
-        "the document has {actual} bytes, the limit is {limit}: split it into several documents"
-    )]
+    #[error("the document has {actual} bytes, the limit is {limit}: split it into several documents")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -110,9 +99,7 @@ pub enum JsonError {
         column: usize,
     },
     /// A number with a fraction or an exponent that a double does not hold.
-    #[error(
-        "line {line}, column {column}: number {text} is too large for a double: send it as a string"
-    )]
+    #[error("line {line}, column {column}: number {text} is too large for a double: send it as a string")]
     NumberOutOfRange {
         /// The number as written, shortened when very long.
         text: String,
@@ -127,18 +114,10 @@ impl JsonObject {
     /// Parses `text`; see [`JsonError`] for what is refused.
     pub fn parse(text: &str, limits: &JsonLimits) -> Result<Self, JsonError> {
         if text.len() > limits.max_bytes {
-            return Err(JsonError::TooLarge {
-                limit: limits.max_bytes,
-                actual: text.len(),
-            });
+            return Err(JsonError::TooLarge { limit: limits.max_bytes, actual: text.len() });
         }
         let max_depth = limits.max_depth.min(MAX_DEPTH);
-        let mut parser = Parser {
-            text,
-            at: 0,
-            depth: 0,
-            max_depth,
-        };
+        let mut parser = Parser { text, at: 0, depth: 0, max_depth };
         parser.skip_space();
         let root = parser.value()?;
         parser.skip_space();
@@ -148,9 +127,7 @@ impl JsonObject {
         match root {
             Json::Map(entries) => Ok(Self(entries)),
             Json::List(_) => Err(JsonError::NotAnObject { found: "an array" }),
-            Json::Scalar(scalar) => Err(JsonError::NotAnObject {
-                found: scalar.kind(),
-            }),
+            Json::Scalar(scalar) => Err(JsonError::NotAnObject { found: scalar.kind() }),
         }
     }
 
@@ -189,19 +166,12 @@ impl Parser<'_> {
     fn position(&self, at: usize) -> (usize, usize) {
         let before = &self.text[..at];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
     fn syntax_at(&self, at: usize, message: impl Into<String>) -> JsonError {
         let (line, column) = self.position(at);
-        JsonError::Syntax {
-            line,
-            column,
-            message: message.into(),
-        }
+        JsonError::Syntax { line, column, message: message.into() }
     }
 
     fn syntax(&self, message: impl Into<String>) -> JsonError {
@@ -240,11 +210,7 @@ impl Parser<'_> {
         self.depth += 1;
         if self.depth > self.max_depth {
             let (line, column) = self.position(self.at);
-            return Err(JsonError::TooDeep {
-                limit: self.max_depth,
-                line,
-                column,
-            });
+            return Err(JsonError::TooDeep { limit: self.max_depth, line, column });
         }
         self.at += 1;
         self.skip_space();
@@ -368,9 +334,7 @@ impl Parser<'_> {
                 }
                 self.at += 1;
                 match self.hex4(started)? {
-                    second @ 0xDC00..=0xDFFF => {
-                        0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
-                    }
+                    second @ 0xDC00..=0xDFFF => 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00),
                     _ => return Err(self.syntax_at(started, HALF_A_PAIR)),
                 }
             }
@@ -441,9 +405,7 @@ impl Parser<'_> {
         let (line, column) = self.position(started);
         let text = shortened(token);
         match token.parse::<f64>() {
-            _ if integer && token != "-0" => {
-                Err(JsonError::IntegerOutOfRange { text, line, column })
-            }
+            _ if integer && token != "-0" => Err(JsonError::IntegerOutOfRange { text, line, column }),
             Ok(value) if value.is_finite() => Ok(Scalar::F64(value)),
             _ => Err(JsonError::NumberOutOfRange { text, line, column }),
         }

@@ -42,11 +42,7 @@ pub(super) enum Meaning<'a> {
 impl KeySpace {
     /// The space of an incarnation; nested maps use that of incarnation 0.
     pub(super) fn of_incarnation(incarnation: u64) -> Self {
-        let number = if incarnation == 0 {
-            String::new()
-        } else {
-            incarnation.to_string()
-        };
+        let number = if incarnation == 0 { String::new() } else { incarnation.to_string() };
         Self {
             field_prefix: format!("{CONTROL}{number}k"),
             hint_key: format!("{CONTROL}{number}o"),
@@ -68,11 +64,7 @@ impl KeySpace {
 
     pub(super) fn decode<'a>(&self, stored: &'a str) -> Meaning<'a> {
         if !needs_escape(stored) {
-            return if self.first {
-                Meaning::Field(stored)
-            } else {
-                Meaning::Other
-            };
+            return if self.first { Meaning::Field(stored) } else { Meaning::Other };
         }
         match stored.strip_prefix(&self.field_prefix) {
             // An escape that was not needed would be a second spelling of a plain key.
@@ -91,9 +83,7 @@ fn needs_escape(key: &str) -> bool {
 /// Position of each of `sorted_keys` (ascending) when rendered with `hint`: first the keys that the
 /// hint names, in its order, then the others, ascending.
 pub(super) fn rendered_order(sorted_keys: &[&str], hint: Option<&str>) -> Vec<usize> {
-    let named: Vec<String> = hint
-        .and_then(|hint| serde_json::from_str(hint).ok())
-        .unwrap_or_default();
+    let named: Vec<String> = hint.and_then(|hint| serde_json::from_str(hint).ok()).unwrap_or_default();
     let mut taken = vec![false; sorted_keys.len()];
     let mut order = Vec::with_capacity(sorted_keys.len());
     for key in &named {
@@ -121,20 +111,14 @@ pub(super) enum HintEdit {
 /// A new hint names only the shortest beginning after which the rest ascends, so that appending
 /// keys in order costs nothing.
 pub(super) fn plan_hint(wanted: &[&str], current: Option<&str>) -> HintEdit {
-    let ascending_from = (1..wanted.len())
-        .rev()
-        .find(|&i| wanted[i - 1] > wanted[i])
-        .unwrap_or(0);
+    let ascending_from = (1..wanted.len()).rev().find(|&i| wanted[i - 1] > wanted[i]).unwrap_or(0);
     if ascending_from == 0 && current.is_none() {
         return HintEdit::Keep;
     }
     let mut sorted = wanted.to_vec();
     sorted.sort_unstable();
     let renders_as_wanted = |hint: Option<&str>| {
-        rendered_order(&sorted, hint)
-            .into_iter()
-            .map(|index| sorted[index])
-            .eq(wanted.iter().copied())
+        rendered_order(&sorted, hint).into_iter().map(|index| sorted[index]).eq(wanted.iter().copied())
     };
     if renders_as_wanted(current) {
         return HintEdit::Keep;

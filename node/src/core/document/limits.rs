@@ -35,8 +35,19 @@ pub const MAX_LIST_ALIGNMENT: usize = 1 << 20;
 /// leave no room for local edits; half the range is out of reach of honest use.
 pub const MAX_OPERATION_COUNTER: u64 = (u32::MAX / 2) as u64;
 
-/// Most rows that a column of one change may claim.
+/// Most rows that a column of one chunk (a change, or the history in a snapshot) may claim.
 ///
-/// One byte of JSON cannot make more than one operation, so this is above what the largest document
-/// needs, and walking through it takes about a second.
-pub const MAX_CHANGE_ROWS: u64 = DEFAULT_MAX_JSON_BYTES as u64;
+/// TODO
+pub const MAX_CHUNK_ROWS: u64 = DEFAULT_MAX_JSON_BYTES as u64;
+
+/// Most changes that a snapshot may claim.
+pub const MAX_SNAPSHOT_CHANGES: u64 = 1 << 20;
+
+/// Most bytes that the columns of one chunk may unpack to.
+pub const MAX_UNPACKED_BYTES: u64 = 4 * MAX_APPLY_BYTES as u64;
+
+/// Most bytes of text that the runs of one chunk may stand for.
+pub const MAX_REPEATED_BYTES: u64 = 8 * MAX_APPLY_BYTES as u64;
+
+/// Longest actor id in bytes.
+pub const MAX_ACTOR_BYTES: u64 = 64;

@@ -30,76 +30,35 @@ pub(super) fn list_edits(old: &[Node], new: &[Json]) -> Vec<ListEdit> {
     if old.len() == new.len() {
         return (0..old.len())
             .filter(|&index| !old[index].equals(&new[index]))
-            .map(|index| ListEdit::Change {
-                old: index,
-                new: index,
-            })
+            .map(|index| ListEdit::Change { old: index, new: index })
             .collect();
     }
     let shorter = old.len().min(new.len());
     let head = (0..shorter).take_while(|&i| old[i].equals(&new[i])).count();
-    let tail = (1..=shorter - head)
-        .take_while(|&i| old[old.len() - i].equals(&new[new.len() - i]))
-        .count();
+    let tail = (1..=shorter - head).take_while(|&i| old[old.len() - i].equals(&new[new.len() - i])).count();
     let old_middle = &old[head..old.len() - tail];
     let new_middle = &new[head..new.len() - tail];
     let mut edits = Vec::new();
-    if old_middle.is_empty()
-        || new_middle.is_empty()
-        || old_middle.len() * new_middle.len() > MAX_LIST_ALIGNMENT
-    {
-        replace(
-            &mut edits,
-            (head, old_middle.len()),
-            (head, new_middle.len()),
-        );
+    if old_middle.is_empty() || new_middle.is_empty() || old_middle.len() * new_middle.len() > MAX_LIST_ALIGNMENT {
+        replace(&mut edits, (head, old_middle.len()), (head, new_middle.len()));
         return edits;
     }
     let mut numbers = BTreeMap::new();
-    let old_numbers: Vec<usize> = old_middle
-        .iter()
-        .map(|node| number(&mut numbers, |out| render_node(node, out)))
-        .collect();
-    let new_numbers: Vec<usize> = new_middle
-        .iter()
-        .map(|json| number(&mut numbers, |out| render_json(json, out)))
-        .collect();
+    let old_numbers: Vec<usize> =
+        old_middle.iter().map(|node| number(&mut numbers, |out| render_node(node, out))).collect();
+    let new_numbers: Vec<usize> =
+        new_middle.iter().map(|json| number(&mut numbers, |out| render_json(json, out))).collect();
     for step in capture_diff_slices(Algorithm::Myers, &old_numbers, &new_numbers) {
         match step {
             DiffOp::Equal { .. } => {}
-            DiffOp::Delete {
-                old_index,
-                old_len,
-                new_index,
-            } => {
-                replace(
-                    &mut edits,
-                    (head + old_index, old_len),
-                    (head + new_index, 0),
-                );
+            DiffOp::Delete { old_index, old_len, new_index } => {
+                replace(&mut edits, (head + old_index, old_len), (head + new_index, 0));
             }
-            DiffOp::Insert {
-                old_index,
-                new_index,
-                new_len,
-            } => {
-                replace(
-                    &mut edits,
-                    (head + old_index, 0),
-                    (head + new_index, new_len),
-                );
+            DiffOp::Insert { old_index, new_index, new_len } => {
+                replace(&mut edits, (head + old_index, 0), (head + new_index, new_len));
             }
-            DiffOp::Replace {
-                old_index,
-                old_len,
-                new_index,
-                new_len,
-            } => {
-                replace(
-                    &mut edits,
-                    (head + old_index, old_len),
-                    (head + new_index, new_len),
-                );
+            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
+                replace(&mut edits, (head + old_index, old_len), (head + new_index, new_len));
             }
         }
     }
@@ -115,19 +74,9 @@ fn number(numbers: &mut BTreeMap<String, usize>, render: impl FnOnce(&mut String
 }
 
 /// Pairs the two runs `(start, length)` in order; what is left over comes or goes.
-fn replace(
-    edits: &mut Vec<ListEdit>,
-    (old, old_len): (usize, usize),
-    (new, new_len): (usize, usize),
-) {
+fn replace(edits: &mut Vec<ListEdit>, (old, old_len): (usize, usize), (new, new_len): (usize, usize)) {
     let paired = old_len.min(new_len);
-    edits.extend((0..paired).map(|i| ListEdit::Change {
-        old: old + i,
-        new: new + i,
-    }));
+    edits.extend((0..paired).map(|i| ListEdit::Change { old: old + i, new: new + i }));
     edits.extend((paired..old_len).map(|i| ListEdit::Remove { old: old + i }));
-    edits.extend((paired..new_len).map(|i| ListEdit::Insert {
-        before: old + old_len,
-        new: new + i,
-    }));
+    edits.extend((paired..new_len).map(|i| ListEdit::Insert { before: old + old_len, new: new + i }));
 }

@@ -6,10 +6,7 @@ use super::view::{MapNode, Node};
 
 /// The compact text of a map as the document holds it.
 pub(super) fn render_map(map: &MapNode, out: &mut String) {
-    let entries = map
-        .fields
-        .iter()
-        .map(|field| (field.key.as_str(), &field.node));
+    let entries = map.fields.iter().map(|field| (field.key.as_str(), &field.node));
     object(entries, out, render_node);
 }
 
@@ -27,11 +24,7 @@ pub(super) fn render_json(json: &Json, out: &mut String) {
     match json {
         Json::Scalar(scalar) => scalar.render(out),
         Json::List(items) => array(items, out, render_json),
-        Json::Map(entries) => object(
-            entries.iter().map(|(key, json)| (key.as_str(), json)),
-            out,
-            render_json,
-        ),
+        Json::Map(entries) => object(entries.iter().map(|(key, json)| (key.as_str(), json)), out, render_json),
     }
 }
 
@@ -39,11 +32,7 @@ impl std::fmt::Display for JsonObject {
     /// The compact text that [`Document::render`](super::Document::render) returns after a put.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut out = String::new();
-        object(
-            self.0.iter().map(|(key, json)| (key.as_str(), json)),
-            &mut out,
-            render_json,
-        );
+        object(self.0.iter().map(|(key, json)| (key.as_str(), json)), &mut out, render_json);
         f.write_str(&out)
     }
 }
@@ -59,11 +48,7 @@ fn array<T>(items: &[T], out: &mut String, render: fn(&T, &mut String)) {
     out.push(']');
 }
 
-fn object<'a, T: 'a>(
-    entries: impl Iterator<Item = (&'a str, &'a T)>,
-    out: &mut String,
-    render: fn(&T, &mut String),
-) {
+fn object<'a, T: 'a>(entries: impl Iterator<Item = (&'a str, &'a T)>, out: &mut String, render: fn(&T, &mut String)) {
     out.push('{');
     for (index, (key, value)) in entries.enumerate() {
         if index > 0 {

@@ -60,18 +60,14 @@ impl Scalar {
         match value {
             ScalarValueRef::Null | ScalarValueRef::Unknown { .. } => Self::Null,
             ScalarValueRef::Boolean(value) => Self::Bool(*value),
-            ScalarValueRef::Int(value)
-            | ScalarValueRef::Counter(value)
-            | ScalarValueRef::Timestamp(value) => Self::Int(*value),
-            ScalarValueRef::Uint(value) => {
-                i64::try_from(*value).map_or(Self::Uint(*value), Self::Int)
+            ScalarValueRef::Int(value) | ScalarValueRef::Counter(value) | ScalarValueRef::Timestamp(value) => {
+                Self::Int(*value)
             }
+            ScalarValueRef::Uint(value) => i64::try_from(*value).map_or(Self::Uint(*value), Self::Int),
             ScalarValueRef::F64(value) if value.is_finite() => Self::F64(*value),
             ScalarValueRef::F64(_) => Self::Null,
             ScalarValueRef::Str(value) => Self::Str(value.to_string()),
-            ScalarValueRef::Bytes(bytes) => {
-                Self::Str(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-            }
+            ScalarValueRef::Bytes(bytes) => Self::Str(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
         }
     }
 
@@ -92,10 +88,7 @@ impl Scalar {
 
 /// Appends `text` as a JSON string.
 pub(super) fn render_string(text: &str, out: &mut String) {
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bombs;
 mod hostile;
 mod merging;
 mod parsing;
@@ -26,8 +27,16 @@ fn replica(number: u8) -> Document {
 }
 
 /// Replica number `number` with the history of `other`.
+///
+/// Loaded as from the store; a peer must come to the same by [`Document::apply`].
 fn copy(number: u8, other: &Document) -> Document {
-    Document::load(actor(number), Some(&other.save()), std::iter::empty()).unwrap()
+    let snapshot = other.save();
+    let loaded = Document::load(actor(number), Some(&snapshot), std::iter::empty()).unwrap();
+    let mut applied = replica(number);
+    applied.apply(&snapshot).unwrap();
+    assert!(Document::travels_whole(&snapshot));
+    assert_eq!(applied.heads(), loaded.heads());
+    loaded
 }
 
 fn put(document: &mut Document, text: &str) -> Option<Vec<u8>> {
@@ -43,9 +52,7 @@ fn converge(documents: &mut [&mut Document]) {
     for _ in 0..2 {
         for from in 0..documents.len() {
             for to in 0..documents.len() {
-                let changes = documents[from]
-                    .changes_since(&documents[to].heads())
-                    .concat();
+                let changes = documents[from].changes_since(&documents[to].heads()).concat();
                 documents[to].apply(&changes).unwrap();
             }
         }

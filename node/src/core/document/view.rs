@@ -67,12 +67,7 @@ struct Found {
 }
 
 /// Reads the map that `parts` (the winner first) form together.
-pub(super) fn read_map(
-    doc: &Automerge,
-    parts: Vec<ObjId>,
-    space: &KeySpace,
-    depth: usize,
-) -> MapNode {
+pub(super) fn read_map(doc: &Automerge, parts: Vec<ObjId>, space: &KeySpace, depth: usize) -> MapNode {
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     let mut hint = None;
     let mut hint_holders = Vec::new();
@@ -82,9 +77,7 @@ pub(super) fn read_map(
                 Meaning::Field(key) => key,
                 Meaning::OrderHint => {
                     hint_holders.push(index);
-                    if let (None, ValueRef::Scalar(ScalarValueRef::Str(text))) =
-                        (&hint, &item.value)
-                    {
+                    if let (None, ValueRef::Scalar(ScalarValueRef::Str(text))) = (&hint, &item.value) {
                         hint = Some(text.to_string());
                     }
                     continue;
@@ -102,13 +95,7 @@ pub(super) fn read_map(
                     known.holders.push(index);
                 }
                 None => {
-                    found.insert(
-                        key.to_owned(),
-                        Found {
-                            candidates,
-                            holders: vec![index],
-                        },
-                    );
+                    found.insert(key.to_owned(), Found { candidates, holders: vec![index] });
                 }
             }
         }
@@ -118,30 +105,11 @@ pub(super) fn read_map(
         let keys: Vec<&str> = found.keys().map(String::as_str).collect();
         rendered_order(&keys, hint.as_deref())
     };
-    for (
-        key,
-        Found {
-            candidates,
-            holders,
-        },
-    ) in found
-    {
-        slots.push(Some(Field {
-            key,
-            node: resolve(doc, candidates, depth),
-            holders,
-        }));
+    for (key, Found { candidates, holders }) in found {
+        slots.push(Some(Field { key, node: resolve(doc, candidates, depth), holders }));
     }
-    let fields = order
-        .into_iter()
-        .filter_map(|index| slots[index].take())
-        .collect();
-    MapNode {
-        parts,
-        hint,
-        hint_holders,
-        fields,
-    }
+    let fields = order.into_iter().filter_map(|index| slots[index].take()).collect();
+    MapNode { parts, hint, hint_holders, fields }
 }
 
 fn read_list(doc: &Automerge, id: ObjId, depth: usize) -> ListNode {
@@ -172,10 +140,7 @@ fn candidates_of(doc: &Automerge, object: &ObjId, prop: Prop) -> Vec<Candidate> 
     let all = doc.get_all(object, prop).unwrap_or_default();
     all.into_iter()
         .map(|(value, id)| match value {
-            Value::Object(kind) => Candidate {
-                id,
-                content: Content::Object(kind),
-            },
+            Value::Object(kind) => Candidate { id, content: Content::Object(kind) },
             Value::Scalar(scalar) => candidate(&ValueRef::Scalar(scalar.into_owned().into()), id),
         })
         .collect()
@@ -186,14 +151,8 @@ fn resolve(doc: &Automerge, mut candidates: Vec<Candidate>, depth: usize) -> Nod
     candidates.sort_by(|a, b| b.id.cmp(&a.id));
     let mut candidates = candidates.into_iter();
     let (winner, kind) = match candidates.next() {
-        Some(Candidate {
-            content: Content::Scalar(scalar),
-            ..
-        }) => return Node::Scalar(scalar),
-        Some(Candidate {
-            id,
-            content: Content::Object(kind),
-        }) if depth < MAX_DEPTH => (id, kind),
+        Some(Candidate { content: Content::Scalar(scalar), .. }) => return Node::Scalar(scalar),
+        Some(Candidate { id, content: Content::Object(kind) }) if depth < MAX_DEPTH => (id, kind),
         // Deeper than anything this layer writes: hostile or foreign, and reading recurses.
         Some(_) | None => return Node::Scalar(Scalar::Null),
     };
@@ -206,12 +165,7 @@ fn resolve(doc: &Automerge, mut candidates: Vec<Candidate>, depth: usize) -> Nod
                 Content::Object(ObjType::Map | ObjType::Table) => Some(candidate.id),
                 _ => None,
             }));
-            Node::Map(read_map(
-                doc,
-                parts,
-                &KeySpace::of_incarnation(0),
-                depth + 1,
-            ))
+            Node::Map(read_map(doc, parts, &KeySpace::of_incarnation(0), depth + 1))
         }
     }
 }
@@ -226,10 +180,7 @@ impl Node {
             }
             (Node::Map(a), Json::Map(b)) => {
                 a.fields.len() == b.len()
-                    && a.fields
-                        .iter()
-                        .zip(b)
-                        .all(|(a, (key, b))| a.key == *key && a.node.equals(b))
+                    && a.fields.iter().zip(b).all(|(a, (key, b))| a.key == *key && a.node.equals(b))
             }
             _ => false,
         }

@@ -28,10 +28,7 @@ impl Slot<'_> {
             },
             Json::List(items) => {
                 let list = self.put_object(tx, ObjType::List)?;
-                items
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(index, item)| Slot::NewElement(&list, index).put(tx, item))
+                items.iter().enumerate().try_for_each(|(index, item)| Slot::NewElement(&list, index).put(tx, item))
             }
             Json::Map(entries) => {
                 let map = self.put_object(tx, ObjType::Map)?;
@@ -41,12 +38,7 @@ impl Slot<'_> {
     }
 
     /// Puts `json` over the value that `old` shows.
-    fn replace(
-        &self,
-        tx: &mut Transaction<'_>,
-        old: &Node,
-        json: &Json,
-    ) -> Result<(), AutomergeError> {
+    fn replace(&self, tx: &mut Transaction<'_>, old: &Node, json: &Json) -> Result<(), AutomergeError> {
         if let (Node::Scalar(Scalar::F64(old)), Json::Scalar(Scalar::F64(new))) = (old, json)
             && old == new
         {
@@ -85,11 +77,7 @@ pub(super) fn update_map(
     entries: &[(String, Json)],
     space: &KeySpace,
 ) -> Result<(), AutomergeError> {
-    let mut left: BTreeMap<&str, &Field> = current
-        .fields
-        .iter()
-        .map(|field| (field.key.as_str(), field))
-        .collect();
+    let mut left: BTreeMap<&str, &Field> = current.fields.iter().map(|field| (field.key.as_str(), field)).collect();
     for (key, json) in entries {
         let stored = space.encode(key);
         let slot = Slot::Key(&current.parts[0], &stored);
@@ -111,22 +99,11 @@ pub(super) fn update_map(
             tx.delete(&current.parts[holder], space.encode(key).as_ref())?;
         }
     }
-    write_hint(
-        tx,
-        &current.parts,
-        entries,
-        current.hint.as_deref(),
-        &current.hint_holders,
-        space,
-    )
+    write_hint(tx, &current.parts, entries, current.hint.as_deref(), &current.hint_holders, space)
 }
 
 /// Brings an existing value to `json` without replacing it. False when it has to be replaced.
-fn update_in_place(
-    tx: &mut Transaction<'_>,
-    node: &Node,
-    json: &Json,
-) -> Result<bool, AutomergeError> {
+fn update_in_place(tx: &mut Transaction<'_>, node: &Node, json: &Json) -> Result<bool, AutomergeError> {
     match (node, json) {
         (Node::Scalar(old), Json::Scalar(new)) => Ok(old == new),
         (Node::Map(map), Json::Map(entries)) => {
@@ -137,11 +114,7 @@ fn update_in_place(
     }
 }
 
-fn update_list(
-    tx: &mut Transaction<'_>,
-    list: &ListNode,
-    items: &[Json],
-) -> Result<(), AutomergeError> {
+fn update_list(tx: &mut Transaction<'_>, list: &ListNode, items: &[Json]) -> Result<(), AutomergeError> {
     // Indices of the edits are those of the old list; what came and went before them shifts them.
     let (mut inserted, mut removed) = (0, 0);
     for edit in list_edits(&list.items, items) {
@@ -177,8 +150,6 @@ fn write_hint(
     match plan_hint(&wanted, current) {
         HintEdit::Keep => Ok(()),
         HintEdit::Write(hint) => tx.put(&parts[0], space.hint_key(), hint),
-        HintEdit::Remove => holders
-            .iter()
-            .try_for_each(|&holder| tx.delete(&parts[holder], space.hint_key())),
+        HintEdit::Remove => holders.iter().try_for_each(|&holder| tx.delete(&parts[holder], space.hint_key())),
     }
 }

@@ -178,11 +178,8 @@ proptest! {
 fn a_reconciliation_that_never_ends_is_ended() {
     let (mut world, id) = victim();
     let mut ordinal = greet(&mut world, id);
-    let nonsense = |i: u64| Range {
-        from: None,
-        upto: None,
-        body: RangeBody::Fingerprint { count: 1000 + i, sum: [7; 16] },
-    };
+    let nonsense =
+        |i: u64| Range { from: None, upto: None, body: RangeBody::Fingerprint { count: 1000 + i, sum: [7; 16] } };
     let flood = Control::Reconcile((0..256).map(nonsense).collect());
     for _ in 0..100 {
         let payload = flood.encode(&mut ordinal);

@@ -12,8 +12,15 @@ use super::world::{Mishap, World, key};
 #[derive(Debug, Clone)]
 enum Op {
     /// A node sets one field of a document to a number that only grows.
-    Edit { node: usize, doc: u8, field: u8 },
-    Delete { node: usize, doc: u8 },
+    Edit {
+        node: usize,
+        doc: u8,
+        field: u8,
+    },
+    Delete {
+        node: usize,
+        doc: u8,
+    },
     /// A node edits every document and makes that durable: more than fits on a wire at once.
     Burst(usize),
     BeginCommit(usize),
@@ -23,8 +30,18 @@ enum Op {
     /// Connects and lets both sides say all they have to say on the control streams.
     Greet(usize),
     Disconnect(usize),
-    Deliver { link: usize, side: usize, data: bool, most: u8 },
-    Mishap { link: usize, side: usize, data: bool, mishap: Mishap },
+    Deliver {
+        link: usize,
+        side: usize,
+        data: bool,
+        most: u8,
+    },
+    Mishap {
+        link: usize,
+        side: usize,
+        data: bool,
+        mishap: Mishap,
+    },
 }
 
 const NODES: usize = 4;
@@ -174,9 +191,9 @@ fn check(ops: &[Op]) -> Result<(), TestCaseError> {
         if deleted[usize::from(doc)] {
             continue;
         }
-        let json: serde_json::Value = texts[0].as_deref().map_or(serde_json::Value::Null, |text| {
-            serde_json::from_str(text).expect("rendered JSON")
-        });
+        let json: serde_json::Value = texts[0]
+            .as_deref()
+            .map_or(serde_json::Value::Null, |text| serde_json::from_str(text).expect("rendered JSON"));
         for ((_, name), least) in durable.range((doc, String::new())..(doc + 1, String::new())) {
             prop_assert!(json[name].as_u64() >= Some(*least), "document {doc}: {name} < {least} in {json}");
         }

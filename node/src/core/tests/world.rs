@@ -196,14 +196,9 @@ impl World {
         }
         let (a, b) = self.links[link];
         let (peer_a, peer_b) = (self.nodes[a].endpoint(), self.nodes[b].endpoint());
-        let sessions =
-            [self.nodes[a].core.open_session(peer_b, true), self.nodes[b].core.open_session(peer_a, false)];
-        self.connections[link] = Some(Connection {
-            sessions,
-            control: Default::default(),
-            data: Default::default(),
-            greeted: [false; 2],
-        });
+        let sessions = [self.nodes[a].core.open_session(peer_b, true), self.nodes[b].core.open_session(peer_a, false)];
+        self.connections[link] =
+            Some(Connection { sessions, control: Default::default(), data: Default::default(), greeted: [false; 2] });
         self.collect(link);
     }
 

@@ -11,12 +11,7 @@ use super::super::{Cluster, Group, LinkSpec, Peering, Scenario};
 use super::{Lower, ShapeFields};
 use crate::limits;
 
-const PEERINGS: [Peering; 4] = [
-    Peering::Full,
-    Peering::Gateway,
-    Peering::Ring,
-    Peering::None,
-];
+const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
 
 impl Lower<'_> {
     pub(super) fn clusters(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -30,21 +25,11 @@ impl Lower<'_> {
             let name = self.name(&cluster.name, &format!("{path}.name"));
             if !clusters_seen.insert(name.clone()) {
                 let message = format!("there are two clusters called `{name}`");
-                self.error(
-                    cluster.name.span(),
-                    format!("{path}.name"),
-                    message,
-                    "cluster names are unique",
-                );
+                self.error(cluster.name.span(), format!("{path}.name"), message, "cluster names are unique");
             }
             if cluster.group.is_empty() {
                 let help = "add [[cluster.group]] with `name` and `count`";
-                self.error(
-                    span,
-                    path.clone(),
-                    format!("cluster `{name}` has no nodes"),
-                    help,
-                );
+                self.error(span, path.clone(), format!("cluster `{name}` has no nodes"), help);
             }
             let mut groups = Vec::new();
             for (g, group) in cluster.group.iter().enumerate() {
@@ -65,12 +50,7 @@ impl Lower<'_> {
             self.error(0..0, "cluster", "the scenario has no nodes", help);
         } else if nodes > u64::from(limits::NODES) {
             let help = format!("at most {}", limits::NODES);
-            self.error(
-                0..0,
-                "cluster",
-                format!("the scenario has {nodes} nodes"),
-                help,
-            );
+            self.error(0..0, "cluster", format!("the scenario has {nodes} nodes"), help);
         }
     }
 
@@ -93,11 +73,7 @@ impl Lower<'_> {
             let help = format!("the run ends at {}", format_duration(scenario.duration));
             self.error(raw.span(), format!("{path}.joins_at"), message, help);
         }
-        Group {
-            name,
-            count,
-            joins_at,
-        }
+        Group { name, count, joins_at }
     }
 
     pub(super) fn links(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -123,36 +99,19 @@ impl Lower<'_> {
             let shape = self.shape(&ShapeFields::of(link), &path);
             if link.profile.is_none() && link.latency.is_none() {
                 let help = "give a `profile` (lan, wan, lte, satcom-leo, satcom-geo, tactical-radio) or a `latency`";
-                self.error(
-                    span,
-                    path.clone(),
-                    "nothing says what the link is like",
-                    help,
-                );
+                self.error(span, path.clone(), "nothing says what the link is like", help);
             }
             let peering = self.peering(&link.peering, &path);
-            scenario.links.push(LinkSpec {
-                between,
-                shape,
-                peering,
-            });
+            scenario.links.push(LinkSpec { between, shape, peering });
         }
     }
 
     fn peering(&mut self, raw: &Field<String>, path: &str) -> Peering {
         let Some(raw) = raw else { return Peering::Full };
-        let found = PEERINGS
-            .into_iter()
-            .find(|peering| peering.name() == raw.get_ref());
+        let found = PEERINGS.into_iter().find(|peering| peering.name() == raw.get_ref());
         found.unwrap_or_else(|| {
             let known = PEERINGS.map(Peering::name);
-            self.unknown(
-                raw.span(),
-                &format!("{path}.peering"),
-                "peering",
-                raw.get_ref(),
-                known,
-            );
+            self.unknown(raw.span(), &format!("{path}.peering"), "peering", raw.get_ref(), known);
             Peering::Full
         })
     }
@@ -181,13 +140,7 @@ impl Lower<'_> {
         (known_a && known_b).then(|| (a.get_ref().clone(), b.get_ref().clone()))
     }
 
-    pub(super) fn known_group(
-        &mut self,
-        name: &str,
-        span: Range<usize>,
-        path: &str,
-        scenario: &Scenario,
-    ) -> bool {
+    pub(super) fn known_group(&mut self, name: &str, span: Range<usize>, path: &str, scenario: &Scenario) -> bool {
         let known = scenario.groups().any(|(_, group)| group.name == name);
         if !known {
             let groups = scenario.groups().map(|(_, group)| group.name.as_str());

@@ -26,9 +26,7 @@ impl Lower<'_> {
     fn workload(&mut self, raw: &RawWorkload, path: &str, scenario: &Scenario) -> Option<Workload> {
         let on = self.groups(&raw.on, path, scenario);
         let last = scenario.duration.saturating_sub(scenario.settle);
-        let start = self
-            .optional(&raw.start, &format!("{path}.start"))
-            .unwrap_or_default();
+        let start = self.optional(&raw.start, &format!("{path}.start")).unwrap_or_default();
         let until = self.optional(&raw.until, &format!("{path}.until"));
         let bound = format!(
             "the run ends at {}, and in the last {} (`settle`) nothing is written",
@@ -37,111 +35,50 @@ impl Lower<'_> {
         );
         if start >= last {
             let span = span_of(&raw.start, &raw.kind);
-            self.error(
-                span,
-                format!("{path}.start"),
-                "the workload starts after the end",
-                bound.as_str(),
-            );
+            self.error(span, format!("{path}.start"), "the workload starts after the end", bound.as_str());
         }
         if let Some(until) = until {
             let span = span_of(&raw.until, &raw.kind);
             if until > last {
-                self.error(
-                    span,
-                    format!("{path}.until"),
-                    "the workload lasts too long",
-                    bound,
-                );
+                self.error(span, format!("{path}.until"), "the workload lasts too long", bound);
             } else if until <= start {
                 let message = "the workload ends before it starts";
-                self.error(
-                    span,
-                    format!("{path}.until"),
-                    message,
-                    "`until` must be later than `start`",
-                );
+                self.error(span, format!("{path}.until"), message, "`until` must be later than `start`");
             }
         }
         let only_during = self.only_during(&raw.only_during, path, scenario);
         let kind = self.workload_kind(raw, path, scenario)?;
-        Some(Workload {
-            on,
-            start,
-            until,
-            only_during,
-            kind,
-        })
+        Some(Workload { on, start, until, only_during, kind })
     }
 
-    fn workload_kind(
-        &mut self,
-        raw: &RawWorkload,
-        path: &str,
-        scenario: &Scenario,
-    ) -> Option<WorkloadKind> {
+    fn workload_kind(&mut self, raw: &RawWorkload, path: &str, scenario: &Scenario) -> Option<WorkloadKind> {
         let kind = raw.kind.get_ref().as_str();
         if !KINDS.contains(&kind) {
-            self.unknown(
-                raw.kind.span(),
-                &format!("{path}.kind"),
-                "workload",
-                kind,
-                KINDS,
-            );
+            self.unknown(raw.kind.span(), &format!("{path}.kind"), "workload", kind, KINDS);
             return None;
         }
         let (shared, delete) = (kind == "edit" || kind == "delete", kind == "delete");
         let given = [
-            (
-                "collection",
-                raw.collection.as_ref().map(Spanned::span),
-                kind != "heartbeat",
-            ),
-            (
-                "documents",
-                raw.documents.as_ref().map(Spanned::span),
-                shared,
-            ),
+            ("collection", raw.collection.as_ref().map(Spanned::span), kind != "heartbeat"),
+            ("documents", raw.documents.as_ref().map(Spanned::span), shared),
             ("from", raw.from.as_ref().map(Spanned::span), delete),
-            (
-                "contended_by",
-                raw.contended_by.as_ref().map(Spanned::span),
-                delete,
-            ),
+            ("contended_by", raw.contended_by.as_ref().map(Spanned::span), delete),
         ];
         for (field, span, allowed) in given {
             if let (Some(span), false) = (span, allowed) {
                 let message = format!("`{field}` means nothing in a workload of kind `{kind}`");
-                self.error(
-                    span,
-                    format!("{path}.{field}"),
-                    message,
-                    "remove the line, or change `kind`",
-                );
+                self.error(span, format!("{path}.{field}"), message, "remove the line, or change `kind`");
             }
         }
-        let default = if kind == "heartbeat" {
-            limits::HEARTBEAT_EVERY
-        } else {
-            limits::OPERATION_EVERY
-        };
+        let default = if kind == "heartbeat" { limits::HEARTBEAT_EVERY } else { limits::OPERATION_EVERY };
         let every = self.every(&raw.every, path, default);
-        let collection = |fallback: &str| {
-            raw.collection
-                .as_ref()
-                .map_or_else(|| fallback.to_owned(), |name| name.get_ref().clone())
-        };
+        let collection =
+            |fallback: &str| raw.collection.as_ref().map_or_else(|| fallback.to_owned(), |name| name.get_ref().clone());
         if let Some(name) = &raw.collection
             && (name.get_ref().is_empty() || name.get_ref().len() > limits::NAME_CHARS)
         {
             let help = format!("1 to {} characters", limits::NAME_CHARS);
-            self.error(
-                name.span(),
-                format!("{path}.collection"),
-                "that is not a collection",
-                help,
-            );
+            self.error(name.span(), format!("{path}.collection"), "that is not a collection", help);
         }
         let documents = self.documents(&raw.documents, path);
         let from = self.optional(&raw.from, &format!("{path}.from"));
@@ -159,24 +96,11 @@ impl Lower<'_> {
         });
         Some(match kind {
             "heartbeat" => WorkloadKind::Heartbeat { every },
-            "put" => WorkloadKind::Put {
-                every,
-                collection: collection("tracks"),
-            },
-            "edit" => WorkloadKind::Edit {
-                every,
-                collection: collection("plans"),
-                documents,
-            },
+            "put" => WorkloadKind::Put { every, collection: collection("tracks") },
+            "edit" => WorkloadKind::Edit { every, collection: collection("plans"), documents },
             _ => {
                 let collection = collection("orders");
-                WorkloadKind::Delete {
-                    every,
-                    collection,
-                    documents,
-                    from,
-                    contended_by,
-                }
+                WorkloadKind::Delete { every, collection, documents, from, contended_by }
             }
         })
     }
@@ -188,12 +112,7 @@ impl Lower<'_> {
             OneOrMany::Many(names) => names.as_slice(),
         };
         if names.is_empty() {
-            self.error(
-                raw.span(),
-                path.as_str(),
-                "no group runs the workload",
-                "name at least one group",
-            );
+            self.error(raw.span(), path.as_str(), "no group runs the workload", "name at least one group");
         }
         for (position, name) in names.iter().enumerate() {
             let span = self.within(raw.span(), name);
@@ -209,12 +128,8 @@ impl Lower<'_> {
     /// Where a quoted text stands inside a span: untagged values carry no position of their own.
     fn within(&self, span: Range<usize>, text: &str) -> Range<usize> {
         let quoted = format!("\"{text}\"");
-        let offset = self
-            .source
-            .and_then(|source| source.get(span.clone())?.find(&quoted));
-        offset.map_or(span.clone(), |offset| {
-            span.start + offset..span.start + offset + quoted.len()
-        })
+        let offset = self.source.and_then(|source| source.get(span.clone())?.find(&quoted));
+        offset.map_or(span.clone(), |offset| span.start + offset..span.start + offset + quoted.len())
     }
 
     fn every(&mut self, raw: &Field<String>, path: &str, default: Duration) -> Duration {
@@ -245,34 +160,18 @@ impl Lower<'_> {
         }
     }
 
-    fn only_during(
-        &mut self,
-        raw: &Field<String>,
-        path: &str,
-        scenario: &Scenario,
-    ) -> Option<String> {
+    fn only_during(&mut self, raw: &Field<String>, path: &str, scenario: &Scenario) -> Option<String> {
         let raw = raw.as_ref()?;
         let path = format!("{path}.only_during");
         let id = raw.get_ref();
-        if !scenario
-            .faults
-            .iter()
-            .any(|fault| fault.id == *id && fault.kind.begins())
-        {
+        if !scenario.faults.iter().any(|fault| fault.id == *id && fault.kind.begins()) {
             let known = scenario.faults.iter().filter(|fault| fault.kind.begins());
-            self.unknown(
-                raw.span(),
-                &path,
-                "fault",
-                id,
-                known.map(|fault| fault.id.as_str()),
-            );
+            self.unknown(raw.span(), &path, "fault", id, known.map(|fault| fault.id.as_str()));
             return None;
         }
         if scenario.fault_windows(id).is_none() {
             let message = format!("nobody can know beforehand when `{id}` happens");
-            let help =
-                "a workload can follow only faults that begin and end at times, not on convergence";
+            let help = "a workload can follow only faults that begin and end at times, not on convergence";
             self.error(raw.span(), path, message, help);
             return None;
         }

@@ -17,42 +17,23 @@ fn merged(base: &str, left: &str, right: &str) -> String {
 
 #[test]
 fn edits_of_different_fields_both_survive() {
-    assert_eq!(
-        merged(r#"{"a":1,"b":1}"#, r#"{"a":2,"b":1}"#, r#"{"a":1,"b":2}"#),
-        r#"{"a":2,"b":2}"#
-    );
-    assert_eq!(
-        merged(r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1,"c":3}"#),
-        r#"{"a":1,"b":2,"c":3}"#
-    );
-    assert_eq!(
-        merged(r#"{"a":1,"b":1}"#, r#"{"b":1}"#, r#"{"a":1,"b":2}"#),
-        r#"{"b":2}"#
-    );
+    assert_eq!(merged(r#"{"a":1,"b":1}"#, r#"{"a":2,"b":1}"#, r#"{"a":1,"b":2}"#), r#"{"a":2,"b":2}"#);
+    assert_eq!(merged(r#"{"a":1}"#, r#"{"a":1,"b":2}"#, r#"{"a":1,"c":3}"#), r#"{"a":1,"b":2,"c":3}"#);
+    assert_eq!(merged(r#"{"a":1,"b":1}"#, r#"{"b":1}"#, r#"{"a":1,"b":2}"#), r#"{"b":2}"#);
 }
 
 #[test]
 fn edits_of_different_nested_fields_both_survive() {
     assert_eq!(
-        merged(
-            r#"{"p":{"q":{"x":1,"y":1}}}"#,
-            r#"{"p":{"q":{"x":2,"y":1}}}"#,
-            r#"{"p":{"q":{"x":1,"y":2}}}"#
-        ),
+        merged(r#"{"p":{"q":{"x":1,"y":1}}}"#, r#"{"p":{"q":{"x":2,"y":1}}}"#, r#"{"p":{"q":{"x":1,"y":2}}}"#),
         r#"{"p":{"q":{"x":2,"y":2}}}"#
     );
 }
 
 #[test]
 fn edits_of_different_list_elements_both_survive() {
-    assert_eq!(
-        merged(r#"{"l":[1,2,3]}"#, r#"{"l":[9,2,3]}"#, r#"{"l":[1,2,8]}"#),
-        r#"{"l":[9,2,8]}"#
-    );
-    assert_eq!(
-        merged(r#"{"l":[1,2,3]}"#, r#"{"l":[0,1,2,3]}"#, r#"{"l":[1,2]}"#),
-        r#"{"l":[0,1,2]}"#
-    );
+    assert_eq!(merged(r#"{"l":[1,2,3]}"#, r#"{"l":[9,2,3]}"#, r#"{"l":[1,2,8]}"#), r#"{"l":[9,2,8]}"#);
+    assert_eq!(merged(r#"{"l":[1,2,3]}"#, r#"{"l":[0,1,2,3]}"#, r#"{"l":[1,2]}"#), r#"{"l":[0,1,2]}"#);
     assert_eq!(
         merged(
             r#"{"l":[{"i":1,"v":0},{"i":2,"v":0}]}"#,
@@ -65,11 +46,7 @@ fn edits_of_different_list_elements_both_survive() {
 
 #[test]
 fn a_pair_of_numbers_stays_a_pair() {
-    let both = merged(
-        r#"{"at":[1.5,2.5]}"#,
-        r#"{"at":[2.5,3.5]}"#,
-        r#"{"at":[0.5,1.5]}"#,
-    );
+    let both = merged(r#"{"at":[1.5,2.5]}"#, r#"{"at":[2.5,3.5]}"#, r#"{"at":[0.5,1.5]}"#);
     assert_eq!(both.matches(',').count(), 1, "{both}");
 }
 
@@ -85,10 +62,7 @@ fn the_same_nested_object_created_twice_reads_as_the_union() {
     put(&mut a, r#"{"p":{"q":{"x":1},"only_a":1}}"#);
     put(&mut b, r#"{"p":{"q":{"y":2},"only_b":2}}"#);
     converge(&mut [&mut a, &mut b]);
-    assert_eq!(
-        rendered(&a),
-        r#"{"p":{"q":{"x":1,"y":2},"only_a":1,"only_b":2}}"#
-    );
+    assert_eq!(rendered(&a), r#"{"p":{"q":{"x":1,"y":2},"only_a":1,"only_b":2}}"#);
     // What the loser brought can be changed, replaced and removed like anything else.
     for text in [
         r#"{"p":{"only_a":5,"only_b":6,"q":{"x":7,"y":8}}}"#,

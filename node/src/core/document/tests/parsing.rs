@@ -5,15 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn refusal(text: &str) -> String {
-    JsonObject::parse(
-        text,
-        &JsonLimits {
-            max_bytes: 200,
-            max_depth: 3,
-        },
-    )
-    .unwrap_err()
-    .to_string()
+    JsonObject::parse(text, &JsonLimits { max_bytes: 200, max_depth: 3 }).unwrap_err().to_string()
 }
 
 #[test]
@@ -89,29 +81,17 @@ fn numbers_are_exact_and_keep_their_kind() {
 /// would drift with every read-modify-write.
 #[test]
 fn doubles_are_rounded_correctly() {
-    for text in [
-        "2.638344616030823e-256",
-        "1.7976931348623157e308",
-        "5e-324",
-        "0.3",
-        "122.416294033786585",
-    ] {
+    for text in ["2.638344616030823e-256", "1.7976931348623157e308", "5e-324", "0.3", "122.416294033786585"] {
         let object = parse(&format!("{{\"a\":{text}}}"));
         let exact: f64 = text.parse().unwrap();
-        assert_eq!(
-            object.0[0].1,
-            super::super::json::Json::Scalar(super::super::scalar::Scalar::F64(exact))
-        );
+        assert_eq!(object.0[0].1, super::super::json::Json::Scalar(super::super::scalar::Scalar::F64(exact)));
     }
 }
 
 #[test]
 fn space_and_escapes_are_normalised() {
     let mut document = replica(1);
-    put(
-        &mut document,
-        " {\r\n\t\"a\\u0062\" : \"\\ud83d\\ude00\\/\\n\" , \"c\" : [ 1 , { } , [ ] ] } ",
-    );
+    put(&mut document, " {\r\n\t\"a\\u0062\" : \"\\ud83d\\ude00\\/\\n\" , \"c\" : [ 1 , { } , [ ] ] } ");
     assert_eq!(rendered(&document), "{\"ab\":\"😀/\\n\",\"c\":[1,{},[]]}");
 }
 

@@ -24,9 +24,7 @@ fn any_scalar() -> impl Strategy<Value = Scalar> {
         (-3i64..3).prop_map(Scalar::Int),
         prop::sample::select(vec![i64::MIN, i64::MIN + 1, i64::MAX]).prop_map(Scalar::Int),
         prop::sample::select(vec![u64::MAX, i64::MAX as u64 + 1]).prop_map(Scalar::Uint),
-        any::<f64>()
-            .prop_filter("finite", |value| value.is_finite())
-            .prop_map(Scalar::F64),
+        any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(Scalar::F64),
         prop::sample::select(vec![1.0, 0.0, -0.0, 1e16, 5e-324]).prop_map(Scalar::F64),
         "[ab]?".prop_map(Scalar::Str),
         ".{0,8}".prop_map(Scalar::Str),
@@ -41,10 +39,9 @@ fn entries(value: impl Strategy<Value = Json>) -> impl Strategy<Value = Vec<(Str
     })
 }
 
-fn any_object() -> impl Strategy<Value = JsonObject> {
-    let value = any_scalar()
-        .prop_map(Json::Scalar)
-        .prop_recursive(3, 24, 5, |inner| {
+pub(super) fn any_object() -> impl Strategy<Value = JsonObject> {
+    let value =
+        any_scalar().prop_map(Json::Scalar).prop_recursive(3, 24, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Json::List),
                 entries(inner).prop_map(Json::Map),
@@ -131,17 +128,8 @@ struct Made {
 
 fn made(bytes: Vec<u8>, is_delete: bool, log: &[Made], document: &Document) -> Made {
     let hash = Change::from_bytes(bytes.clone()).unwrap().hash().0;
-    let knew = log
-        .iter()
-        .map(|made| made.hash)
-        .filter(|hash| document.knows(hash))
-        .collect();
-    Made {
-        bytes,
-        hash,
-        is_delete,
-        knew,
-    }
+    let knew = log.iter().map(|made| made.hash).filter(|hash| document.knows(hash)).collect();
+    Made { bytes, hash, is_delete, knew }
 }
 
 proptest! {
@@ -267,25 +255,18 @@ fn edit(object: &mut JsonObject, by: usize, place: usize, value: i32) {
         Some(entry) => entry.1 = value,
         None => entries.push((name.to_owned(), value)),
     };
-    let inner =
-        |object: &mut JsonObject, key: &str| object.0.iter().position(|(k, _)| k == key).unwrap();
+    let inner = |object: &mut JsonObject, key: &str| object.0.iter().position(|(k, _)| k == key).unwrap();
     match place {
         0 => set(&mut object.0, &name, value),
         1 => {
             let at = inner(object, "s");
-            let Json::Map(entries) = &mut object.0[at].1 else {
-                panic!("s is an object")
-            };
+            let Json::Map(entries) = &mut object.0[at].1 else { panic!("s is an object") };
             set(entries, &name, value);
         }
         _ => {
             let at = inner(object, "u");
-            let Json::List(items) = &mut object.0[at].1 else {
-                panic!("u is an array")
-            };
-            let Json::Map(entries) = &mut items[by] else {
-                panic!("elements are objects")
-            };
+            let Json::List(items) = &mut object.0[at].1 else { panic!("u is an array") };
+            let Json::Map(entries) = &mut items[by] else { panic!("elements are objects") };
             set(entries, "v", value);
         }
     }

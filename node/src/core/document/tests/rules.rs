@@ -10,48 +10,21 @@ fn operations(change: &[u8]) -> usize {
 #[test]
 fn a_put_writes_only_what_differs() {
     let mut document = replica(1);
-    put(
-        &mut document,
-        r#"{"a":1,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#,
-    );
+    put(&mut document, r#"{"a":1,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#);
     let mut edit = |text: &str| {
         let written = put(&mut document, text).map(|change| operations(&change));
         assert_eq!(rendered(&document), text);
         assert_eq!(put(&mut document, text), None);
         written
     };
-    assert_eq!(
-        edit(r#"{"a":1,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#),
-        None
-    );
-    assert_eq!(
-        edit(r#"{"a":2,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"a":2,"b":{"c":"y","d":[1,2,{"e":true}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"a":2,"b":{"c":"y","d":[1,2,{"e":false}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"a":2,"b":{"c":"y","d":[1,9,2,{"e":false}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"a":2,"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"a":2.0,"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#),
-        Some(1)
-    );
-    assert_eq!(
-        edit(r#"{"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#),
-        Some(1)
-    );
+    assert_eq!(edit(r#"{"a":1,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#), None);
+    assert_eq!(edit(r#"{"a":2,"b":{"c":"x","d":[1,2,{"e":true}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"a":2,"b":{"c":"y","d":[1,2,{"e":true}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"a":2,"b":{"c":"y","d":[1,2,{"e":false}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"a":2,"b":{"c":"y","d":[1,9,2,{"e":false}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"a":2,"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"a":2.0,"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#), Some(1));
+    assert_eq!(edit(r#"{"b":{"c":"y","d":[9,2,{"e":false}]},"f":null}"#), Some(1));
     assert_eq!(edit(r#"{"b":7,"f":null}"#), Some(1));
     assert_eq!(edit(r#"{"b":{},"f":null}"#), Some(1));
     assert_eq!(edit("{}"), Some(2));
@@ -61,11 +34,7 @@ fn a_put_writes_only_what_differs() {
 #[test]
 fn the_sign_of_zero_is_content() {
     let mut document = replica(1);
-    for text in [
-        "{\"a\":0.0,\"l\":[0.0]}",
-        "{\"a\":-0.0,\"l\":[-0.0]}",
-        "{\"a\":0.0,\"l\":[0.0]}",
-    ] {
+    for text in ["{\"a\":0.0,\"l\":[0.0]}", "{\"a\":-0.0,\"l\":[-0.0]}", "{\"a\":0.0,\"l\":[0.0]}"] {
         put(&mut document, text).unwrap();
         assert_eq!(rendered(&document), text);
         assert_eq!(rendered(&copy(2, &document)), text);
@@ -79,29 +48,19 @@ fn key_order_is_kept_and_costs_nothing_when_ascending() {
     let created = put(&mut document, r#"{"a":1,"b":2,"c":3}"#).unwrap();
     assert_eq!(operations(&created), 3);
     // One register more, and again one to take it away.
-    for text in [
-        r#"{"b":2,"a":1,"c":3}"#,
-        r#"{"c":3,"b":2,"a":1}"#,
-        r#"{"a":1,"b":2,"c":3}"#,
-    ] {
+    for text in [r#"{"b":2,"a":1,"c":3}"#, r#"{"c":3,"b":2,"a":1}"#, r#"{"a":1,"b":2,"c":3}"#] {
         assert_eq!(operations(&put(&mut document, text).unwrap()), 1);
         assert_eq!(rendered(&document), text);
     }
     // Keys that follow in ascending order need no new hint.
     put(&mut document, r#"{"z":0,"a":1}"#);
-    assert_eq!(
-        operations(&put(&mut document, r#"{"z":0,"a":1,"b":2}"#).unwrap()),
-        1
-    );
+    assert_eq!(operations(&put(&mut document, r#"{"z":0,"a":1,"b":2}"#).unwrap()), 1);
     assert_eq!(rendered(&document), r#"{"z":0,"a":1,"b":2}"#);
 }
 
 #[test]
 fn a_map_with_too_many_keys_out_of_order_is_shown_sorted() {
-    let keys: Vec<String> = (0..4_000)
-        .rev()
-        .map(|i| format!("\"key{i:05}\":{i}"))
-        .collect();
+    let keys: Vec<String> = (0..4_000).rev().map(|i| format!("\"key{i:05}\":{i}")).collect();
     let mut document = replica(1);
     let text = format!("{{{}}}", keys.join(","));
     put(&mut document, &text);
@@ -120,10 +79,7 @@ fn no_user_key_collides_with_a_control_key() {
     document.delete(0).unwrap().unwrap();
     assert_eq!(document.render(), None);
     put(&mut document, text);
-    assert_eq!(
-        parse(&rendered(&document)).to_string(),
-        parse(text).to_string()
-    );
+    assert_eq!(parse(&rendered(&document)).to_string(), parse(text).to_string());
 }
 
 #[test]
@@ -164,24 +120,12 @@ fn snapshot_and_tail_load_to_the_same_document() {
     let mut document = replica(1);
     put(&mut document, r#"{"a":1}"#);
     let snapshot = document.save();
-    let tail: Vec<Vec<u8>> = (2..10)
-        .map(|i| put(&mut document, &format!("{{\"a\":{i}}}")).unwrap())
-        .collect();
+    let tail: Vec<Vec<u8>> = (2..10).map(|i| put(&mut document, &format!("{{\"a\":{i}}}")).unwrap()).collect();
     let loaded = Document::load(actor(2), Some(&snapshot), tail.iter().map(Vec::as_slice)).unwrap();
-    assert_eq!(
-        (loaded.heads(), loaded.render()),
-        (document.heads(), document.render())
-    );
+    assert_eq!((loaded.heads(), loaded.render()), (document.heads(), document.render()));
     // A hole in the tail is noticed.
-    let holed = Document::load(
-        actor(2),
-        Some(&snapshot),
-        tail[1..].iter().map(Vec::as_slice),
-    );
-    assert!(matches!(
-        holed,
-        Err(LoadError::Tail(ApplyError::MissingDependencies { .. }))
-    ));
+    let holed = Document::load(actor(2), Some(&snapshot), tail[1..].iter().map(Vec::as_slice));
+    assert!(matches!(holed, Err(LoadError::Tail(ApplyError::MissingDependencies { .. }))));
     assert!(matches!(
         Document::load(actor(2), Some(&snapshot[..40]), std::iter::empty()),
         Err(LoadError::Snapshot { .. })
@@ -195,24 +139,14 @@ fn changes_since_ignores_hashes_it_does_not_know() {
     let base = document.heads();
     let second = put(&mut document, r#"{"a":2}"#).unwrap();
     assert_eq!(document.changes_since(&base).concat(), second);
-    assert_eq!(
-        document.changes_since(&[]).concat(),
-        [first, second.clone()].concat()
-    );
+    assert_eq!(document.changes_since(&[]).concat(), [first, second.clone()].concat());
     assert_eq!(document.changes_since(&[[7; 32], base[0]]).concat(), second);
-    assert_eq!(
-        document.changes_since(&document.heads()).concat(),
-        Vec::<u8>::new()
-    );
+    assert_eq!(document.changes_since(&document.heads()).concat(), Vec::<u8>::new());
 }
 
 #[test]
 fn a_document_at_the_depth_limit_is_stored_and_shown() {
-    let text = format!(
-        "{{\"a\":{}{}}}",
-        "[".repeat(MAX_DEPTH - 1),
-        "]".repeat(MAX_DEPTH - 1)
-    );
+    let text = format!("{{\"a\":{}{}}}", "[".repeat(MAX_DEPTH - 1), "]".repeat(MAX_DEPTH - 1));
     let mut document = replica(1);
     put(&mut document, &text);
     assert_eq!(rendered(&document), text);

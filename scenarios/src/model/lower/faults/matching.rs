@@ -41,12 +41,7 @@ impl Lower<'_> {
         timeline: &mut Timeline,
     ) {
         let raw = raw.get_ref();
-        let begun = |id: &str| {
-            scenario
-                .faults
-                .iter()
-                .find(|other| other.id == id && other.kind.begins())
-        };
+        let begun = |id: &str| scenario.faults.iter().find(|other| other.id == id && other.kind.begins());
         match &fault.kind {
             FaultKind::Heal { ends } => {
                 let span = span_of(&raw.ends, &raw.kind);
@@ -54,18 +49,11 @@ impl Lower<'_> {
                     match begun(ends) {
                         Some(other) => {
                             let why = match (&other.kind, other.lasts) {
-                                (FaultKind::Crash { .. }, _) => {
-                                    "a crash ends with kind = \"restart\""
-                                }
+                                (FaultKind::Crash { .. }, _) => "a crash ends with kind = \"restart\"",
                                 (_, Some(_)) => "it ends by itself (`for`)",
                                 _ => "it has been healed already",
                             };
-                            self.error(
-                                span,
-                                format!("{path}.ends"),
-                                format!("`{ends}` cannot be healed here"),
-                                why,
-                            );
+                            self.error(span, format!("{path}.ends"), format!("`{ends}` cannot be healed here"), why);
                         }
                         // It is there, but has an error of its own.
                         None if timeline.written.contains(ends) => {}
@@ -99,22 +87,13 @@ impl Lower<'_> {
                     if let Some(crash) = timeline.crashed.get(node) {
                         let message = format!("`{node}` is down already, by `{crash}`");
                         let help = "restart it first";
-                        self.error(
-                            span_of(&raw.node, &raw.kind),
-                            format!("{path}.node"),
-                            message,
-                            help,
-                        );
+                        self.error(span_of(&raw.node, &raw.kind), format!("{path}.node"), message, help);
                     } else if fault.lasts.is_none() {
                         timeline.crashed.insert(node.clone(), fault.id.clone());
                     }
                 } else if fault.lasts.is_none() {
                     let cut = !matches!(kind, FaultKind::Degrade { .. });
-                    let open = Open {
-                        span: raw.kind.span(),
-                        path: path.to_owned(),
-                        cut,
-                    };
+                    let open = Open { span: raw.kind.span(), path: path.to_owned(), cut };
                     timeline.links.insert(fault.id.clone(), open);
                 }
             }
@@ -122,20 +101,10 @@ impl Lower<'_> {
     }
 
     fn order(&mut self, end: &Fault, begin: Option<&Fault>, span: Range<usize>, path: &str) {
-        if let (
-            When::At(end_at),
-            Some(Fault {
-                id,
-                when: When::At(begin_at),
-                ..
-            }),
-        ) = (end.when, begin)
+        if let (When::At(end_at), Some(Fault { id, when: When::At(begin_at), .. })) = (end.when, begin)
             && end_at <= *begin_at
         {
-            let message = format!(
-                "`{id}` ends at {} before it begins",
-                format_duration(end_at)
-            );
+            let message = format!("`{id}` ends at {} before it begins", format_duration(end_at));
             let help = format!("it begins at {}", format_duration(*begin_at));
             self.error(span, path, message, help);
         }
@@ -148,16 +117,12 @@ pub(in super::super::super) fn fault_windows(
     duration: Duration,
     id: &str,
 ) -> Option<Vec<(Duration, Duration)>> {
-    let fault = faults
-        .iter()
-        .find(|fault| fault.id == id && fault.kind.begins())?;
+    let fault = faults.iter().find(|fault| fault.id == id && fault.kind.begins())?;
     let When::At(begin) = fault.when else {
         return None;
     };
     if let Some(lasts) = fault.lasts {
-        let (times, every) = fault
-            .repeat
-            .map_or((1, Duration::ZERO), |repeat| (repeat.times, repeat.every));
+        let (times, every) = fault.repeat.map_or((1, Duration::ZERO), |repeat| (repeat.times, repeat.every));
         let window = |n: u32| (begin + every * n, begin + every * n + lasts);
         return Some((0..times).map(window).collect());
     }

@@ -1,0 +1,145 @@
+//! The command line: what can be asked, and the help that explains it.
+
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  pass
+    1  an invariant is broken
+    2  usage, or the scenario is invalid; nothing was run
+    3  correct, but a service level of the scenario is missed
+    4  inconclusive, or a fault that disturbed nothing
+    5  infrastructure: the world failed, not the nodes
+    6  nondeterminism: one seed gave two different runs
+  130  interrupted";
+
+const ABOUT_AFTER: &str = "\
+A scenario scripts who is there, how they are linked, who writes what, what goes
+wrong and when, and what is expected. It is run on the code of the real node; the
+outcome is a verdict with figures.
+
+Examples:
+  ddil list                        what can be run
+  ddil run two-cluster-blackout    run it in virtual time, seconds for half an hour
+  ddil check my-island.toml        is this file a scenario?
+
+Exit codes are in `ddil run --help`.";
+
+const RUN_EXAMPLES: &str = "\
+Whole nodes, with real QUIC between them, run in virtual time: half an hour of a
+mesh takes seconds, and the same seed gives the same run. A failure comes with its
+seed and the line that reproduces it.
+
+Examples:
+  ddil run two-cluster-blackout
+  ddil run two-cluster-blackout --seed 7
+  ddil run crash-during-partition --repeat 20    one seed, 20 runs, one trace hash
+  ddil run my-island.toml --json | jq .verdict
+  ddil run -v line-of-five 2> events.log";
+
+const RUN_ORDER: &str = "\
+Of several scenarios the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
+
+const CHECK_AFTER: &str = "\
+Everything that is wrong with a file is told in one pass: where, what, and what is
+allowed.
+
+Examples:
+  ddil check my-island.toml
+  ddil check scenarios/library/*.toml
+
+Exit codes:
+  0  every file is a valid scenario
+  2  at least one is not";
+
+const LIST_AFTER: &str = "\
+Examples:
+  ddil list
+  ddil list --json | jq -r '.[].name'";
+
+/// Puts mesh nodes on trial under denied, degraded, intermittent and limited links
+#[derive(Debug, Parser)]
+#[command(name = "ddil", version, max_term_width = 100, after_help = ABOUT_AFTER, subcommand_required = true)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Colours: `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios and judge them
+    Run(RunArgs),
+    /// Show the shipped scenarios
+    List(ListArgs),
+    /// Validate scenario files without running them
+    Check(CheckArgs),
+}
+
+/// `ddil run`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}\n\n{RUN_ORDER}"))]
+pub struct RunArgs {
+    /// Shipped scenarios by name (see `ddil list`), and scenario files by path
+    #[arg(value_name = "NAME|FILE", required = true)]
+    pub scenarios: Vec<String>,
+
+    /// Everything random follows from this number [default: the scenario's own]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Run each N times with one seed; the trace hashes must agree
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print what happened, with virtual times, on stderr; -vv: every detail
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
+
+    /// Plants a bug in every node, to prove that the checks can fail.
+    #[arg(long, value_name = "BUG", hide = true)]
+    pub plant: Vec<Plant>,
+}
+
+/// A bug to plant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Plant {
+    /// One change that came from a peer is never relayed.
+    DropRelayedChange,
+    /// No tombstone is loaded at start.
+    ForgetTombstone,
+    /// A write is acknowledged when it is queued.
+    AckBeforeDurable,
+}
+
+/// `ddil list`.
+#[derive(Debug, Args)]
+#[command(after_help = LIST_AFTER)]
+pub struct ListArgs {
+    /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ddil check`.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_AFTER)]
+pub struct CheckArgs {
+    /// Scenario files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+}

@@ -1,0 +1,88 @@
+//! `ddil list`: what can be run.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use peat_scenarios::library::{Shipped, library};
+use peat_scenarios::report::{WIDTH, span};
+use peat_scenarios::{Scenario, ScenarioError};
+use serde::Serialize;
+
+use crate::args::ListArgs;
+use crate::exit::Exit;
+use crate::output;
+
+const BOLD: anstyle::Style = anstyle::Style::new().bold();
+
+/// One entry of `ddil list --json`.
+#[derive(Serialize)]
+struct Entry {
+    name: &'static str,
+    purpose: String,
+    nodes: u32,
+    clusters: usize,
+    duration: String,
+    duration_ns: u64,
+    path: &'static str,
+}
+
+/// Prints the library.
+pub fn list(arguments: &ListArgs) -> Exit {
+    let entries: Result<Vec<Entry>, ScenarioError> =
+        library().iter().map(|shipped| Ok(Entry::new(shipped, shipped.scenario()?))).collect();
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => {
+            output::complain(&error.to_string());
+            return Exit::Usage;
+        }
+    };
+    match arguments.json {
+        true => output::print(&crate::document::pretty(&entries)),
+        false => output::print(&table(&entries)),
+    }
+    Exit::Pass
+}
+
+impl Entry {
+    fn new(shipped: &Shipped, scenario: Scenario) -> Self {
+        Entry {
+            name: shipped.name,
+            nodes: scenario.nodes(),
+            clusters: scenario.clusters.len(),
+            duration: span(scenario.duration),
+            duration_ns: u64::try_from(scenario.duration.as_nanos()).unwrap_or(u64::MAX),
+            purpose: scenario.purpose,
+            path: shipped.path,
+        }
+    }
+}
+
+fn table(entries: &[Entry]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    // On a terminal its width, but no wider than a report: long lines are hard to follow.
+    let width = table.width().unwrap_or(u16::MAX);
+    table.set_width(width.min(u16::try_from(WIDTH).unwrap_or(u16::MAX)));
+    table.set_header(["NAME", "NODES", "CLUSTERS", "TIME", "PURPOSE"]);
+    for entry in entries {
+        let (nodes, clusters) = (entry.nodes.to_string(), entry.clusters.to_string());
+        table.add_row([entry.name, &nodes, &clusters, &entry.duration, &entry.purpose]);
+    }
+    for number in 1..=3 {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 1));
+    }
+    let paint = output::stdout_paint();
+    let mut text = String::new();
+    for (position, line) in table.to_string().lines().enumerate() {
+        match position {
+            0 => text.push_str(&output::styled(paint, BOLD, line.trim_end())),
+            _ => text.push_str(line.trim_end()),
+        }
+        text.push('\n');
+    }
+    text
+}

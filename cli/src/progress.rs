@@ -1,0 +1,99 @@
+//! How far a run is, in virtual time, on stderr.
+
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use peat_scenarios::SimTime;
+use peat_scenarios::report::Paint;
+use peat_sim::Progress;
+
+use crate::output;
+
+/// The run that is going on, for whoever interrupts it.
+static CURRENT: Mutex<Option<Meter>> = Mutex::new(None);
+
+/// The progress of one run.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    bar: Option<ProgressBar>,
+    label: String,
+    reproduce: String,
+    reached: Option<(SimTime, SimTime)>,
+}
+
+impl Meter {
+    /// Begins to show a run. `label` stands before the bar; `shown` is what the person asked for, and without
+    /// a terminal there is no bar either way.
+    pub fn start(label: String, reproduce: String, shown: bool) {
+        let bar = (shown && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+            bar.set_style(style());
+            bar.set_prefix(label.clone());
+            bar.tick();
+            bar
+        });
+        *current() = Some(Meter { bar, label, reproduce, reached: None });
+    }
+
+    /// Moves on.
+    pub fn advance(progress: &Progress) {
+        let mut current = current();
+        let Some(meter) = current.as_mut() else { return };
+        meter.reached = Some((progress.now, progress.end));
+        if let Some(bar) = &meter.bar {
+            bar.set_length(progress.end.as_nanos());
+            bar.set_message(format!(
+                "{} of {}  {}",
+                whole_seconds(progress.now),
+                whole_seconds(progress.end),
+                progress.phase
+            ));
+            bar.set_position(progress.now.as_nanos());
+        }
+    }
+
+    /// The run is over: the line is gone when the report comes.
+    pub fn finish() {
+        if let Some(Meter { bar: Some(bar), .. }) = current().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Clears the line and says how far the run was; `None` when there is none.
+    pub fn interrupt() -> Option<String> {
+        let meter = current().take()?;
+        if let Some(bar) = &meter.bar {
+            bar.finish_and_clear();
+        }
+        let (label, reproduce) = (&meter.label, &meter.reproduce);
+        let place = match meter.reached {
+            Some((now, end)) => format!("{label} at {} of {}", whole_seconds(now), whole_seconds(end)),
+            None => format!("{label} before its start"),
+        };
+        Some(format!("{place}; not judged\nagain: {reproduce}"))
+    }
+}
+
+fn current() -> MutexGuard<'static, Option<Meter>> {
+    CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The message is what shortens on a narrow terminal; name and bar are always whole.
+fn style() -> ProgressStyle {
+    let template = match output::stderr_paint() {
+        Paint::Plain => "{prefix} {bar:24} {wide_msg}",
+        Paint::Colour => "{prefix:.bold} {bar:24.cyan/dim} {wide_msg}",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("━╸─")
+}
+
+/// `12m03s`: a bar that moves once per virtual second has no use for milliseconds.
+fn whole_seconds(at: SimTime) -> String {
+    let text = at.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}s"),
+        None => text,
+    }
+}

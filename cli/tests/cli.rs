@@ -1,0 +1,277 @@
+//! What a person at a terminal meets, through the built binary.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A directory of its own for each test, so that file names in messages are the same everywhere.
+fn directory(test: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn ddil(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
+    // Nothing of the developer's terminal: clap takes the width from any stream that is one.
+    command.args(arguments).stdin(Stdio::null()).current_dir(directory("empty"));
+    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Exit code, stdout and stderr as a person sees them.
+fn seen(output: &Output) -> String {
+    let code = output.status.code().unwrap();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let mut seen = format!("exit {code}\n");
+    for (name, text) in [("stdout", stdout), ("stderr", stderr)] {
+        if !text.is_empty() {
+            seen.push_str(&format!("--- {name}\n{text}"));
+        }
+    }
+    seen
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn ran(arguments: &[&str]) -> Output {
+    ddil(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn exits(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", seen(output));
+}
+
+macro_rules! snapshots {
+    ($($test:ident: [$($argument:literal),*]),+ $(,)?) => {
+        $(#[test]
+        fn $test() {
+            insta::assert_snapshot!(seen(&ran(&[$($argument),*])));
+        })+
+    };
+}
+
+snapshots! {
+    help: ["--help"],
+    help_of_run: ["run", "--help"],
+    help_of_list: ["list", "--help"],
+    help_of_check: ["check", "--help"],
+    nothing_asked: [],
+    list: ["list"],
+    list_as_json: ["list", "--json"],
+    a_slip_in_a_name: ["run", "two-cluster-blakcout"],
+    a_stranger: ["run", "zulu"],
+    a_missing_file: ["run", "no-such-file.toml"],
+    a_shipped_name_with_a_suffix: ["run", "line-of-five.toml"],
+    two_bad_names_among_good_ones: ["run", "line-of-five", "line-of-fvie", "zulu"],
+    a_bad_flag: ["run", "line-of-five", "--sead", "3"],
+    a_bad_seed: ["run", "line-of-five", "--seed", "many"],
+    no_repetition: ["run", "line-of-five", "--repeat", "0"],
+    no_scenario: ["run"],
+    an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
+}
+
+const ISLAND: &str = r#"
+name = "island"
+purpose = "an island loses its link for ten seconds"
+duration = "1m"
+settle = "20s"
+
+[[cluster]]
+name = "shore"
+[[cluster.group]]
+name = "shore-edge"
+count = 1
+
+[[cluster]]
+name = "island"
+[[cluster.group]]
+name = "island-edge"
+count = 1
+
+[[link]]
+between = ["shore-edge", "island-edge"]
+profile = "wan"
+
+[[workload]]
+kind = "put"
+on = ["shore-edge", "island-edge"]
+every = "5s"
+
+[[fault]]
+kind = "partition"
+id = "storm"
+between = ["shore-edge", "island-edge"]
+at = "20s"
+for = "10s"
+"#;
+
+#[test]
+fn good_and_bad_files_are_checked() {
+    let at = directory("checked");
+    fs::write(at.join("good.toml"), ISLAND).unwrap();
+    fs::write(at.join("bad.toml"), ISLAND.replace("\"wan\"", "\"wam\"").replace("for = \"10s\"", "fro = \"10s\""))
+        .unwrap();
+    fs::write(at.join("binary.toml"), [0xff, 0xfe]).unwrap();
+    fs::write(at.join("long.toml"), "#".repeat(300_000)).unwrap();
+    let check = |files: &[&str]| ddil(&[&["check"], files].concat()).current_dir(&at).output().unwrap();
+    insta::assert_snapshot!("check_good", seen(&check(&["good.toml"])));
+    insta::assert_snapshot!("check_bad", seen(&check(&["bad.toml"])));
+    insta::assert_snapshot!("check_many", seen(&check(&["good.toml", "bad.toml", "binary.toml", "long.toml", "."])));
+}
+
+#[test]
+fn a_file_that_is_no_scenario_is_not_run() {
+    let at = directory("not-run");
+    fs::write(at.join("bad.toml"), ISLAND.replace("count = 1", "count = 0")).unwrap();
+    let output = ddil(&["run", "bad.toml", "--json"]).current_dir(&at).output().unwrap();
+    insta::assert_snapshot!(seen(&output));
+}
+
+#[test]
+fn the_flagship_passes_and_says_so_in_json() {
+    let output = ran(&["run", "two-cluster-blackout", "--json"]);
+    exits(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "PASS");
+    assert_eq!(document["exit_code"], 0);
+    let run = &document["runs"][0];
+    assert_eq!(run["run"]["scenario"], "two-cluster-blackout");
+    assert_eq!(run["reproduce"], format!("ddil run two-cluster-blackout --seed {}", run["run"]["seed"]));
+    assert!(output.stderr.is_empty(), "{}", seen(&output));
+}
+
+/// Two that relay nothing to each other but through a third. Every document is written once: a later change of
+/// the same one would reveal the gap, and the session would fetch what is missing. So it is in `line-of-five`,
+/// which survives this bug.
+const RELAY: &str = r#"
+name = "relay"
+purpose = "the middle node relays what is written once at the ends"
+duration = "1m"
+settle = "20s"
+
+[[cluster]]
+name = "line"
+[[cluster.group]]
+name = "left"
+count = 1
+[[cluster.group]]
+name = "middle"
+count = 1
+[[cluster.group]]
+name = "right"
+count = 1
+
+[[link]]
+between = ["left", "middle"]
+profile = "wan"
+
+[[link]]
+between = ["middle", "right"]
+profile = "wan"
+
+[[workload]]
+kind = "put"
+on = ["left", "right"]
+every = "2s"
+"#;
+
+#[test]
+fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
+    let at = directory("planted");
+    fs::write(at.join("relay.toml"), RELAY).unwrap();
+    exits(&ddil(&["run", "relay.toml"]).current_dir(&at).output().unwrap(), 0);
+    let mut command = ddil(&["run", "--plant", "drop-relayed-change", "relay.toml", "--seed", "7"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 1);
+    let last = text(&output.stdout).lines().last().unwrap();
+    assert_eq!(last, "reproduce: ddil run relay.toml --plant drop-relayed-change --seed 7");
+}
+
+#[test]
+fn a_file_is_repeated_with_one_hash_and_logged() {
+    let at = directory("repeated");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["run", "island.toml", "--repeat", "3", "-v", "--seed", "5"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 0);
+    let (report, log) = (text(&output.stdout), text(&output.stderr));
+    assert!(report.contains("3 runs, one trace hash"), "{report}");
+    assert!(!report.contains('\x1b'), "colours in a pipe:\n{report}");
+    assert!(log.contains("   00m20.000s storm begins: "), "{log}");
+}
+
+#[test]
+fn colours_are_a_choice() {
+    let coloured = |arguments: &[&str], no_color: bool| {
+        let mut command = ddil(arguments);
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        command.output().unwrap().stdout.contains(&0x1b)
+    };
+    assert!(!coloured(&["list"], false));
+    assert!(coloured(&["list", "--color", "always"], false));
+    assert!(coloured(&["list", "--color", "always"], true), "the flag is nearer than the environment");
+    assert!(!coloured(&["list", "--color", "never"], false));
+}
+
+#[test]
+fn several_scenarios_end_with_the_gravest() {
+    let at = directory("several");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    // The same network, with a service level that no network meets.
+    let strict =
+        ISLAND.replace("\"island\"\npurpose", "\"strict\"\npurpose") + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let output = ddil(&["run", "strict.toml", "island.toml", "--json"]).current_dir(&at).output().unwrap();
+    exits(&output, 3);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "SLO-BREACH");
+    let each: Vec<&Value> = document["runs"].as_array().unwrap().iter().map(|run| &run["verdict"]).collect();
+    assert_eq!(each, ["SLO-BREACH", "PASS"]);
+    let output = ddil(&["run", "strict.toml", "island.toml"]).current_dir(&at).output().unwrap();
+    exits(&output, 3);
+    let rows: Vec<&str> = text(&output.stdout).lines().skip_while(|line| *line != "All scenarios").collect();
+    assert!(rows[1].starts_with("  SLO-BREACH       strict  seed 1 "), "{rows:?}");
+    assert!(rows[2].starts_with("  PASS             island  seed 1 "), "{rows:?}");
+}
+
+/// Ctrl-C once the first of many reports is there: it stays, and the rest is not run.
+#[test]
+fn an_interrupt_ends_the_run_with_130() {
+    let many = ["two-cluster-blackout"; 20];
+    let mut child = ddil(&[&["run", "line-of-five"], &many[..]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    assert_eq!(first, "line-of-five\n");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    exits(&output, 130);
+    assert!(text(&output.stderr).starts_with("interrupted"), "{}", seen(&output));
+}
+
+/// `ddil list | head -1`: nobody reads the rest, and nobody wants to hear of it.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = ddil(&["list", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    exits(&output, 0);
+    assert!(output.stderr.is_empty(), "{}", seen(&output));
+}

@@ -1,0 +1,100 @@
+//! The store on a disk that can fail: full, damaged, or without power.
+
+mod disk;
+mod failure;
+mod power;
+mod refusals;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use automerge::ActorId;
+use iroh::SecretKey;
+
+use super::*;
+use crate::core::batch::{Batch, DocumentStore};
+use crate::core::document::{JsonLimits, JsonObject};
+use crate::core::engine::Core;
+use crate::core::index::Meta;
+use crate::core::key::DocKey;
+use crate::core::wire::{Seen, Seq};
+use crate::node::Plants;
+use disk::Disk;
+
+const IDENTITY: [u8; 32] = [7; 32];
+const EPOCH: [u8; 16] = [9; 16];
+
+/// Durable as soon as the sync returns, as on the commit thread.
+struct AtOnce;
+
+impl Durability for AtOnce {
+    fn until_durable(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+fn try_open(disk: &Disk) -> Result<Store, StoreError> {
+    let mode = CommitMode::Inline(Arc::new(AtOnce));
+    Store::open_backend(disk.clone(), mode, SecretKey::from_bytes(&IDENTITY), EPOCH)
+}
+
+fn open(disk: &Disk) -> Store {
+    try_open(disk).expect("the store opens")
+}
+
+fn core_over(store: &Store, life: u8) -> Core {
+    let stored = store.stored().expect("readable");
+    Core::new(Box::new(store.reader()), stored, ActorId::from([life; 12].as_slice()), Plants::default())
+}
+
+fn key(id: &str) -> DocKey {
+    DocKey::new("c", id).expect("valid")
+}
+
+fn json(text: &str) -> JsonObject {
+    JsonObject::parse(text, &JsonLimits::default()).expect("valid")
+}
+
+/// Takes what the core has and makes it durable. Returns whether that worked.
+async fn commit(store: &Store, core: &mut Core) -> Result<(), CommitFailed> {
+    let batch = core.take_batch().expect("something to commit");
+    let last = batch.last;
+    store.committer().commit(batch).await?;
+    core.committed(last, Duration::ZERO);
+    Ok(())
+}
+
+/// Everything that a store holds.
+#[derive(Debug, Clone, PartialEq)]
+struct Content {
+    last: Seq,
+    docs: Vec<(DocKey, Meta, Option<Vec<u8>>, Vec<(Seq, Vec<u8>)>)>,
+    seen: Vec<(PeerId, Seen)>,
+    intents: Vec<(PeerId, Intent)>,
+}
+
+impl Content {
+    fn of(store: &Store) -> Self {
+        let (stored, reader) = (store.stored().expect("readable"), store.reader());
+        let rows = |(key, meta): (DocKey, Meta)| {
+            let snapshot = reader.snapshot(&key).expect("readable");
+            let tail = reader.tail(&key, 0).expect("readable");
+            (key, meta, snapshot, tail)
+        };
+        Self {
+            last: stored.last,
+            docs: stored.docs.into_iter().map(rows).collect(),
+            seen: stored.seen.into_iter().collect(),
+            intents: store.intents().expect("readable"),
+        }
+    }
+}
+
+/// The texts of all live documents, by id.
+fn texts(store: &Store, life: u8) -> Vec<(String, String)> {
+    let mut core = core_over(store, life);
+    let (keys, _) = core.list("c");
+    let text = |core: &mut Core, key: &DocKey| core.render(key).expect("undamaged").0.expect("live");
+    keys.iter().map(|key| (key.id().to_owned(), text(&mut core, key))).collect()
+}

@@ -1,0 +1,107 @@
+//! The disk is full.
+
+use super::*;
+use crate::config::{Formation, NodeConfig, Timing};
+use crate::mesh::{SystemResolver, Underlay};
+use crate::node::{Node, World, WriteError};
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_written_is_taken_back_whole() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let mut core = core_over(&store, 1);
+    core.put(&key("kept"), &json(r#"{"v":1}"#), 0).expect("put");
+    core.put(&key("deleted"), &json(r#"{"v":1}"#), 0).expect("put");
+    commit(&store, &mut core).await.expect("commit");
+    let content = Content::of(&store);
+
+    core.put(&key("kept"), &json(r#"{"v":2}"#), 0).expect("put");
+    core.put(&key("new"), &json(r#"{"v":2}"#), 0).expect("put");
+    core.delete(&key("deleted"), 0).expect("delete");
+    disk.fill();
+    let CommitFailed(why) = commit(&store, &mut core).await.expect_err("no space");
+    assert!(why.contains("No space left on device"), "{why}");
+    // Written while the batch was under way.
+    core.put(&key("kept"), &json(r#"{"v":3}"#), 0).expect("put");
+    core.commit_failed();
+
+    let text = |core: &mut Core, id| core.render(&key(id)).expect("readable").0;
+    assert_eq!(text(&mut core, "kept").as_deref(), Some(r#"{"v":1}"#));
+    assert_eq!(text(&mut core, "deleted").as_deref(), Some(r#"{"v":1}"#));
+    assert_eq!(text(&mut core, "new"), None);
+    assert_eq!(core.documents().uncommitted_bytes(), 0);
+    assert_eq!(core.take_batch(), None);
+
+    // A restart finds the state before.
+    let reopened = open(&disk.image());
+    assert_eq!(Content::of(&reopened), content);
+    assert_eq!(texts(&reopened, 2), [("deleted".into(), r#"{"v":1}"#.into()), ("kept".into(), r#"{"v":1}"#.into())]);
+}
+
+async fn node_on(disk: &Disk) -> Node {
+    let (store, timing) = (open(disk), Timing::default());
+    let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
+    let endpoint = crate::mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
+    let config = NodeConfig {
+        node_id: "test-node".into(),
+        formation: Formation { app_id: "test".into(), shared_key: None },
+        peers: vec![],
+        auto_sync: false,
+        timing,
+    };
+    let world = World {
+        store,
+        endpoint,
+        resolver: Arc::new(SystemResolver),
+        wall_clock: Arc::new(|| 0),
+        seed: [1; 32],
+        observer: None,
+        plants: Plants::default(),
+    };
+    Node::start(config, world).await.expect("node")
+}
+
+#[tokio::test]
+async fn a_node_on_a_full_disk_refuses_writes_and_goes_on_reading() {
+    let disk = Disk::default();
+    let node = node_on(&disk).await;
+    let handle = node.handle();
+    handle.put("c", "kept", r#"{"v":1}"#).await.expect("put");
+    disk.fill();
+    for (id, text) in [("kept", r#"{"v":2}"#), ("new", "{}")] {
+        let error = handle.put("c", id, text).await.expect_err("no space");
+        assert!(matches!(&error, WriteError::NotDurable(why) if why.contains("No space left")), "{error}");
+    }
+    assert!(matches!(handle.delete("c", "kept").await, Err(WriteError::NotDurable(_))));
+    assert_eq!(handle.get("c", "kept").await.expect("readable").as_deref(), Some(r#"{"v":1}"#));
+    assert_eq!(handle.get("c", "new").await.expect("readable"), None);
+    assert_eq!(handle.list("c").await.expect("readable"), ["kept"]);
+    node.shutdown().await;
+
+    let node = node_on(&disk.image()).await;
+    assert_eq!(node.handle().get("c", "kept").await.expect("readable").as_deref(), Some(r#"{"v":1}"#));
+    node.handle().put("c", "kept", r#"{"v":3}"#).await.expect("there is space again");
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn probe_cold_reads() {
+    let disk = Disk::default();
+    {
+        let node = node_on(&disk).await;
+        for i in 0..50 {
+            node.handle()
+                .put("c", &format!("{i}"), &format!(r#"{{"v":"{}"}}"#, "x".repeat(700_000)))
+                .await
+                .expect("put");
+        }
+        node.shutdown().await;
+    }
+    let disk = disk.image();
+    let node = node_on(&disk).await;
+    disk.fill();
+    eprintln!("{:?}", node.handle().put("c", "0", "{}").await);
+    for i in 0..50 {
+        eprintln!("{i} {:?}", node.handle().get("c", &i.to_string()).await.map(|t| t.map(|t| t.len())));
+    }
+}

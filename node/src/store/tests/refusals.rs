@@ -1,0 +1,59 @@
+//! Stores that cannot be used, and what the operator is told.
+
+use super::*;
+
+fn told(result: Result<Store, StoreError>, directory: &Path) -> String {
+    result.expect_err("refused").to_string().replace(&directory.display().to_string(), "(dir)")
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    tables::set_info(&store.db, "format", &7u32.to_le_bytes()).expect("written");
+    drop(store);
+    let error = try_open(&disk).expect_err("refused");
+    assert!(matches!(error, StoreError::Format { found: 7, known: FORMAT, .. }), "{error:?}");
+    insta::assert_snapshot!(error, @"the store at a storage backend has format 7, this version knows 1; use the version that wrote it");
+    // Refusing changes nothing.
+    assert!(matches!(try_open(&disk), Err(StoreError::Format { found: 7, .. })));
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let disk = Disk::default();
+    {
+        let db = Database::builder().create_with_backend(disk.clone()).expect("created");
+        let txn = db.begin_write().expect("begun");
+        txn.open_table(redb::TableDefinition::<u64, u64>::new("theirs")).expect("opened");
+        txn.commit().expect("committed");
+    }
+    insta::assert_snapshot!(try_open(&disk).expect_err("refused"), @"the store at a storage backend cannot be read: Table 'info' does not exist");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join(FILE_NAME);
+    let content = "notes on nothing in particular\n".repeat(1000);
+    std::fs::write(&file, &content).expect("written");
+    insta::assert_snapshot!(told(Store::open_dir(directory.path()), directory.path()), @"the store at (dir)/peat.redb cannot be opened: I/O error: Not a redb database: magic number mismatch");
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), content);
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_refused() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    insta::assert_snapshot!(told(Store::open_dir(&file), directory.path()), @"the store at (dir)/file/peat.redb cannot be created: File exists (os error 17)");
+}
+
+#[test]
+fn a_store_in_use_is_refused_to_a_second_process() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let first = Store::open_dir(directory.path()).expect("opens");
+    insta::assert_snapshot!(told(Store::open_dir(directory.path()), directory.path()), @"the store at (dir)/peat.redb cannot be opened: Database already open. Cannot acquire lock.");
+    drop(first);
+    Store::open_dir(directory.path()).expect("opens once the first is gone");
+}
