@@ -146,7 +146,7 @@ fn physics(c: &mut Criterion) {
         let mut now = SimTime::ZERO;
         group.bench_function(format!("offer a datagram to {}", profile.name()), |b| {
             b.iter(|| {
-                now += Duration::from_millis(1);
+                now += Duration::from_millis(200);
                 link.offer(now, black_box(1200), &mut rng)
             });
         });

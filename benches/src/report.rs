@@ -152,7 +152,7 @@ fn bars<'a>(bars: impl Iterator<Item = (Option<u8>, &'a Bar)>) -> Table {
 
 fn plain(header: &[&str], right: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table.load_style(ASCII_BORDERS_ONLY_CONDENSED).set_header(header.to_vec());
     for column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);

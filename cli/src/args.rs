@@ -118,7 +118,7 @@ pub struct RunArgs {
 /// A bug to plant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Plant {
-    /// One change that came from a peer is never relayed.
+    /// Some of the changes that came from a peer are not relayed to the others.
     DropRelayedChange,
     /// No tombstone is loaded at start.
     ForgetTombstone,

@@ -151,51 +151,12 @@ fn the_flagship_passes_and_says_so_in_json() {
     assert!(output.stderr.is_empty(), "{}", seen(&output));
 }
 
-/// Two that relay nothing to each other but through a third. Every document is written once: a later change of
-/// the same one would reveal the gap, and the session would fetch what is missing. So it is in `line-of-five`,
-/// which survives this bug.
-const RELAY: &str = r#"
-name = "relay"
-purpose = "the middle node relays what is written once at the ends"
-duration = "1m"
-settle = "20s"
-
-[[cluster]]
-name = "line"
-[[cluster.group]]
-name = "left"
-count = 1
-[[cluster.group]]
-name = "middle"
-count = 1
-[[cluster.group]]
-name = "right"
-count = 1
-
-[[link]]
-between = ["left", "middle"]
-profile = "wan"
-
-[[link]]
-between = ["middle", "right"]
-profile = "wan"
-
-[[workload]]
-kind = "put"
-on = ["left", "right"]
-every = "2s"
-"#;
-
 #[test]
 fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
-    let at = directory("planted");
-    fs::write(at.join("relay.toml"), RELAY).unwrap();
-    exits(&ddil(&["run", "relay.toml"]).current_dir(&at).output().unwrap(), 0);
-    let mut command = ddil(&["run", "--plant", "drop-relayed-change", "relay.toml", "--seed", "7"]);
-    let output = command.current_dir(&at).output().unwrap();
+    let output = ran(&["run", "--plant", "drop-relayed-change", "line-of-five", "--seed", "7"]);
     exits(&output, 1);
     let last = text(&output.stdout).lines().last().unwrap();
-    assert_eq!(last, "reproduce: ddil run relay.toml --plant drop-relayed-change --seed 7");
+    assert_eq!(last, "reproduce: ddil run line-of-five --plant drop-relayed-change --seed 7");
 }
 
 #[test]

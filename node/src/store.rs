@@ -61,14 +61,10 @@ impl Store {
     pub fn open_dir(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
         let at = path.display().to_string();
-        let io = |doing: &'static str, e: &std::io::Error| StoreError::at(&at, doing, e);
-        std::fs::create_dir_all(directory).map_err(|e| io("created", &e))?;
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|e| io("opened", &e))?;
-        let db = builder().create_file(file).map_err(|e| StoreError::at(&at, "opened", &e))?;
+        if !path.exists() {
+            create(directory, &path).map_err(|e| StoreError::at(&at, "created", &e))?;
+        }
+        let db = open_file(&path).map_err(|e| StoreError::at(&at, "opened", &e))?;
         Self::open(db, at, CommitMode::Thread, SecretKey::generate(), rand::random())
     }
 
@@ -143,6 +139,31 @@ impl Store {
     pub fn committer(&self) -> Committer {
         Committer::new(Arc::clone(&self.db), self.mode.clone())
     }
+}
+
+type OpenError = Box<dyn std::error::Error>;
+
+fn open_file(path: &Path) -> Result<Database, OpenError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(builder().create_file(options.open(path)?)?)
+}
+
+/// Makes an empty database under another name and moves it into place: a file that was left half made by a kill
+/// or a power cut would be refused at every later start.
+fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(directory)?;
+    let unfinished = path.with_extension("redb.new");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    drop(open_file(&unfinished)?);
+    std::fs::rename(&unfinished, path)?;
+    // The name, too, must survive a power cut.
+    Ok(std::fs::File::open(directory)?.sync_all()?)
 }
 
 fn builder() -> redb::Builder {

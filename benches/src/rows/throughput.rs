@@ -87,7 +87,7 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     report.value("acknowledged puts", acknowledged.len(), rate, "/s");
     report.times("put acknowledged by A", &acknowledged);
     report.value("last acknowledgement to last document on B", expected.len() - behind, millis(lag), "ms");
-    // Unlike the rate, these hardly depend on what else the machine does: 2 cores are 2,000,000 µs a second.
+    // These depend less than the rate on what else the machine does: 2 cores are 2,000,000 µs a second.
     for (who, (before, after)) in ["A", "B", "the clients"].into_iter().zip(cpu_before.into_iter().zip(cpu_after)) {
         if let (Some(before), Some(after)) = (before, after) {
             let micros = after.saturating_sub(before).as_secs_f64() * 1e6 / puts as f64;

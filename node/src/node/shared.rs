@@ -277,7 +277,7 @@ pub(crate) async fn commit(shared: &Shared, batch: crate::core::batch::Batch) ->
             true
         }
         Err(error) => {
-            tracing::error!("the store failed: {error}; writes are refused until a restart, reads go on");
+            tracing::error!("the store failed: {error}; writes are refused until a restart");
             shared.with_core(Core::commit_failed);
             shared.set_durable(|durable| durable.failed = Some(error.to_string().into()));
             shared.mesh.close_all(crate::mesh::CloseCode::StoreFailed);

@@ -56,7 +56,7 @@ fn json(text: &str) -> JsonObject {
     JsonObject::parse(text, &JsonLimits::default()).expect("valid")
 }
 
-/// Takes what the core has and makes it durable. Returns whether that worked.
+/// Makes durable what the core has.
 async fn commit(store: &Store, core: &mut Core) -> Result<(), CommitFailed> {
     let batch = core.take_batch().expect("something to commit");
     let last = batch.last;
@@ -65,11 +65,14 @@ async fn commit(store: &Store, core: &mut Core) -> Result<(), CommitFailed> {
     Ok(())
 }
 
+/// The rows of a document: meta, snapshot, changes.
+type Rows = (DocKey, Meta, Option<Vec<u8>>, Vec<(Seq, Vec<u8>)>);
+
 /// Everything that a store holds.
 #[derive(Debug, Clone, PartialEq)]
 struct Content {
     last: Seq,
-    docs: Vec<(DocKey, Meta, Option<Vec<u8>>, Vec<(Seq, Vec<u8>)>)>,
+    docs: Vec<Rows>,
     seen: Vec<(PeerId, Seen)>,
     intents: Vec<(PeerId, Intent)>,
 }

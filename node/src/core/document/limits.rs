@@ -37,17 +37,31 @@ pub const MAX_OPERATION_COUNTER: u64 = (u32::MAX / 2) as u64;
 
 /// Most rows that a column of one chunk (a change, or the history in a snapshot) may claim.
 ///
-/// TODO
-pub const MAX_CHUNK_ROWS: u64 = DEFAULT_MAX_JSON_BYTES as u64;
+/// A change expands to some 200 bytes of memory an operation, so this is 400 MiB at worst. A node takes
+/// JSON of at most 1 MiB, and an element of an array takes two bytes of it: 2^19 operations, and as many
+/// again to remove what was there. This is twice that.
+pub const MAX_CHUNK_ROWS: u64 = 1 << 21;
 
 /// Most changes that a snapshot may claim.
-pub const MAX_SNAPSHOT_CHANGES: u64 = 1 << 20;
+///
+/// Two bytes of a snapshot can stand for a change, which takes 2 to 3 KB while it is loaded (measured at
+/// 65,536 changes): 700 MiB at worst. This is three days of one change a second. A longer history is sent
+/// as changes, see [`Document::travels_whole`](super::Document::travels_whole).
+pub const MAX_SNAPSHOT_CHANGES: u64 = 1 << 18;
 
-/// Most bytes that the columns of one chunk may unpack to.
+/// Most bytes that the columns of one chunk may unpack to, in total.
+///
+/// Deflate packs up to a thousand bytes into one. Four times what `apply` takes unpacked: an honest
+/// snapshot shrinks to a quarter or less, but one that is sent whole is not near `MAX_APPLY_BYTES`.
 pub const MAX_UNPACKED_BYTES: u64 = 4 * MAX_APPLY_BYTES as u64;
 
-/// Most bytes of text that the runs of one chunk may stand for.
-pub const MAX_REPEATED_BYTES: u64 = 8 * MAX_APPLY_BYTES as u64;
+/// Most bytes of text that the runs of one chunk may stand for, in total.
+///
+/// A run repeats a key for each operation, and Automerge copies it into each that it expands. The keys of
+/// [`MAX_CHUNK_ROWS`] operations at 64 bytes each.
+pub const MAX_REPEATED_BYTES: u64 = 64 * MAX_CHUNK_ROWS;
 
 /// Longest actor id in bytes.
+///
+/// Automerge copies it into each operation that it expands. A node draws 12 bytes, Automerge itself 16.
 pub const MAX_ACTOR_BYTES: u64 = 64;

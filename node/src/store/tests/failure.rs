@@ -61,8 +61,10 @@ async fn node_on(disk: &Disk) -> Node {
     Node::start(config, world).await.expect("node")
 }
 
+/// Only what is in memory: once a write has failed, redb 4 refuses to read pages that it does not have in its
+/// cache, until it is opened again.
 #[tokio::test]
-async fn a_node_on_a_full_disk_refuses_writes_and_goes_on_reading() {
+async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     let disk = Disk::default();
     let node = node_on(&disk).await;
     let handle = node.handle();
@@ -82,26 +84,4 @@ async fn a_node_on_a_full_disk_refuses_writes_and_goes_on_reading() {
     assert_eq!(node.handle().get("c", "kept").await.expect("readable").as_deref(), Some(r#"{"v":1}"#));
     node.handle().put("c", "kept", r#"{"v":3}"#).await.expect("there is space again");
     node.shutdown().await;
-}
-
-#[tokio::test]
-async fn probe_cold_reads() {
-    let disk = Disk::default();
-    {
-        let node = node_on(&disk).await;
-        for i in 0..50 {
-            node.handle()
-                .put("c", &format!("{i}"), &format!(r#"{{"v":"{}"}}"#, "x".repeat(700_000)))
-                .await
-                .expect("put");
-        }
-        node.shutdown().await;
-    }
-    let disk = disk.image();
-    let node = node_on(&disk).await;
-    disk.fill();
-    eprintln!("{:?}", node.handle().put("c", "0", "{}").await);
-    for i in 0..50 {
-        eprintln!("{i} {:?}", node.handle().get("c", &i.to_string()).await.map(|t| t.map(|t| t.len())));
-    }
 }

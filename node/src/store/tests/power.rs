@@ -1,4 +1,5 @@
-//! The power fails at every write and every sync.
+//! The power fails at every write and every sync, from the moment that the store has been created: a cut before
+//! that leaves a file that redb 4 refuses to open ("magic number mismatch"), with nothing in it yet.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
