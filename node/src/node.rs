@@ -13,9 +13,11 @@ use automerge::ActorId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use tokio::sync::oneshot;
+
 pub use error::{ConnectError, ReadError, StartError, WriteError};
 pub use handle::{NodeHandle, NodeStatus, PeerStatus, Phase, SyncStats};
-pub(crate) use shared::{SessionWake, Shared, lock};
+pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};
 
@@ -34,6 +36,8 @@ const ACTOR_BYTES: usize = 12;
 pub struct Node {
     handle: NodeHandle,
     shared: Arc<Shared>,
+    /// Resolves when the commit thread, if there is one, has let go of the store.
+    committing: Option<oneshot::Receiver<()>>,
 }
 
 impl Node {
@@ -58,12 +62,12 @@ impl Node {
             plants: world.plants,
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
-        shared.spawn(commit_loop(Arc::clone(&shared)));
+        let committing = spawn_commit_loop(&shared)?;
         crate::mesh::spawn_tasks(&shared);
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }
-        Ok(Self { handle: NodeHandle::new(Arc::clone(&shared)), shared })
+        Ok(Self { handle: NodeHandle::new(Arc::clone(&shared)), shared, committing })
     }
 
     /// What the API, and a test, talks to.
@@ -72,7 +76,7 @@ impl Node {
     }
 
     /// Refuses new writes, makes everything accepted durable, closes sessions with a goodbye.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.stopping.store(true, Ordering::SeqCst);
         let last = shared.with_core(|core| core.documents().last());
@@ -89,11 +93,34 @@ impl Node {
         if let Some(mut tasks) = shared.take_tasks() {
             tasks.shutdown().await;
         }
+        if let Some(ended) = self.committing.take() {
+            // An error says that the thread has ended, too.
+            let _ = ended.await;
+        }
         // Watermarks that no change was committed with.
         if let Some(batch) = shared.with_core(Core::take_last_batch) {
             commit(&shared, batch).await;
         }
     }
+}
+
+/// Where commits block they have a thread of their own, which runs the same loop.
+fn spawn_commit_loop(shared: &Arc<Shared>) -> Result<Option<oneshot::Receiver<()>>, StartError> {
+    let task = commit_loop(Arc::clone(shared));
+    if !shared.committer.blocks() {
+        shared.spawn(task);
+        return Ok(None);
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let (end, ended) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new().name("peat-commit".into());
+    thread
+        .spawn(move || {
+            runtime.block_on(task);
+            drop(end);
+        })
+        .map_err(StartError::Thread)?;
+    Ok(Some(ended))
 }
 
 impl Drop for Node {

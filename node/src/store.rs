@@ -27,7 +27,7 @@ pub const FILE_NAME: &str = "peat.redb";
 /// How commits are carried out.
 #[derive(Clone)]
 pub enum CommitMode {
-    /// On a thread of the store's own, since syncing a file blocks.
+    /// On a thread of its own, since syncing a file blocks.
     Thread,
     /// Inline, on the caller's task; then waits until the simulated disk says that all is durable.
     Inline(Arc<dyn Durability>),

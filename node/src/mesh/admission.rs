@@ -136,6 +136,11 @@ impl ControlReader {
         self.deframer.set_limit(limit);
     }
 
+    /// Whether everything that has come so far was handed out.
+    pub fn is_drained(&self) -> bool {
+        !self.deframer.is_inside_frame()
+    }
+
     /// The next payload; `None` at the end of the stream. Not cancel safe.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadFrameError> {
         loop {

@@ -10,7 +10,7 @@ use super::peers::CloseCode;
 use crate::core::session::{SessionError, SessionId};
 use crate::core::wire::{self, CLASS_STATE, FrameError};
 use crate::limits;
-use crate::node::{Observation, SessionWake, Shared};
+use crate::node::{Observation, SessionWake, Shared, commit_now_or_later};
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +141,14 @@ impl Link<'_> {
         while let Some(payload) = frames.next().await? {
             self.shared.count_received(payload.len());
             let now = self.shared.now();
-            self.shared.with_core(|core| core.on_data(self.id, &payload, now))?;
+            let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, &payload, now));
+            taken?;
+            if commit && frames.is_drained() {
+                commit_now_or_later(self.shared);
+            } else if commit {
+                // More is here already and goes into the next transaction.
+                self.shared.commit.notify_one();
+            }
             // A peer that sends faster than the disk takes it waits here, and QUIC makes it wait there.
             self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(LinkError::Store)?;
         }

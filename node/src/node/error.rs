@@ -113,6 +113,9 @@ pub enum StartError {
     /// The mesh endpoint could not be bound.
     #[error(transparent)]
     Mesh(#[from] crate::mesh::BindError),
+    /// The commit thread could not be started.
+    #[error("the commit thread cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
     /// A peer of the configuration is not acceptable.
     #[error("--peer: {0}")]
     Peer(#[from] ConnectError),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{ConnectError, ReadError, WriteError};
-use super::shared::Shared;
+use super::shared::{Shared, commit_now_or_later};
 use super::subscription::Subscription;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::documents::DocumentError;
@@ -239,7 +239,11 @@ impl NodeHandle {
         }
         let not_durable = |why: Arc<str>| WriteError::NotDurable(why.to_string());
         self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(not_durable)?;
-        let seq = self.shared.with_core(write)?;
+        let (seq, commit) = self.shared.with_core_uncommitted(write);
+        if commit {
+            commit_now_or_later(&self.shared);
+        }
+        let seq = seq?;
         if self.shared.plants.acknowledges_early() {
             return Ok(());
         }

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Observation, Observer, Plants, WallClock};
+use crate::core::batch::Batch;
 use crate::core::engine::{Core, Wakes};
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
 use crate::core::wire::Seq;
 use crate::mesh::Mesh;
-use crate::store::Committer;
+use crate::store::{CommitFailed, Committer};
 
 /// How far the store has come.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     /// depends on how many runtimes the process has made.
     durable_changed: Notify,
     pub commit: Notify,
+    /// Held while a batch is committed on a thread that blocks.
+    turn: Mutex<()>,
     session_wakes: Mutex<BTreeMap<SessionId, Arc<SessionWake>>>,
     watch_wakes: Mutex<BTreeMap<WatchId, Arc<Notify>>>,
     pub mesh: Mesh,
@@ -94,6 +97,7 @@ impl Shared {
             durable: Mutex::new(Durable { through, failed: None }),
             durable_changed: Notify::new(),
             commit: Notify::new(),
+            turn: Mutex::new(()),
             session_wakes: Mutex::default(),
             watch_wakes: Mutex::default(),
             mesh: parts.mesh,
@@ -121,18 +125,26 @@ impl Shared {
 
     /// Gives the core an input, then wakes whoever has something new.
     pub fn with_core<T>(&self, input: impl FnOnce(&mut Core) -> T) -> T {
+        let (result, commit) = self.with_core_uncommitted(input);
+        if commit {
+            self.commit.notify_one();
+        }
+        result
+    }
+
+    /// The same, but leaves it to the caller to see to a commit if there is something to commit, see
+    /// [`commit_now_or_later`].
+    pub fn with_core_uncommitted<T>(&self, input: impl FnOnce(&mut Core) -> T) -> (T, bool) {
         let mut core = lock(&self.core);
         let result = input(&mut core);
         let wakes = core.take_wakes();
         drop(core);
+        let commit = wakes.commit;
         self.wake(wakes);
-        result
+        (result, commit)
     }
 
     fn wake(&self, wakes: Wakes) {
-        if wakes.commit {
-            self.commit.notify_one();
-        }
         if !wakes.sessions.is_empty() {
             let sessions = lock(&self.session_wakes);
             for wake in wakes.sessions.iter().filter_map(|id| sessions.get(id)) {
@@ -248,40 +260,88 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a panic left the node's state half changed")
 }
 
-/// Makes whatever queued while the last batch was synced durable in one transaction, for ever.
+/// Makes whatever queued while the last batch was synced durable in one transaction, until the node stops.
 pub(crate) async fn commit_loop(shared: Arc<Shared>) {
     /// The planted bug's write-behind delay.
     const WRITE_BEHIND: Duration = Duration::from_secs(1);
+    let _guard = FailIfPanicking(&shared);
     loop {
-        shared.commit.notified().await;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = shared.commit.notified() => {}
+        }
         if shared.plants.acknowledges_early() {
             tokio::time::sleep(WRITE_BEHIND).await;
         }
-        while let Some(batch) = shared.with_core(Core::take_batch) {
-            if !commit(&shared, batch).await {
-                return;
+        if shared.committer.blocks() {
+            while commit_here(&shared, lock(&shared.turn)) {}
+        } else {
+            while let Some(batch) = shared.with_core(Core::take_batch) {
+                commit(&shared, batch).await;
             }
         }
     }
 }
 
-/// Commits one batch and tells everyone. Returns whether the store still works.
-pub(crate) async fn commit(shared: &Shared, batch: crate::core::batch::Batch) -> bool {
+/// Commits what is pending on this thread if nobody else is committing, and otherwise leaves it to the commit loop. A
+/// lone writer is spared two hand-overs between threads, which cost more than a fast disk; many writers
+/// still share one transaction, which queues while another is synced.
+pub(crate) fn commit_now_or_later(shared: &Shared) {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let may_block = shared.committer.blocks()
+        && !shared.plants.acknowledges_early()
+        && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if may_block && let Ok(turn) = shared.turn.try_lock() {
+        tokio::task::block_in_place(|| commit_here(shared, turn));
+        if shared.with_core(|core| core.documents().is_all_durable()) {
+            return;
+        }
+    }
+    shared.commit.notify_one();
+}
+
+/// Commits one batch on this thread. Returns whether there was one.
+fn commit_here(shared: &Shared, turn: MutexGuard<'_, ()>) -> bool {
+    let Some(batch) = shared.with_core_uncommitted(Core::take_batch).0 else { return false };
+    let done = shared.committer.commit_here(&batch);
+    finish_commit(shared, batch.last, batch.changes, done);
+    drop(turn);
+    true
+}
+
+/// Writers must not wait for ever for a loop that is gone.
+struct FailIfPanicking<'a>(&'a Shared);
+
+impl Drop for FailIfPanicking<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_durable(|durable| durable.failed = Some("the commit loop panicked".into()));
+        }
+    }
+}
+
+/// Commits one batch.
+pub(crate) async fn commit(shared: &Shared, batch: Batch) {
     let (last, changes) = (batch.last, batch.changes);
-    match shared.committer.commit(batch).await {
+    let done = shared.committer.commit(batch).await;
+    finish_commit(shared, last, changes, done);
+}
+
+/// Tells everyone what became of a batch.
+fn finish_commit(shared: &Shared, last: Seq, changes: usize, done: Result<(), CommitFailed>) {
+    match done {
         Ok(()) => {
             let now = shared.now();
             shared.observe(Observation::Committed { changes });
-            shared.with_core(|core| core.committed(last, now));
+            shared.with_core_uncommitted(|core| core.committed(last, now));
             shared.set_durable(|durable| durable.through = last);
-            true
         }
         Err(error) => {
             tracing::error!("the store failed: {error}; writes are refused until a restart");
             shared.with_core(Core::commit_failed);
             shared.set_durable(|durable| durable.failed = Some(error.to_string().into()));
             shared.mesh.close_all(crate::mesh::CloseCode::StoreFailed);
-            false
         }
     }
 }

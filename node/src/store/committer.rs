@@ -1,9 +1,8 @@
-//! Makes batches durable: on a thread in production, inline in a simulation.
+//! Makes batches durable.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use redb::Database;
-use tokio::sync::oneshot;
 
 use super::tables::{self, Intent};
 use super::{CommitMode, Durability};
@@ -14,80 +13,59 @@ use crate::core::batch::{Batch, PeerId};
 #[error("{0}")]
 pub struct CommitFailed(pub String);
 
-enum Work {
-    Batch(Batch),
-    Intent(PeerId, Intent),
-}
-
-impl Work {
-    fn carry_out(&self, db: &Database) -> Result<(), CommitFailed> {
-        let done = match self {
-            Self::Batch(batch) => tables::commit(db, batch),
-            Self::Intent(peer, intent) => tables::set_intent(db, peer, intent),
-        };
-        done.map_err(|e| CommitFailed(e.to_string()))
+impl From<redb::Error> for CommitFailed {
+    fn from(error: redb::Error) -> Self {
+        Self(error.to_string())
     }
 }
-
-type Job = (Work, oneshot::Sender<Result<(), CommitFailed>>);
 
 /// Writes batches, one after another.
 #[derive(Clone)]
 pub struct Committer {
-    how: How,
-}
-
-#[derive(Clone)]
-enum How {
-    /// The thread ends when every committer is gone.
-    Thread(mpsc::Sender<Job>),
-    Inline(Arc<Database>, Arc<dyn Durability>),
+    db: Arc<Database>,
+    mode: CommitMode,
 }
 
 impl Committer {
     pub(super) fn new(db: Arc<Database>, mode: CommitMode) -> Self {
-        let how = match mode {
-            CommitMode::Inline(disk) => How::Inline(db, disk),
-            CommitMode::Thread => {
-                let (jobs, work) = mpsc::channel::<Job>();
-                std::thread::Builder::new()
-                    .name("peat-commit".into())
-                    .spawn(move || {
-                        for (work, done) in work {
-                            // Nobody waits any more after a shutdown; the write is durable all the same.
-                            let _ = done.send(work.carry_out(&db));
-                        }
-                    })
-                    .expect("a process can start one thread");
-                How::Thread(jobs)
-            }
-        };
-        Self { how }
+        Self { db, mode }
     }
 
-    /// Returns once the batch is durable.
+    /// Whether [`Committer::commit`] blocks its thread while the disk syncs, and so wants one of its own.
+    pub fn blocks(&self) -> bool {
+        matches!(self.mode, CommitMode::Thread)
+    }
+
+    /// Returns once the batch is durable. Blocks the thread if [`Committer::blocks`].
     pub async fn commit(&self, batch: Batch) -> Result<(), CommitFailed> {
-        self.run(Work::Batch(batch)).await
+        self.commit_here(&batch)?;
+        self.wait().await;
+        Ok(())
     }
 
-    /// Returns once the intent is durable.
+    /// Syncs the batch on this thread. On a simulated disk it is durable only some time later.
+    pub fn commit_here(&self, batch: &Batch) -> Result<(), CommitFailed> {
+        Ok(tables::commit(&self.db, batch)?)
+    }
+
+    /// Returns once the intent is durable. Never blocks: it is called by requests, and may have to wait for a
+    /// batch that is being synced.
+    #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
     pub async fn keep_intent(&self, peer: PeerId, intent: Intent) -> Result<(), CommitFailed> {
-        self.run(Work::Intent(peer, intent)).await
+        if self.blocks() {
+            let db = Arc::clone(&self.db);
+            let kept = tokio::task::spawn_blocking(move || tables::set_intent(&db, &peer, &intent)).await;
+            return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
+        }
+        tables::set_intent(&self.db, &peer, &intent)?;
+        self.wait().await;
+        Ok(())
     }
 
-    async fn run(&self, work: Work) -> Result<(), CommitFailed> {
-        match &self.how {
-            How::Inline(db, disk) => {
-                work.carry_out(db)?;
-                tokio::time::sleep(disk.until_durable()).await;
-                Ok(())
-            }
-            How::Thread(jobs) => {
-                let (done, result) = oneshot::channel();
-                let gone = || CommitFailed("the commit thread is gone".into());
-                jobs.send((work, done)).map_err(|_| gone())?;
-                result.await.map_err(|_| gone())?
-            }
+    async fn wait(&self) {
+        if let CommitMode::Inline(disk) = &self.mode {
+            let disk: &dyn Durability = &**disk;
+            tokio::time::sleep(disk.until_durable()).await;
         }
     }
 }
