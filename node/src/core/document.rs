@@ -150,6 +150,9 @@ impl Document {
             let current = self.root(&space);
             return self.write(time_s, |tx| write::update_map(tx, &current, &json.0, &space));
         }
+        if presence == Presence::Unwritten && !json.is_empty() {
+            return self.write(time_s, |tx| write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)));
+        }
         let stale: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
         self.write(time_s, |tx| {
             for key in &stale {

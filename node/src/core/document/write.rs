@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, Prop};
+use automerge::{AutomergeError, ObjId, ObjType, Prop, ROOT, hydrate};
 
 use super::json::Json;
 use super::keys::{HintEdit, KeySpace, plan_hint};
@@ -68,6 +68,27 @@ pub(super) fn fill_map(
         Slot::Key(map, &space.encode(key)).put(tx, json)?;
     }
     write_hint(tx, std::slice::from_ref(map), entries, None, &[], space)
+}
+
+/// Writes all of `entries` into the root of a document that nobody has written yet: what is scalar in one step, which
+/// costs Automerge one splice instead of one a field (a third of the time for eight fields).
+pub(super) fn fill_fresh_root(
+    tx: &mut Transaction<'_>,
+    entries: &[(String, Json)],
+    space: &KeySpace,
+) -> Result<(), AutomergeError> {
+    #[expect(clippy::disallowed_types, reason = "Automerge wants one; it sorts the keys of the root before it writes")]
+    let mut scalars = std::collections::HashMap::<String, hydrate::Value>::new();
+    for (key, json) in entries {
+        if let Json::Scalar(scalar) = json {
+            scalars.insert(space.encode(key).into_owned(), hydrate::Value::Scalar(scalar.to_register()));
+        }
+    }
+    tx.init_root_from_hydrate(&scalars.into())?;
+    for (key, json) in entries.iter().filter(|(_, json)| !matches!(json, Json::Scalar(_))) {
+        Slot::Key(&ROOT, &space.encode(key)).put(tx, json)?;
+    }
+    write_hint(tx, &[ROOT], entries, None, &[], space)
 }
 
 /// Turns the map that `current` shows into `entries`.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::session::SessionError;
-use super::super::wire::{Control, Data, Epoch, FrameError, Hello, Ordinal, Range, RangeBody, Update};
+use super::super::wire::{Control, Data, Epoch, FrameError, Hello, Ordinal, Range, RangeBody, Update, with_check};
 use super::world::{World, key};
 
 fn committed(world: &mut World, node: usize) {
@@ -145,10 +145,12 @@ proptest! {
         frames in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..200)), 1..6),
     ) {
         let (mut world, id) = victim();
-        greet(&mut world, id);
+        let mut control = greet(&mut world, id);
+        let mut data_stream = Ordinal::default();
         let before = world.nodes[0].core.documents().index().fingerprint(None, None);
-        for (n, (data, body)) in frames.into_iter().enumerate() {
-            let payload = [vec![n as u8 + u8::from(!data)], body].concat();
+        for (data, body) in frames {
+            // A hostile member knows how to make a check.
+            let payload = with_check([vec![0; 4], body].concat(), if data { &mut data_stream } else { &mut control });
             let now = world.now;
             let core = &mut world.nodes[0].core;
             let taken = if data { core.on_data(id, &payload, now) } else { core.on_control(id, &payload) };
