@@ -82,6 +82,8 @@ pub const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 /// A peer that asked us to come back is asked again after this pause.
 pub const REDIAL_BUSY: Duration = Duration::from_secs(2);
+/// Time between two look-ups of peers.
+pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
 /// A stranger that is refused is logged once in this time.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers remembered for that; further ones are not logged until one is forgotten.

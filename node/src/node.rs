@@ -4,6 +4,8 @@ mod error;
 mod handle;
 mod shared;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod testing;
 mod world;
 
 use std::sync::Arc;
