@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::engine::Traffic;
 use crate::limits;
 
 pub mod flags;
@@ -19,6 +20,8 @@ pub struct NodeConfig {
     pub auto_sync: bool,
     /// How peers are found beyond those.
     pub discovery: Discovery,
+    /// What the node carries, and in which order.
+    pub traffic: Traffic,
     /// Timers of the mesh.
     pub timing: Timing,
 }
@@ -32,6 +35,7 @@ impl NodeConfig {
             peers: vec![],
             auto_sync: true,
             discovery: Discovery::default(),
+            traffic: Traffic::default(),
             timing: Timing::default(),
         }
     }

@@ -92,6 +92,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let mut config = NodeConfig::new(node_id.clone(), settings.formation);
     config.peers = settings.peers;
     config.auto_sync = settings.auto_sync;
+    config.traffic = settings.traffic;
     config.timing = timing;
     let world = World {
         store,
