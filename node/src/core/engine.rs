@@ -6,6 +6,7 @@
 //! sent, acknowledged and shown after [`Core::committed`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use automerge::ActorId;
 
@@ -203,15 +204,15 @@ impl Core {
 
     // ---- sessions --------------------------------------------------------------------------------
 
-    /// Begins a session with an admitted peer.
-    pub fn open_session(&mut self, peer: PeerId, dialer: bool) -> SessionId {
+    /// Begins a session with an admitted peer, over a path with this round trip.
+    pub fn open_session(&mut self, peer: PeerId, dialer: bool, round_trip: Duration) -> SessionId {
         let id = self.next_id();
         let interest = self.interest.clone();
         // A watermark says nothing of what was not asked for when it was given.
         let seen = self.seen.get(&peer).copied().filter(|seen| seen.interest == interest.fingerprint());
         let classes = self.documents.index().classes().fingerprint();
         let ours = Hello { epoch: self.epoch, last: self.documents.durable(), classes, interest, seen };
-        self.sessions.insert(id, Session::new(peer, dialer, ours));
+        self.sessions.insert(id, Session::new(peer, dialer, round_trip, ours));
         self.wakes.sessions.insert(id);
         id
     }

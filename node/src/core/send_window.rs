@@ -6,8 +6,8 @@
 //! idea is that of TCP small queues (Linux, 2012), with the rate learned from the far end as BBR does
 //! (Cardwell et al. 2016): the peer says how many bytes it has received, and the window is rate times target.
 //!
-//! The window doubles every round trip while the link keeps up, so a fast link is filled within a few of them, and
-//! shrinks to what a slow one carries. Rejected: a fixed small QUIC send window, which throttles every long link; polling
+//! As long as no queue is seen the window grows fourfold every round trip, so a fast link is filled within a few of them;
+//! then it is what the link carries. Rejected: a fixed small QUIC send window, which throttles every long link; polling
 //! QUIC's statistics, which needs a timer and does not see the queues of the link.
 
 use std::time::Duration;
@@ -40,13 +40,13 @@ struct Round {
     busy: bool,
 }
 
-impl Default for SendWindow {
-    fn default() -> Self {
-        Self { written: 0, received: 0, size: limits::FIRST_SEND_WINDOW, shortest_round: Duration::MAX, round: None }
-    }
-}
-
 impl SendWindow {
+    /// Nothing is on its way. `round_trip`: that of the path while it was idle, as the handshake showed it; zero: unknown.
+    pub fn new(round_trip: Duration) -> Self {
+        let shortest_round = if round_trip.is_zero() { Duration::MAX } else { round_trip };
+        Self { written: 0, received: 0, size: limits::FIRST_SEND_WINDOW, shortest_round, round: None }
+    }
+
     /// Whether more may be handed over now. Asked only when there is something to send.
     pub fn is_open(&mut self) -> bool {
         let open = self.on_its_way() < self.size;
@@ -92,8 +92,10 @@ impl SendWindow {
         let target = limits::SEND_WINDOW_TARGET.max(self.shortest_round * 2);
         let rate = (u128::from(self.received - round.received_then) * 1_000_000 / took.as_micros()) as u64;
         let carried = (u128::from(rate) * target.as_micros() / 1_000_000) as u64;
-        // At most doubled, so that one lucky sample does not fill a queue.
-        let size = carried.min(self.size * 2).clamp(limits::MIN_SEND_WINDOW, limits::MAX_SEND_WINDOW);
+        // What took less than half a round trip of the link's time will take less than two when there is four times as much.
+        let no_queue = round.busy && took * 2 <= self.shortest_round * 3;
+        let size = if no_queue { self.size * 4 } else { carried.min(self.size * 2) };
+        let size = size.clamp(limits::MIN_SEND_WINDOW, limits::MAX_SEND_WINDOW);
         let overdue = took > target && self.on_its_way() > limits::RECEIPT_EVERY_BYTES;
         // A round in which the sender had little to send says nothing against the link.
         self.size = if round.busy || overdue { size } else { size.max(self.size) };
@@ -118,7 +120,7 @@ mod tests {
     /// Returns the bytes delivered and the greatest number of bytes on their way, over the second half.
     fn run(bytes_per_second: u64, delay: Duration, seconds: u64) -> (u64, u64) {
         const FRAME: usize = 200;
-        let mut window = SendWindow::default();
+        let mut window = SendWindow::new(delay * 2);
         let (mut now, end) = (Duration::ZERO, Duration::from_secs(seconds));
         let (mut link_free, mut wire) = (Duration::ZERO, VecDeque::new());
         let (mut got, mut told, mut delivered, mut most) = (0u64, 0u64, 0u64, 0u64);
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_stops_reading_costs_one_window() {
-        let mut window = SendWindow::default();
+        let mut window = SendWindow::new(Duration::from_millis(50));
         let mut sent = 0;
         while window.is_open() {
             window.wrote(200, Duration::ZERO);
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_few_small_changes_do_not_shrink_the_window() {
-        let mut window = SendWindow::default();
+        let mut window = SendWindow::new(Duration::from_millis(50));
         let mut now = Duration::ZERO;
         for i in 1..=1000u64 {
             assert!(window.is_open());

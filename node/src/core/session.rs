@@ -101,8 +101,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with an admitted peer; `ours` is what we say of ourselves.
-    pub fn new(peer: PeerId, dialer: bool, ours: Hello) -> Self {
+    /// A session with an admitted peer over a path with this round trip; `ours` is what we say of ourselves.
+    pub fn new(peer: PeerId, dialer: bool, round_trip: Duration, ours: Hello) -> Self {
         Self {
             peer,
             dialer,
@@ -112,7 +112,7 @@ impl Session {
             theirs: None,
             lanes: PerClass::default(),
             fair: Fair::default(),
-            window: SendWindow::default(),
+            window: SendWindow::new(round_trip),
             received_bytes: 0,
             receipted_bytes: 0,
             control_out: Ordinal::default(),

@@ -70,7 +70,8 @@ impl Drop for Registration<'_> {
 /// Runs a session to its end.
 pub(super) async fn run(shared: &Arc<Shared>, connection: Connection, admitted: Admitted, dialer: bool, ticket: u64) {
     let peer = connection.remote_id();
-    let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer));
+    let round_trip = connection.paths().iter().map(|path| path.rtt()).min().unwrap_or_default();
+    let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer, round_trip));
     let wake = shared.register_session(id);
     let registration = Registration { shared, peer, id, ticket };
     let link = Link { shared, connection: &connection, id, wake, peer, ticket, incoming: Mutex::default() };

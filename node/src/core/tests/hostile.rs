@@ -92,7 +92,7 @@ fn victim() -> (World, u64) {
     let mut world = World::new(1, &[]);
     world.nodes[0].put("d", r#"{"x":1}"#);
     committed(&mut world, 0);
-    let id = world.nodes[0].core.open_session([9; 32], false);
+    let id = world.nodes[0].core.open_session([9; 32], false, Duration::ZERO);
     (world, id)
 }
 
@@ -137,7 +137,7 @@ fn changes_without_their_past_are_refused_and_leave_no_trace() {
     assert!(matches!(refused, Err(SessionError::Remote(_))), "{refused:?}");
     assert_eq!(world.nodes[0].read("e"), None);
     assert_eq!(world.nodes[0].core.documents().index().len(), 1);
-    let reopened = world.nodes[0].core.open_session([9; 32], false);
+    let reopened = world.nodes[0].core.open_session([9; 32], false, Duration::ZERO);
     let hello = world.nodes[0].core.next_control(reopened).expect("open").expect("a hello");
     let Ok(Control::Hello(hello)) = Control::decode(&hello, &mut Ordinal::default()) else { panic!("a hello") };
     assert_eq!(hello.seen, None, "the claim of the refused frame is not believed");

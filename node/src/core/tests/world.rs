@@ -231,7 +231,10 @@ impl World {
         }
         let (a, b) = self.links[link];
         let (peer_a, peer_b) = (self.nodes[a].endpoint(), self.nodes[b].endpoint());
-        let sessions = [self.nodes[a].core.open_session(peer_b, true), self.nodes[b].core.open_session(peer_a, false)];
+        let sessions = [
+            self.nodes[a].core.open_session(peer_b, true, Duration::ZERO),
+            self.nodes[b].core.open_session(peer_a, false, Duration::ZERO),
+        ];
         self.connections[link] = Some(Connection { sessions, wires: Default::default(), greeted: [false; 2] });
         self.collect(link);
     }
