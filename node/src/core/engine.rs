@@ -41,6 +41,8 @@ pub struct Core {
     events: Vec<Event>,
     events_in_flight: Vec<Event>,
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
+    /// Known to nobody else.
+    secret: [u8; 32],
     wakes: Wakes,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
@@ -52,8 +54,14 @@ pub struct Core {
 const PLANTED_DROP_EVERY: u64 = 5;
 
 impl Core {
-    /// Takes up what a store holds. `actor` must be new.
-    pub fn new(store: Box<dyn DocumentStore>, mut stored: Stored, actor: ActorId, plants: Plants) -> Self {
+    /// Takes up what a store holds. `actor` must be new, and so must `secret`, which salts what sessions say.
+    pub fn new(
+        store: Box<dyn DocumentStore>,
+        mut stored: Stored,
+        actor: ActorId,
+        secret: [u8; 32],
+        plants: Plants,
+    ) -> Self {
         if plants.forgets_tombstones() {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
@@ -67,6 +75,7 @@ impl Core {
             events: vec![],
             events_in_flight: vec![],
             seen_in_flight: BTreeMap::new(),
+            secret,
             wakes: Wakes::default(),
             plants,
             relayed: 0,
@@ -147,7 +156,9 @@ impl Core {
                 }
             }
             for (id, session) in &mut self.sessions {
-                if Some(*id) != event.origin {
+                if Some(*id) == event.origin {
+                    session.arrived(&event.key);
+                } else {
                     session.mark(&event.key, event.seq);
                 }
             }
@@ -188,7 +199,9 @@ impl Core {
     pub fn open_session(&mut self, peer: PeerId, dialer: bool) -> SessionId {
         let id = self.next_id();
         let ours = Hello { epoch: self.epoch, last: self.documents.durable(), seen: self.seen.get(&peer).copied() };
-        self.sessions.insert(id, Session::new(peer, dialer, ours));
+        let salt = blake3::keyed_hash(&self.secret, &id.to_le_bytes());
+        let salt = u64::from_le_bytes(*salt.as_bytes().first_chunk().expect("a hash is longer"));
+        self.sessions.insert(id, Session::new(peer, dialer, ours, salt));
         self.wakes.sessions.insert(id);
         id
     }
@@ -231,7 +244,7 @@ impl Core {
                         self.events.push(Event { key: update.key, seq, origin: Some(id), visible });
                         self.wakes.commit = true;
                     }
-                    Ok(None) => {}
+                    Ok(None) => session.arrived(&update.key),
                     Err(error) => {
                         if let RemoteError::Apply { .. } = error {
                             // What the peer believes of us is wrong: next time, compare everything.

@@ -10,7 +10,7 @@ use super::batch::{PeerId, StoreReadError};
 use super::documents::{DocumentError, Documents, RemoteError};
 use super::key::DocKey;
 use super::outbox::Outbox;
-use super::reconcile::{Reconcile, ReconcileError};
+use super::reconcile::{Reconcile, ReconcileError, View};
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seq, Update};
 use crate::limits;
 
@@ -93,6 +93,8 @@ struct Ordinals {
 pub struct Session {
     peer: PeerId,
     dialer: bool,
+    /// What names of documents are salted with in this session.
+    salt: u64,
     phase: Phase,
     ours: Hello,
     theirs: Option<Hello>,
@@ -115,11 +117,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with an admitted peer; `ours` is what we say of ourselves.
-    pub fn new(peer: PeerId, dialer: bool, ours: Hello) -> Self {
+    /// A session with an admitted peer; `ours` is what we say of ourselves, `salt` is new and nobody's guess.
+    pub fn new(peer: PeerId, dialer: bool, ours: Hello, salt: u64) -> Self {
         Self {
             peer,
             dialer,
+            salt,
             phase: Phase::Greeting,
             ours,
             theirs: None,
@@ -167,10 +170,13 @@ impl Session {
         let frame = Control::decode(payload, &mut self.ordinals.control_in)?;
         match (frame, &mut self.phase) {
             (Control::Hello(theirs), Phase::Greeting) => self.greet(documents, theirs),
-            (Control::Reconcile(ranges), Phase::Reconciling(reconcile)) => {
-                let outcome = reconcile.receive(documents.index(), ranges)?;
-                for (key, heads) in outcome.send {
-                    self.outbox.mark_from_heads(key, heads);
+            (Control::Reconcile(turn), Phase::Reconciling(reconcile)) => {
+                let outcome = reconcile.receive(&View::everything(documents.index(), documents), turn)?;
+                for (key, has) in outcome.send {
+                    self.outbox.mark_reconciled(key, has);
+                }
+                for (key, has) in outcome.expect {
+                    self.outbox.expect(key, has);
                 }
                 self.control.extend(outcome.reply.map(Control::Reconcile));
                 if outcome.done {
@@ -213,6 +219,11 @@ impl Session {
         if !matches!(self.phase, Phase::Greeting) {
             self.outbox.mark(key, seq);
         }
+    }
+
+    /// What the peer sent of a document is durable, or was known.
+    pub fn arrived(&mut self, key: &DocKey) {
+        self.outbox.arrived(key);
     }
 
     /// A transaction ended: lazy frames may be due later.
@@ -278,6 +289,10 @@ impl Session {
                 self.sending = Some(Sending { key, pieces: pieces.into() });
             }
         }
+        if !self.outbox.is_empty() {
+            // The peer is about to send what tells us what it lacks.
+            return Ok(None);
+        }
         // Nothing is dirty. A claim alone is worth a frame only after its delay, or at first.
         let due = std::mem::take(&mut self.lazy_ready) || self.claimed == 0;
         if due && documents.durable() > self.claimed {
@@ -317,11 +332,11 @@ impl Session {
             }
             self.phase = Phase::Live;
         } else if self.dialer {
-            let (reconcile, first) = Reconcile::begin(documents.index());
+            let (reconcile, first) = Reconcile::begin(&View::everything(documents.index(), documents), self.salt);
             self.control.push_back(Control::Reconcile(first));
             self.phase = Phase::Reconciling(reconcile);
         } else {
-            self.phase = Phase::Reconciling(Reconcile::wait());
+            self.phase = Phase::Reconciling(Reconcile::wait(self.salt));
         }
         Ok(())
     }

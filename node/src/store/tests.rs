@@ -45,7 +45,7 @@ fn open(disk: &Disk) -> Store {
 
 fn core_over(store: &Store, life: u8) -> Core {
     let stored = store.stored().expect("readable");
-    Core::new(Box::new(store.reader()), stored, ActorId::from([life; 12].as_slice()), Plants::default())
+    Core::new(Box::new(store.reader()), stored, ActorId::from([life; 12].as_slice()), [life; 32], Plants::default())
 }
 
 fn key(id: &str) -> DocKey {

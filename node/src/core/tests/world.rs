@@ -141,7 +141,7 @@ impl Node {
 
 fn start(id: u8, life: u8, disk: &Disk) -> Core {
     let actor = ActorId::from([id, life, 1, 2].as_slice());
-    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, Plants::default())
+    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, [id; 32], Plants::default())
 }
 
 pub fn key(id: &str) -> DocKey {
