@@ -129,7 +129,14 @@ impl Reader {
     /// Reads a part, or asks for it again.
     fn study(&mut self, view: &View<'_>, told: Told, outcome: &mut Outcome) -> Result<(), ReconcileError> {
         match read(view, &Namer::new(self.cut), told) {
-            Ok(difference) => self.go_on(view, Some(difference), outcome),
+            Ok(difference) => {
+                if let Form::Cells(_) = self.form {
+                    // All parts are alike, and of this one it is known.
+                    let names = difference.added.len() + difference.removed.len();
+                    self.form = cells_form(1.05 * names as f64);
+                }
+                self.go_on(view, Some(difference), outcome);
+            }
             Err(TooSmall { names, theirs, .. }) => {
                 self.asked = Some(self.again(names, theirs)?);
                 self.cut.attempt += 1;
