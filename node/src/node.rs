@@ -4,6 +4,8 @@ mod error;
 mod handle;
 mod shared;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod testing;
 mod world;
 
 use std::sync::Arc;
@@ -52,7 +54,14 @@ impl Node {
         // A stream of its own: what is drawn otherwise must not depend on it.
         let mut secrets = rng.clone();
         secrets.set_stream(1);
-        let core = Core::new(Box::new(world.store.reader()), stored, actor, secrets.random(), world.plants);
+        let core = Core::new(
+            Box::new(world.store.reader()),
+            stored,
+            actor,
+            secrets.random(),
+            config.traffic.clone(),
+            world.plants,
+        );
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,

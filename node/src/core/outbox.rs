@@ -96,6 +96,16 @@ impl Outbox {
         self.len() == 0
     }
 
+    /// Whether there is something to send now.
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Whether something of the peer must come first.
+    pub fn is_expecting(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
     fn insert(&mut self, key: DocKey, base: Base) {
         self.order.insert((base.first_unsent(), key.clone()));
         self.dirty.insert(key, base);
