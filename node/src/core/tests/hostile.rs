@@ -90,6 +90,44 @@ fn a_store_restored_from_an_old_copy_reconciles() {
     }
 }
 
+#[test]
+fn strangers_that_differ_little_send_each_other_what_differs() {
+    let mut world = World::new(2, &[(0, 1)]);
+    for i in 0..400 {
+        world.nodes[0].put(&format!("d{i}"), r#"{"x":1,"text":"much longer than what changes of it"}"#);
+    }
+    committed(&mut world, 0);
+    world.nodes[1].disk = world.nodes[0].disk.copy_for_a_stranger();
+    world.crash(1);
+    // Some documents change here, some there, and some at both.
+    for (node, documents) in [(0, 0..20), (1, 10..30)] {
+        for i in documents {
+            world.nodes[node].put(
+                &format!("d{i}"),
+                &format!(r#"{{"x":1,"n{node}":2,"text":"much longer than what changes of it"}}"#),
+            );
+        }
+        committed(&mut world, node);
+    }
+    world.connect(0);
+    while world.deliver(0, 0, Stream::Control) || world.deliver(0, 1, Stream::Control) {}
+    let bytes = world.data_in_flight();
+    // 10 are newer on each side; of the 10 that both changed, the reader sends all it has, a change and its past.
+    assert!(bytes > 0 && bytes < 20 * 200 + 10 * 400, "{bytes} bytes");
+    world.settle();
+    assert!(world.errors.is_empty(), "{:?}", world.errors);
+    for (doc, expected) in [("d5", 1), ("d15", 2), ("d25", 1), ("d35", 0)] {
+        let texts = [0, 1].map(|node| world.nodes[node].read(doc).expect("there"));
+        assert_eq!((texts[0] == texts[1], texts[0].matches(":2").count()), (true, expected), "{texts:?}");
+    }
+    // It is known from now on how far both have come.
+    world.disconnect(0);
+    world.connect(0);
+    assert!(world.deliver(0, 0, Stream::Control) && world.deliver(0, 1, Stream::Control), "both say hello");
+    assert!(!world.deliver(0, 0, Stream::Control) && !world.deliver(0, 1, Stream::Control), "nothing else is said");
+    assert_eq!(world.data_in_flight(), 0);
+}
+
 /// A victim with one document, and the sessions of an attacker that has been admitted.
 fn victim() -> (World, u64) {
     let mut world = World::new(1, &[]);

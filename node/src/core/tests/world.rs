@@ -24,7 +24,7 @@ struct Rows {
     tail: BTreeMap<Seq, Vec<u8>>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Content {
     docs: BTreeMap<DocKey, Rows>,
     seen: BTreeMap<[u8; 32], Seen>,
@@ -36,6 +36,13 @@ struct Content {
 pub struct Disk(Arc<Mutex<Content>>);
 
 impl Disk {
+    /// A disk of its own with the same content, which no longer says how far anybody has come.
+    pub fn copy_for_a_stranger(&self) -> Self {
+        let mut content = self.0.lock().expect("unpoisoned").clone();
+        content.seen.clear();
+        Self(Arc::new(Mutex::new(content)))
+    }
+
     fn commit(&self, batch: &Batch) {
         let mut content = self.0.lock().expect("unpoisoned");
         assert!(batch.last > content.last || batch.changes == 0, "a sequence number was used twice");
