@@ -43,8 +43,6 @@ pub const DEFLATE_FROM_BYTES: usize = 512;
 /// Bytes handed to QUIC at once before the outbox is asked again: small enough that what is queued
 /// behind a slow link is still coalesced, large enough to fill packets.
 pub const SEND_BURST_BYTES: usize = 32 << 10;
-/// Items in one reconciliation message. Bounds its size: 256 ranges or leaves of about 100 bytes.
-pub const MAX_RECONCILE_ITEMS: usize = 256;
 /// Acknowledgements and lone claims wait this long for company: they carry no urgency, only lag figures. A little less than
 /// [`KEEP_ALIVE`], so that on a quiet link they take the place of a keep-alive packet and cost next to nothing.
 pub const ACK_DELAY: Duration = Duration::from_millis(2500);
@@ -65,8 +63,39 @@ pub const MAX_SEND_WINDOW: u64 = 1 << 20;
 pub const MAX_CLASSED_COLLECTIONS: usize = 256;
 /// Selectors of an interest. Each is compared with every change.
 pub const MAX_INTEREST_SELECTORS: usize = 64;
-/// Heads that a document may have on the wire: more concurrent branches than any formation has nodes.
-pub const MAX_HEADS: usize = 4096;
+
+// ---- reconciliation ------------------------------------------------------------------------------
+
+/// Documents up to which the first message lists them all: as many bytes as the sketch that it is otherwise.
+pub const RECONCILE_OPENING_IDS: u64 = 200;
+/// Cells of the sketch in the first message, 1.7 KB: 80 names that differ can be read from it, and from more the
+/// size of the next sketch is estimated within an eighth.
+pub const RECONCILE_OPENING_CELLS: usize = 128;
+/// Smallest sketch. Below it, 4 cells a name leave no room.
+pub const MIN_RECONCILE_CELLS: usize = 16;
+/// Largest sketch, in cells: about 900 KB on the wire, 1.5 MB in memory while it is read. Larger differences are cut
+/// into parts.
+pub const MAX_RECONCILE_CELLS: usize = 1 << 16;
+/// Longest list of documents, by their names of 8 bytes: 1 MB. Longer ones are cut into parts. A side remembers at
+/// most this many pairs of names until it has asked about them.
+pub const MAX_RECONCILE_IDS: usize = 1 << 17;
+/// A set is cut into at most 2 to this power parts: enough for 26 million documents, far more than an index in memory.
+pub const MAX_RECONCILE_PART_BITS: u8 = 8;
+/// Documents of one message whose versions are compared: each is loaded, at some 50 µs for a small one, and nothing
+/// else happens on the node meanwhile.
+pub const MAX_RECONCILE_PAIRS: usize = 1024;
+/// Stored bytes of documents that are loaded for one message: a history costs up to 0.7 µs a byte, so 0.2 s at worst.
+/// The versions of further ones are not compared, which may cost a needless copy of each.
+pub const MAX_RECONCILE_LOAD_BYTES: u64 = 256 << 10;
+/// Changes by which one side describes its version of a document: the heads and some steps back. A document with
+/// more heads is described by none, and sent whole.
+pub const MAX_RECONCILE_MARKS: usize = 64;
+/// Sketches of one part that are tried before its documents are listed; more than one is too small by bad luck only.
+pub const RECONCILE_SKETCHES: u8 = 3;
+/// Turns that a peer may make us answer, besides one for each [`RECONCILE_TURN_DOCUMENTS`] of our documents.
+pub const RECONCILE_TURNS: usize = 64;
+/// Documents that earn a peer one more turn: half of what one turn deals with, as two sketches may be needed.
+pub const RECONCILE_TURN_DOCUMENTS: usize = MAX_RECONCILE_PAIRS / 2;
 
 // ---- mesh ----------------------------------------------------------------------------------------
 

@@ -51,7 +51,17 @@ impl Node {
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
-        let core = Core::new(Box::new(world.store.reader()), stored, actor, config.traffic.clone(), world.plants);
+        // A stream of its own: what is drawn otherwise must not depend on it.
+        let mut secrets = rng.clone();
+        secrets.set_stream(1);
+        let core = Core::new(
+            Box::new(world.store.reader()),
+            stored,
+            actor,
+            secrets.random(),
+            config.traffic.clone(),
+            world.plants,
+        );
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,
