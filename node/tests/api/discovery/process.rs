@@ -19,6 +19,8 @@ pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// A process of its own. It is killed, and its data is gone, when this is dropped.
 pub struct NodeProcess {
     child: Child,
+    /// How it was started.
+    command: Command,
     directory: tempfile::TempDir,
 }
 
@@ -35,7 +37,7 @@ impl NodeProcess {
                 command
             }
         };
-        let child = command
+        command
             .arg("--data-dir")
             .arg(directory.path().join("data"))
             .arg("--listen")
@@ -44,10 +46,15 @@ impl NodeProcess {
             .env("RUST_LOG", "warn,peat_node=debug")
             .env("PEAT_NODE_SHARED_KEY", KEY)
             .stderr(File::create(directory.path().join("log")).expect("log file"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("started");
-        Self { child, directory }
+            .stdin(Stdio::null());
+        let child = command.spawn().expect("started");
+        Self { child, command, directory }
+    }
+
+    /// Starts it again, with the data that it had.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = self.command.spawn().expect("started");
     }
 
     /// What it has logged so far.
@@ -84,9 +91,16 @@ impl NodeProcess {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         self.signal("TERM");
-        assert!(self.child.wait().expect("ended").success(), "{}", self.log());
+        // Blocking here would keep our side of its connections open.
+        for _ in 0..3_000 {
+            match self.child.try_wait().expect("a child") {
+                Some(ended) => return assert!(ended.success(), "{}", self.log()),
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+        panic!("it does not stop: {}", self.log());
     }
 
     /// SIGKILL, and waits for the end.
