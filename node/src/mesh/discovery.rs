@@ -24,6 +24,7 @@ pub(crate) enum Source {
     /// A host name with many addresses.
     Dns,
     /// What connected peers know.
+    #[allow(dead_code, reason = "not available yet")]
     Gossip,
 }
 

@@ -20,7 +20,7 @@ use crate::core::batch::PeerId;
 use crate::core::session::Now;
 use crate::limits;
 use crate::node::Shared;
-use neighbours::{Announcement, Neighbours, SERVICE, TXT_APP, TXT_ID, TXT_PROOF, Verdict};
+use neighbours::{Announcement, Located, Neighbours, SERVICE, TXT_APP, TXT_ID, TXT_PROOF, Verdict};
 
 /// Why one run of the daemon ended.
 enum Ended {
@@ -136,7 +136,7 @@ fn left(shared: &Shared, neighbours: &mut Neighbours, full_name: &str, lines: &m
     true
 }
 
-fn address(address: &ScopedIp) -> (IpAddr, u32) {
+fn address(address: &ScopedIp) -> Located {
     let interface = match address {
         ScopedIp::V6(v6) => v6.scope_id().index,
         _ => 0,

@@ -22,6 +22,9 @@ const PURPOSE: &[u8; 8] = b"mdns-id ";
 /// Bytes of a proof that are announced: it must not be found by trial, and two of them must fit a short record.
 const PROOF_BYTES: usize = 16;
 
+/// An address and the index of the interface that it was heard on, without which some mean nothing.
+pub(super) type Located = (IpAddr, u32);
+
 /// One announced service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Announcement<'a> {
@@ -31,8 +34,7 @@ pub(super) struct Announcement<'a> {
     pub endpoint_id: Option<&'a str>,
     pub proof: Option<&'a str>,
     pub port: u16,
-    /// With the index of the interface, where an address means nothing without.
-    pub addresses: Vec<(IpAddr, u32)>,
+    pub addresses: Vec<Located>,
 }
 
 /// What an announcement came to.
@@ -185,8 +187,8 @@ fn dialable(said: &Announcement<'_>, on_link: impl Fn(&IpAddr) -> bool) -> Vec<S
     let usable = said.addresses.iter().copied().filter(|(ip, _)| {
         !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && (link_local(ip) || on_link(ip))
     });
-    let (near, far): (Vec<(IpAddr, u32)>, Vec<(IpAddr, u32)>) = usable.partition(|(ip, _)| link_local(ip));
-    let chosen = if far.is_empty() { near } else { far };
+    let (scoped, global): (Vec<Located>, Vec<Located>) = usable.partition(|(ip, _)| link_local(ip));
+    let chosen = if global.is_empty() { scoped } else { global };
     let mut addresses: Vec<SocketAddr> = chosen
         .into_iter()
         .map(|(ip, interface)| match ip {
