@@ -84,6 +84,29 @@ impl AddressResolver for SystemResolver {
 /// Binds an endpoint that talks to nobody but the peers it is given: no relay, no address look-up, no
 /// DNS, no mDNS, no port mapping.
 pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
+    let Underlay::UdpEverywhere { port: 0 } = underlay else { return bind_to(secret, underlay, timing).await };
+    let mut attempts = 0;
+    loop {
+        let port = free_port().map_err(|e| BindError { to: "a free UDP port".into(), detail: e.to_string() })?;
+        attempts += 1;
+        match bind_to(secret.clone(), Underlay::UdpEverywhere { port }, timing).await {
+            // Somebody took it in between.
+            Err(_) if attempts < FREE_PORT_ATTEMPTS => {}
+            bound => return bound,
+        }
+    }
+}
+
+/// Ports that are tried before binding to a free one fails.
+const FREE_PORT_ATTEMPTS: usize = 4;
+
+/// A UDP port that is free now. Both families are to have the same one, since what announces a node names one port for all
+/// its addresses.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
+}
+
+async fn bind_to(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
     let to = match &underlay {
         Underlay::Udp(address) => address.to_string(),
         Underlay::UdpEverywhere { port } => format!("UDP port {port}"),
@@ -115,7 +138,6 @@ pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Res
             builder.clear_ip_transports().bind_addr(address).map_err(|e| fail(format!("{e:#}")))?
         }
         Underlay::UdpEverywhere { port } => {
-            let port = if port == 0 { free_port().map_err(|e| fail(e.to_string()))? } else { port };
             let may_lack = BindOpts::default().set_is_required(false);
             let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
             let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
@@ -125,12 +147,6 @@ pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Res
         Underlay::Custom(custom) => builder.clear_ip_transports().add_custom_transport(custom),
     };
     builder.bind().await.map_err(|e| fail(format!("{e:#}")))
-}
-
-/// A UDP port that is free now. Both families are to have the same one, since what announces a node names one port for all
-/// its addresses; whoever takes it in between makes binding fail.
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
 }
 
 /// Starts the tasks that dial and accept, and those that find peers.

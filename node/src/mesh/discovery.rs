@@ -8,12 +8,10 @@ mod dns;
 pub(super) mod identify;
 mod mdns;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admission::FormationKey;
 use crate::config::{Discovery, Formation};
-use crate::core::batch::PeerId;
 use crate::node::Shared;
 
 /// A way of discovery.
@@ -44,12 +42,6 @@ pub(super) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, formation:
             drop(withdrawing);
         });
     }
-}
-
-/// Peers with a session.
-fn connected(shared: &Shared) -> BTreeSet<PeerId> {
-    let connected = shared.mesh.list_peers().into_iter().filter(|peer| peer.connected);
-    connected.filter_map(|peer| Some(*peer.endpoint_id.parse::<iroh::EndpointId>().ok()?.as_bytes())).collect()
 }
 
 /// What is worth a line in the log: only what differs from the last thing that was said.

@@ -248,6 +248,11 @@ impl Mesh {
         lock(&self.state).live.values().filter(|live| live.up).count()
     }
 
+    /// Whether both sides have said hello.
+    pub fn has_session(&self, peer: &PeerId) -> bool {
+        lock(&self.state).live.get(peer).is_some_and(|live| live.up)
+    }
+
     /// Where a peer may be found, by the word of the operator and of every way of discovery.
     pub fn addresses(&self, peer: &PeerId) -> Vec<String> {
         let state = lock(&self.state);

@@ -76,8 +76,7 @@ pub(super) async fn follow(shared: Arc<Shared>, name: DnsName, interval: Duratio
                 let now = shared.now();
                 next_lookup = now + spread(interval, &shared);
                 take_answer(&mut roster, &answer, &name, &mut lookup_log, now);
-                let connected = super::connected(&shared);
-                roster.recheck(|peer| connected.contains(peer), now);
+                roster.recheck(|peer| shared.mesh.has_session(peer), now);
                 shared.mesh.set_found(Source::Dns, roster.members(), now);
             }
             Some((address, who)) = asked.next() => {

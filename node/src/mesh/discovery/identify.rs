@@ -160,6 +160,45 @@ mod tests {
         assert!(!binding(7).is_answered_by(binding(7).proof(ANSWER, &key("fleet", 2)).as_bytes(), &ours));
     }
 
+    /// Both families, over real sockets, against an endpoint of the mesh.
+    #[tokio::test]
+    async fn an_address_tells_members_who_is_there() {
+        for ip in ["127.0.0.1", "::1"] {
+            let address = std::net::SocketAddr::new(ip.parse().expect("an address"), 0);
+            let underlay = crate::mesh::Underlay::Udp(address);
+            let secret = iroh::SecretKey::from_bytes(&[9; 32]);
+            let bound = crate::mesh::bind(secret, underlay, &crate::config::Timing::default()).await;
+            // A machine may have no IPv6, but every machine has IPv4.
+            let Ok(endpoint) = bound else {
+                assert!(address.is_ipv6());
+                continue;
+            };
+            let address = endpoint.bound_sockets()[0];
+            let answers = async {
+                while let Some(incoming) = endpoint.accept().await {
+                    let connection = incoming.accept().expect("not refused").await.expect("a handshake");
+                    assert_eq!(connection.alpn(), ALPN);
+                    assert_ne!(connection.remote_id(), endpoint.id());
+                    // The asker is told, or closed on.
+                    let _ = answer(&connection, endpoint.id(), &[key("fleet", 1)]).await;
+                }
+            };
+            let asker = Asker::new(&iroh::SecretKey::from_bytes(&[8; 32])).expect("sockets");
+            let asks = async {
+                for _ in 0..3 {
+                    assert_eq!(asker.ask(address, &[key("fleet", 1)]).await, Ok(endpoint.id()));
+                }
+                assert_eq!(asker.ask(address, &[key("fleet", 2)]).await, Err(AskError::Stranger));
+                assert_eq!(asker.ask(address, &[key("fleet", 2), key("fleet", 1)]).await, Ok(endpoint.id()));
+            };
+            tokio::select! {
+                biased;
+                () = asks => {}
+                () = answers => panic!("the endpoint is closed"),
+            }
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn garbage_is_refused(question in proptest::collection::vec(proptest::num::u8::ANY, 0..512)) {

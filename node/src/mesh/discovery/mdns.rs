@@ -20,7 +20,7 @@ use crate::core::batch::PeerId;
 use crate::core::session::Now;
 use crate::limits;
 use crate::node::Shared;
-use neighbours::{Announcement, Located, Neighbours, SERVICE, TXT_APP, TXT_ID, TXT_PROOF, Verdict};
+use neighbours::{Announcement, Neighbours, SERVICE, TXT_APP, TXT_ID, TXT_PROOF, Verdict};
 
 /// Why one run of the daemon ended.
 enum Ended {
@@ -96,8 +96,7 @@ async fn check(shared: &Shared, daemon: &Daemon, neighbours: &mut Neighbours) ->
     if records > limits::MAX_MDNS_RECORDS {
         return Err(format!("{records} records are announced; the limit is {}", limits::MAX_MDNS_RECORDS));
     }
-    let connected = super::connected(shared);
-    for full_name in neighbours.take_doubtful(|peer| connected.contains(peer), shared.now()) {
+    for full_name in neighbours.take_doubtful(|peer| shared.mesh.has_session(peer), shared.now()) {
         tracing::debug!("is {full_name} still there?");
         daemon.0.verify(full_name, limits::NEIGHBOUR_VERIFY_TIMEOUT).map_err(|e| e.to_string())?;
     }
@@ -112,7 +111,7 @@ fn resolved(shared: &Shared, neighbours: &mut Neighbours, service: &ResolvedServ
         endpoint_id: service.get_property_val_str(TXT_ID),
         proof: service.get_property_val_str(TXT_PROOF),
         port: service.port,
-        addresses: service.addresses.iter().map(address).collect(),
+        addresses: service.addresses.iter().map(ScopedIp::to_ip_addr).collect(),
     };
     let networks = std::cell::OnceCell::new();
     let on_link = |ip: &IpAddr| networks.get_or_init(own_networks).iter().any(|network| network.contains(ip));
@@ -134,14 +133,6 @@ fn left(shared: &Shared, neighbours: &mut Neighbours, full_name: &str, lines: &m
     let Some(peer) = neighbours.left(full_name) else { return false };
     lines.write(shared.now(), &peer, "left the local network");
     true
-}
-
-fn address(address: &ScopedIp) -> Located {
-    let interface = match address {
-        ScopedIp::V6(v6) => v6.scope_id().index,
-        _ => 0,
-    };
-    (address.to_ip_addr(), interface)
 }
 
 /// A network that one of this machine's interfaces is on.

@@ -51,7 +51,12 @@ impl Lan {
     }
 
     fn start(&self, index: usize, app_id: &str) -> NodeProcess {
-        NodeProcess::start(Some(&self.node(index)), ["--app-id", app_id, "--discovery-mode", "mdns"])
+        self.start_with(index, app_id, &[])
+    }
+
+    fn start_with(&self, index: usize, app_id: &str, further: &[&str]) -> NodeProcess {
+        let arguments = [&["--app-id", app_id, "--discovery-mode", "mdns"], further].concat();
+        NodeProcess::start(Some(&self.node(index)), arguments)
     }
 }
 
@@ -85,7 +90,8 @@ async fn logged(nodes: &[&NodeProcess], peer: &str, what: &str, limit: Duration)
 #[tokio::test]
 async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
     let Some(lan) = Lan::new("m", 4) else { return };
-    let mut nodes: Vec<NodeProcess> = (1..=2).map(|index| lan.start(index, "fleet")).collect();
+    let on_one_address = ["--mesh-address", "10.77.0.2", "--iroh-udp-port", "7777"];
+    let mut nodes = vec![lan.start(1, "fleet"), lan.start_with(2, "fleet", &on_one_address)];
     let foreign = lan.start(4, "other");
     for node in &nodes {
         node.client().await;

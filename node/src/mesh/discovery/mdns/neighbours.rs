@@ -2,7 +2,7 @@
 //! is kept. Everything here was said by anyone on the link.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 
 use iroh::EndpointId;
 
@@ -22,9 +22,6 @@ const PURPOSE: &[u8; 8] = b"mdns-id ";
 /// Bytes of a proof that are announced: it must not be found by trial, and two of them must fit a short record.
 const PROOF_BYTES: usize = 16;
 
-/// An address and the index of the interface that it was heard on, without which some mean nothing.
-pub(super) type Located = (IpAddr, u32);
-
 /// One announced service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Announcement<'a> {
@@ -34,7 +31,7 @@ pub(super) struct Announcement<'a> {
     pub endpoint_id: Option<&'a str>,
     pub proof: Option<&'a str>,
     pub port: u16,
-    pub addresses: Vec<Located>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What an announcement came to.
@@ -96,8 +93,7 @@ impl Neighbours {
         if id == self.me {
             return Verdict::Itself;
         }
-        let told = said.endpoint_id.and_then(|told| told.parse().ok());
-        if told != Some(id) || said.port == 0 {
+        if said.endpoint_id != Some(&id.to_string()) || said.port == 0 {
             return Verdict::Malformed;
         }
         if said.app_id != Some(&self.app_id) || !self.is_proved(&id, said.proof.unwrap_or_default()) {
@@ -181,21 +177,13 @@ fn proof(key: &FormationKey, id: &EndpointId) -> String {
 }
 
 /// Addresses that can be dialled and are on the link: an announcement must not make this node send anything elsewhere.
-/// IPv6 link-local ones are taken only for want of others: they mean nothing without their interface.
+/// IPv6 link-local ones are left out: they mean nothing without their interface, which iroh does not keep, so that a
+/// handshake with one is answered and never completed.
 fn dialable(said: &Announcement<'_>, on_link: impl Fn(&IpAddr) -> bool) -> Vec<SocketAddr> {
     let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let usable = said.addresses.iter().copied().filter(|(ip, _)| {
-        !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && (link_local(ip) || on_link(ip))
-    });
-    let (scoped, global): (Vec<Located>, Vec<Located>) = usable.partition(|(ip, _)| link_local(ip));
-    let chosen = if global.is_empty() { scoped } else { global };
-    let mut addresses: Vec<SocketAddr> = chosen
-        .into_iter()
-        .map(|(ip, interface)| match ip {
-            IpAddr::V6(v6) if link_local(&ip) => SocketAddrV6::new(v6, said.port, 0, interface).into(),
-            _ => SocketAddr::new(ip, said.port),
-        })
-        .collect();
+    let one_node = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast();
+    let usable = said.addresses.iter().filter(|ip| one_node(ip) && !link_local(ip) && on_link(ip));
+    let mut addresses: Vec<SocketAddr> = usable.map(|ip| SocketAddr::new(*ip, said.port)).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(limits::MAX_PEER_ADDRESSES);
@@ -233,7 +221,7 @@ mod tests {
             endpoint_id: value(TXT_ID),
             proof: value(TXT_PROOF),
             port: 7777,
-            addresses: vec![([10, 0, 0, 2].into(), 2)],
+            addresses: vec![[10, 0, 0, 2].into()],
         };
         change(&mut said);
         ours.announced(&said, |ip| matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 10), Now::ZERO)
@@ -281,13 +269,12 @@ mod tests {
     #[test]
     fn nothing_is_dialled_beyond_the_link() {
         let (mut ours, theirs) = (neighbours(1, "fleet", &[1]), neighbours(2, "fleet", &[1]));
-        let far = ["192.0.2.7", "127.0.0.1", "0.0.0.0", "224.0.0.251", "2001:db8::7", "::1"];
-        let far: Vec<(IpAddr, u32)> = far.iter().map(|ip| (ip.parse().expect("an address"), 2)).collect();
-        assert_eq!(hear(&mut ours, &theirs, |said| said.addresses = far.clone()), Verdict::OffLink);
-        let near = ("fe80::7".parse().expect("an address"), 2);
-        let both = || [&far[..], &[near]].concat();
+        let far = ["192.0.2.7", "127.0.0.1", "0.0.0.0", "224.0.0.251", "2001:db8::7", "::1", "fe80::7"];
+        let far = far.map(|ip| ip.parse().expect("an address"));
+        assert_eq!(hear(&mut ours, &theirs, |said| said.addresses = far.to_vec()), Verdict::OffLink);
+        let both = || [&far[..], &[[10, 0, 0, 9].into()]].concat();
         assert!(matches!(hear(&mut ours, &theirs, |said| said.addresses = both()), Verdict::Arrived(_)));
-        assert_eq!(ours.members()[theirs.me.as_bytes()], ["[fe80::7%2]:7777"]);
+        assert_eq!(ours.members()[theirs.me.as_bytes()], ["10.0.0.9:7777"]);
     }
 
     #[test]
@@ -298,7 +285,7 @@ mod tests {
             (2..2 + many).map(|name| hear(&mut ours, &neighbours(name, "fleet", &[1]), |_| ())).collect();
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Full).count(), 3);
         assert_eq!(ours.members().len(), limits::MAX_NEIGHBOURS);
-        let addresses = (0..=255).map(|last| ([10, 0, 1, last].into(), 2)).collect::<Vec<_>>();
+        let addresses = (0..=255).map(|last| [10, 0, 1, last].into()).collect::<Vec<IpAddr>>();
         hear(&mut ours, &neighbours(2, "fleet", &[1]), |said| said.addresses = addresses.clone());
         assert_eq!(ours.members()[id(2).as_bytes()].len(), limits::MAX_PEER_ADDRESSES);
     }
@@ -326,7 +313,7 @@ mod tests {
             for full_name in [name.clone(), format!("{name}.{SERVICE}"), full_name(&id(2))] {
                 let said = Announcement {
                     full_name: &full_name, app_id: app.as_deref(), endpoint_id: hex.as_deref(), proof: proof.as_deref(),
-                    port, addresses: vec![(ip.into(), 1)],
+                    port, addresses: vec![ip.into()],
                 };
                 ours.announced(&said, |_| true, Now::ZERO);
                 ours.left(&full_name);
