@@ -139,6 +139,8 @@ fn client_config(secret: &SecretKey) -> Result<ClientConfig, Box<dyn std::error:
         .max_idle_timeout(Some(limits::ADMISSION_TIMEOUT.try_into()?))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // Never used, but iroh warns about every connection that cannot do it.
+        .max_remote_nat_traversal_addresses(1)
         // As for the mesh's own endpoint.
         .enable_segmentation_offload(false);
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
