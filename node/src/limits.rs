@@ -131,6 +131,39 @@ pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 pub const REDIAL_BUSY: Duration = Duration::from_secs(2);
 /// Time between two look-ups of peers.
 pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
+/// Longest time between two look-ups that may be asked for: a day.
+pub const MAX_DISCOVERY_INTERVAL: Duration = Duration::from_secs(86_400);
+/// Look-ups are spread by up to this part of the interval, so that a fleet that started at once does not ask at once.
+pub const DISCOVERY_JITTER: f64 = 0.1;
+/// A look-up is given up after this time. The resolver asks each server for up to 6 s.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Addresses taken from one name: as many as sessions can be held.
+pub const MAX_DISCOVERY_ADDRESSES: usize = 1024;
+/// Addresses asked at once who they are. Each costs a TLS handshake; with a dead half and a limit of
+/// [`ADMISSION_TIMEOUT`] for each, a thousand are through in about three minutes, live ones first.
+pub const MAX_IDENTIFYING: usize = 16;
+/// An address that did not say who it is gets asked again after this pause: a pod is named before it listens.
+pub const IDENTIFY_AGAIN: Duration = Duration::from_secs(2);
+/// Members taken from announcements on the local network. Each costs a dial every [`DIAL_INTERVAL`] at worst.
+pub const MAX_NEIGHBOURS: usize = 512;
+/// Records that the mDNS daemon may hold, with its timers: about 8 MB. A service has some ten of both; anyone on the link
+/// can make it hold more, and then it is started anew.
+pub const MAX_MDNS_RECORDS: i64 = 32_768;
+/// Pause before the mDNS daemon is started again.
+pub const MDNS_RESTART_PAUSE: Duration = Duration::from_secs(10);
+/// The mDNS daemon answers within this time, or not at all.
+pub const MDNS_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked at which neighbours fell silent.
+pub const NEIGHBOUR_TICK: Duration = Duration::from_secs(2);
+/// A neighbour without a session is asked at this interval whether it is still there: a service record lives 120 s.
+pub const NEIGHBOUR_VERIFY_INTERVAL: Duration = Duration::from_secs(30);
+/// A neighbour that does not answer within this time is gone. RFC 6762 (10.4) would have 10 s; on a link where announcements
+/// take longer than this, sessions would not stand either.
+pub const NEIGHBOUR_VERIFY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Neighbours asked in one tick: a segment that drops out must not cause a burst of multicast.
+pub const MAX_VERIFIED_AT_ONCE: usize = 16;
+/// Comings and goings on the local network that are logged in a minute.
+pub const MAX_NEIGHBOUR_LINES: usize = 32;
 /// A stranger that is refused is logged once in this time.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers remembered for that; further ones are not logged until one is forgotten.

@@ -75,7 +75,7 @@ impl Node {
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
         let committing = spawn_commit_loop(&shared)?;
-        crate::mesh::spawn_tasks(&shared);
+        crate::mesh::spawn_tasks(&shared, config.discovery, &config.formation);
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }
@@ -101,6 +101,10 @@ impl Node {
         let closed = tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.endpoint().close()).await;
         if closed.is_err() {
             tracing::warn!("some peers did not take the goodbye in time");
+        }
+        shared.mesh.withdrawing.close();
+        if tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.withdrawing.wait()).await.is_err() {
+            tracing::warn!("the announcement of this node could not be withdrawn in time");
         }
         if let Some(mut tasks) = shared.take_tasks() {
             tasks.shutdown().await;

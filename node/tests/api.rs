@@ -4,6 +4,8 @@
 
 #[path = "api/binary.rs"]
 mod binary;
+#[path = "api/discovery.rs"]
+mod discovery;
 #[path = "api/harness.rs"]
 mod harness;
 #[path = "api/refusals.rs"]
