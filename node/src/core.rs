@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod reconcile;
 pub mod reconnect;
 pub mod session;
+pub mod topology;
 pub mod watch;
 pub mod wire;
 

@@ -78,6 +78,16 @@ pub const SLOW_DIAL_EVERY: u32 = 4;
 /// A lost peer is dialled after at most this pause: both sides notice at the same moment, and many peers that lose
 /// one hub must not come back in one instant.
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(100);
+/// After a sign of life a peer is dialled at once, but never more often than this: whoever gives signs of life must
+/// not be able to make us flood.
+pub const REDIAL_HASTY: Duration = Duration::from_millis(500);
+/// Attempts to dial under way at once, over all peers. Each costs some kilobytes of memory and three packets. An
+/// attempt lasts 4.7 s on average and begins every 2 s, so about 80 peers that do not answer fill the part below.
+pub const MAX_DIALS: usize = 256;
+/// Of those, what peers may hold that have not answered lately: the rest is there at once for one that may.
+pub const MAX_COLD_DIALS: usize = 192;
+/// A host name in a peer's address must resolve within this time, or the attempt goes on without it.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that refused us is asked again only after this pause: a wrong key does not mend in a second.
 pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 /// A peer that asked us to come back is asked again after this pause.
@@ -95,6 +105,27 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Two connections of one pair that were opened within this time of each other are a race, and both
 /// sides keep the one that the smaller endpoint id dialled.
 pub const DIAL_RACE: Duration = Duration::from_secs(3);
+
+// ---- membership and topology ----------------------------------------------------------------------
+
+/// Nodes up to which everyone has a session with everyone. A change crosses every session, so a full mesh of n
+/// sends it about n(n-1) times instead of the n-1 that are needed: 56 at 8. Beyond, a node has about as many
+/// sessions as it had here.
+pub const FULL_MESH_NODES: usize = 8;
+/// Successors on the ring that a node wants: with two, the ring holds while any one of two neighbours is not yet
+/// known to be gone.
+pub const RING_NEIGHBOURS: usize = 2;
+/// Neighbours drawn by hash: with two, 1,000 nodes are five hops across.
+pub const SHORTCUT_NEIGHBOURS: usize = 2;
+/// Hubs that a spoke wants: one may be lost without a gap.
+pub const HUBS_PER_SPOKE: usize = 2;
+/// Nodes that do not answer and that nobody named, which a node dials at a time. Each costs up to 2.4 kB/s at the default
+/// interval (two packets of 1,200 bytes a second).
+pub const DEAD_DIALLED: usize = 3;
+/// Unanswered attempts after which a node that nobody named is passed over.
+pub const DEAD_AFTER_ATTEMPTS: u32 = 3;
+/// Dial intervals after which other dead nodes have their turn: one slow attempt is among so many.
+pub const DEAD_ROUND_INTERVALS: u32 = 8;
 
 // ---- api -----------------------------------------------------------------------------------------
 

@@ -19,9 +19,6 @@ use crate::limits;
 use crate::node::{ConnectError, PeerStatus, Shared, lock};
 use crate::store::Intent;
 
-/// Attempts to dial under way at once, over all peers. Each holds a socket's worth of memory, no more.
-const MOST_DIALS_AT_ONCE: usize = 64;
-
 /// Why we close a connection; the number goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseCode {
@@ -116,9 +113,11 @@ impl Mesh {
         let policy = Policy {
             pause: limits::REDIAL_PAUSE,
             interval: config.timing.dial_interval,
+            hasty: limits::REDIAL_HASTY,
             busy: limits::REDIAL_BUSY,
             refused: limits::REDIAL_REFUSED,
-            most_at_once: MOST_DIALS_AT_ONCE,
+            most_at_once: limits::MAX_DIALS,
+            most_cold: limits::MAX_COLD_DIALS,
         };
         Self {
             endpoint,
