@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::core::topology::Topology;
 use crate::limits;
 
 pub mod flags;
@@ -19,6 +20,10 @@ pub struct NodeConfig {
     pub auto_sync: bool,
     /// How peers are found beyond those.
     pub discovery: Discovery,
+    /// Whom to have sessions with among those that are found.
+    pub topology: Topology,
+    /// Where this node may be found, as `host:port`, for gossip to tell; none: the addresses of its interfaces.
+    pub advertise: Vec<String>,
     /// Timers of the mesh.
     pub timing: Timing,
 }
@@ -32,6 +37,8 @@ impl NodeConfig {
             peers: vec![],
             auto_sync: true,
             discovery: Discovery::default(),
+            topology: Topology::default(),
+            advertise: vec![],
             timing: Timing::default(),
         }
     }

@@ -83,7 +83,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     // First of all, so that a signal during the start stops it cleanly too.
     let mut stop = StopSignals::new()?;
     let server = Server::bind(&settings.listen).await?;
-    let timing = Timing::default();
+    let timing = Timing { dial_interval: settings.dial_interval, ..Timing::default() };
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.mesh_port));
     let endpoint = mesh::bind(store.identity().clone(), Underlay::Udp(any), &timing).await?;
     let open_formation = settings.formation.shared_key.is_none();
@@ -92,6 +92,9 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let mut config = NodeConfig::new(node_id.clone(), settings.formation);
     config.peers = settings.peers;
     config.auto_sync = settings.auto_sync;
+    config.discovery = settings.discovery;
+    config.topology = settings.topology;
+    config.advertise = settings.advertise;
     config.timing = timing;
     let world = World {
         store,

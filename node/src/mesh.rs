@@ -54,6 +54,14 @@ pub trait AddressResolver: Send + Sync {
         &'a self,
         address: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<TransportAddr>, String>> + Send + 'a>>;
+
+    /// The text that would resolve to an address, if there is one.
+    fn text(&self, address: &TransportAddr) -> Option<String> {
+        match address {
+            TransportAddr::Ip(address) => Some(address.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// `host:port` by the system's resolver; numeric addresses never cause a look-up.
@@ -116,4 +124,5 @@ pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Res
 pub(crate) fn spawn_tasks(shared: &Arc<Shared>) {
     shared.spawn(dialer::supervise(Arc::clone(shared)));
     shared.spawn(acceptor::accept(Arc::clone(shared)));
+    shared.spawn(discovery::gossip::run(Arc::clone(shared)));
 }

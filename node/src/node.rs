@@ -51,6 +51,7 @@ impl Node {
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
+        let members = world.store.members()?;
         let core = Core::new(Box::new(world.store.reader()), stored, actor, world.plants);
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
@@ -64,6 +65,7 @@ impl Node {
             plants: world.plants,
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
+        shared.mesh.load_members(&shared, members);
         let committing = spawn_commit_loop(&shared)?;
         crate::mesh::spawn_tasks(&shared);
         if config.auto_sync {
@@ -85,6 +87,7 @@ impl Node {
         if let Err(why) = shared.wait_durable(last).await {
             tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");
         }
+        shared.mesh.keep_members(&shared, true).await;
         shared.mesh.set_active(false, shared.now());
         shared.mesh.close_all(CloseCode::Goodbye);
         shared.stop.cancel();

@@ -10,10 +10,11 @@ mod tests;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Formation, PeerAddress};
+use super::{Discovery, Formation, PeerAddress, Topology};
 use crate::api::Listen;
 
 const EXAMPLES: &str = "\
@@ -83,9 +84,24 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_AUTO_SYNC", value_name = "BOOL", default_value = "true", help_heading = "Mesh")]
     auto_sync: String,
 
-    /// How peers are found beyond --peer: none, mdns, dns, gossip. Only none in this version
+    /// Whom to have sessions with among those found: auto (all of up to 8 nodes, beyond that a few neighbours), mesh
+    /// (all), hub (other hubs), spoke (two hubs). Peers given with --peer always count
+    #[arg(long, env = "PEAT_NODE_TOPOLOGY", value_name = "KIND", default_value = "auto", help_heading = "Mesh")]
+    topology: String,
+
+    /// Where others find this node, with commas or repeated: host:port [default: the addresses of its interfaces]
+    #[arg(long, env = "PEAT_NODE_ADVERTISE", value_name = "ADDRESS", value_delimiter = ',', help_heading = "Mesh")]
+    advertise: Vec<String>,
+
+    /// Seconds between two attempts to reach a peer that does not answer; more saves a metered link up to 2.4 kB/s
+    /// a peer, and delays recovery by as much
+    #[arg(long, env = "PEAT_NODE_DIAL_INTERVAL", value_name = "SECONDS", default_value = "2")]
+    #[arg(allow_negative_numbers = true, help_heading = "Mesh")]
+    dial_interval: String,
+
+    /// How peers are found beyond --peer: none, gossip. mdns and dns are not available in this version
     #[arg(long, env = "PEAT_NODE_DISCOVERY_MODE", value_name = "MODES", default_value = "none")]
-    #[arg(value_delimiter = ',', help_heading = "Discovery (not available in this version)")]
+    #[arg(value_delimiter = ',', help_heading = "Mesh")]
     discovery_mode: Vec<String>,
 
     /// DNS name to look peers up under
@@ -148,6 +164,14 @@ pub struct Settings {
     pub mesh_port: u16,
     /// Whether to synchronise from the start.
     pub auto_sync: bool,
+    /// How peers are found beyond those named.
+    pub discovery: Discovery,
+    /// Whom to have sessions with among those.
+    pub topology: Topology,
+    /// Where others find this node.
+    pub advertise: Vec<String>,
+    /// Between two attempts to reach a peer that does not answer.
+    pub dial_interval: Duration,
 }
 
 /// One flag that cannot be used.

@@ -62,8 +62,10 @@ enum State {
 #[derive(Debug)]
 struct Peer {
     state: State,
-    /// Attempts since the last session or sign of life.
+    /// Attempts since the last session.
     attempts: u32,
+    /// Attempts since the last session or sign of life.
+    unanswered: u32,
     /// There was one.
     known: bool,
     /// When the last of them began.
@@ -127,6 +129,7 @@ impl Reconnect {
         }
         peer.state = State::Connected;
         peer.attempts = 0;
+        peer.unanswered = 0;
         peer.known = true;
         peer.not_before = Now::ZERO;
         // Those that are still under way lead nowhere any more.
@@ -194,7 +197,7 @@ impl Reconnect {
         let mut cold_room = self.policy.most_cold.saturating_sub(cold);
         let waiting = |(id, peer): (&PeerId, &Peer)| match peer.state {
             State::Waiting(at) if at <= now && !peer.is_spent() => {
-                Some(((peer.is_cold(), peer.attempts >= COLD_AFTER), at, *id))
+                Some(((peer.is_cold(), peer.unanswered >= COLD_AFTER), at, *id))
             }
             _ => None,
         };
@@ -213,6 +216,7 @@ impl Reconnect {
                 peer.state = State::Waiting(now + pause);
                 peer.dialled = Some(now);
                 peer.attempts += 1;
+                peer.unanswered += 1;
                 peer.dialing += 1;
                 (id, peer.attempts)
             })
@@ -233,13 +237,23 @@ impl Reconnect {
 impl Peer {
     fn waiting(at: Now) -> Self {
         let state = State::Waiting(at);
-        Self { state, attempts: 0, known: false, dialled: None, not_before: Now::ZERO, dialing: 0, knocking: false }
+        Self {
+            state,
+            attempts: 0,
+            unanswered: 0,
+            known: false,
+            dialled: None,
+            not_before: Now::ZERO,
+            dialing: 0,
+            knocking: false,
+        }
     }
 
     fn dial_at(&mut self, at: Now) {
         if let State::Waiting(_) = self.state {
             self.state = State::Waiting(at);
             self.attempts = 0;
+            self.unanswered = 0;
             self.not_before = Now::ZERO;
         }
     }
@@ -248,13 +262,15 @@ impl Peer {
         let soonest = self.dialled.map_or(at, |last| at.max(last + hasty)).max(self.not_before);
         if let State::Waiting(next) = &mut self.state {
             *next = (*next).min(soonest);
-            self.attempts = 0;
+            // Not the attempts: on a link that only lets slow ones through, both sides would reset each other's
+            // count for ever.
+            self.unanswered = 0;
             self.known = true;
         }
     }
 
     fn is_cold(&self) -> bool {
-        !self.known || self.attempts >= COLD_AFTER
+        !self.known || self.unanswered >= COLD_AFTER
     }
 
     /// It was knocked at often enough.

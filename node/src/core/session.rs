@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::batch::{PeerId, StoreReadError};
 use super::documents::{DocumentError, Documents, RemoteError};
 use super::key::DocKey;
+use super::membership::MembersError;
 use super::outbox::Outbox;
 use super::reconcile::{Reconcile, ReconcileError};
+use super::wire::members::MembersFrame;
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seq, Update};
 use crate::limits;
 
@@ -46,6 +48,9 @@ pub enum SessionError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreReadError),
+    /// A members frame is not acceptable.
+    #[error(transparent)]
+    Members(#[from] MembersError),
     /// The session was closed meanwhile.
     #[error("the session is closed")]
     Closed,
@@ -108,6 +113,8 @@ pub struct Session {
     /// What of ours the peer has durably, by its word.
     peer_has: Seq,
     control: VecDeque<Control>,
+    /// A frame that came for [`super::membership`].
+    members: Option<MembersFrame>,
     ordinals: Ordinals,
     /// When the next lazy frame (ack or claim) is due.
     lazy_due: Option<Now>,
@@ -131,6 +138,7 @@ impl Session {
             acked: 0,
             peer_has: 0,
             control: VecDeque::from([Control::Hello(ours)]),
+            members: None,
             ordinals: Ordinals::default(),
             lazy_due: None,
             lazy_ready: false,
@@ -182,11 +190,16 @@ impl Session {
                 self.peer_has = self.peer_has.max(through);
                 Ok(())
             }
+            (Control::Members(frame), Phase::Live | Phase::Reconciling(_)) => {
+                self.members = Some(frame);
+                Ok(())
+            }
             (frame, phase) => {
                 let frame = match frame {
                     Control::Hello(_) => "hello",
                     Control::Reconcile(_) => "reconcile",
                     Control::Ack { .. } => "ack",
+                    Control::Members(_) => "members",
                 };
                 Err(SessionError::OutOfPhase { frame, phase: phase.name() })
             }
@@ -242,6 +255,16 @@ impl Session {
             self.control.push_back(Control::Ack { through: self.acked });
         }
         true
+    }
+
+    /// Takes the members frame that the last control frame was, if it was one.
+    pub fn take_members(&mut self) -> Option<MembersFrame> {
+        self.members.take()
+    }
+
+    /// Payload of a control frame that carries a members frame.
+    pub fn encode_members(&mut self, frame: MembersFrame) -> Vec<u8> {
+        Control::Members(frame).encode(&mut self.ordinals.control_out)
     }
 
     /// Payload of the next control frame to send.

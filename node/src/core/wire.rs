@@ -4,6 +4,7 @@
 //! [`Data::decode`] has accepted it; afterwards nothing re-validates.
 
 mod framing;
+pub mod members;
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -108,6 +109,8 @@ pub enum Control {
         /// The watermark.
         through: Seq,
     },
+    /// About members of the formation.
+    Members(members::MembersFrame),
 }
 
 /// A frame of a data stream.
@@ -230,6 +233,9 @@ impl Control {
                 )));
             }
             ranges.iter().try_for_each(validate_range)?;
+        }
+        if let Self::Members(frame) = &frame {
+            frame.validate()?;
         }
         Ok(frame)
     }

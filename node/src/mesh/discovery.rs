@@ -4,6 +4,8 @@
 //! moment ([`Mesh::set_found`](super::Mesh::set_found)); it never dials. Who of those found is wanted, and when it
 //! is dialled, is decided where operator intent is (ADR 3).
 
+pub(super) mod gossip;
+
 /// A way of discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
@@ -13,4 +15,15 @@ pub(crate) enum Source {
     Dns,
     /// What connected peers know.
     Gossip,
+}
+
+impl Source {
+    /// As it is kept in the store.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Mdns => 0,
+            Self::Dns => 1,
+            Self::Gossip => 2,
+        }
+    }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{BadFlag, Flags, Settings};
 use crate::api::check_host_port;
-use crate::config::{Formation, PeerAddress};
+use crate::config::{Discovery, Formation, PeerAddress, Topology};
+use crate::core::wire::members::is_address;
 use crate::limits;
 
 /// Longest name of a node or a formation in bytes: both stand in log lines and handshakes.
@@ -30,7 +32,10 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let mesh_port = keep(&mut bad, flags.iroh_udp_port.map_or(Ok(0), |port| udp_port(&port)));
     let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
 
-    keep(&mut bad, discovery(&flags.discovery_mode));
+    let topology = keep(&mut bad, topology(&flags.topology));
+    let advertise = keep(&mut bad, advertise(&flags.advertise));
+    let dial_interval = keep(&mut bad, seconds("--dial-interval", &flags.dial_interval));
+    let discovery = keep(&mut bad, discovery(&flags.discovery_mode));
     if let Some(service) = flags.discovery_service {
         bad.push(later("--discovery-service", &shown(&service)));
     }
@@ -62,8 +67,22 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(listen), Some(data_dir), Some(node_id)) = (listen, data_dir, node_id) else { return Err(bad) };
     let (Some(app_id), Some(shared_key), Some(peers)) = (app_id, shared_key, peers) else { return Err(bad) };
     let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
+    let (Some(topology), Some(advertise), Some(discovery)) = (topology, advertise, discovery) else { return Err(bad) };
+    let Some(dial_interval) = dial_interval.map(Duration::from_secs) else { return Err(bad) };
     let formation = Formation { app_id, shared_key };
-    Ok(Settings { listen, data_dir, node_id, formation, peers, mesh_port, auto_sync })
+    Ok(Settings {
+        listen,
+        data_dir,
+        node_id,
+        formation,
+        peers,
+        mesh_port,
+        auto_sync,
+        discovery,
+        topology,
+        advertise,
+        dial_interval,
+    })
 }
 
 fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
@@ -150,19 +169,50 @@ fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
     })
 }
 
-fn discovery(modes: &[String]) -> Result<(), BadFlag> {
+fn discovery(modes: &[String]) -> Result<Discovery, BadFlag> {
     const FLAG: &str = "--discovery-mode";
     let known = |mode: &String| matches!(mode.as_str(), "none" | "mdns" | "dns" | "gossip");
     if let Some(unknown) = modes.iter().find(|mode| !known(mode)) {
         let problem = format!("{} is not one of none, mdns, dns, gossip", shown(unknown));
-        return Err(wrong(FLAG, problem, "leave it out, or write: --discovery-mode none"));
+        return Err(wrong(FLAG, problem, "leave it out, or write: --discovery-mode gossip"));
     }
-    match modes.iter().find(|mode| *mode != "none") {
+    match modes.iter().find(|mode| !matches!(mode.as_str(), "none" | "gossip")) {
         Some(mode) => {
             Err(BadFlag { remedy: "leave it out and name the peers with --peer".into(), ..later(FLAG, &shown(mode)) })
         }
-        None => Ok(()),
+        None => Ok(Discovery { gossip: modes.iter().any(|mode| mode == "gossip"), ..Discovery::default() }),
     }
+}
+
+fn topology(given: &str) -> Result<Topology, BadFlag> {
+    match given {
+        "auto" => Ok(Topology::Auto),
+        "mesh" => Ok(Topology::Mesh),
+        "hub" => Ok(Topology::Hub),
+        "spoke" => Ok(Topology::Spoke),
+        _ => {
+            let problem = format!("{} is not one of auto, mesh, hub, spoke", shown(given));
+            Err(wrong("--topology", problem, "leave it out, or write: --topology spoke"))
+        }
+    }
+}
+
+fn advertise(given: &[String]) -> Result<Vec<String>, BadFlag> {
+    const FLAG: &str = "--advertise";
+    let example = "write for example: --advertise ship-7.fleet.example:7777";
+    let given: Vec<&str> = given.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+    if given.len() > limits::MAX_MEMBER_ADDRESSES {
+        let problem = format!("{} addresses were given; the limit is {}", given.len(), limits::MAX_MEMBER_ADDRESSES);
+        return Err(wrong(FLAG, problem, "name fewer"));
+    }
+    for address in &given {
+        check_host_port(address)
+            .map_err(|detail| wrong(FLAG, format!("{} is no address: {detail}", shown(address)), example))?;
+        if !is_address(address) {
+            return Err(wrong(FLAG, format!("nobody can be reached at {}", shown(address)), example));
+        }
+    }
+    Ok(given.into_iter().map(str::to_owned).collect())
 }
 
 /// Peers in the order in which their ids first stand; the addresses of one id are tried together.
