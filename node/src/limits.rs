@@ -167,6 +167,8 @@ pub const MEMBERS_KEPT_AFTER: Duration = Duration::from_secs(5);
 pub const MEMBER_AGES_KEPT: Duration = Duration::from_secs(3600);
 /// The node's own addresses are looked at again at this interval.
 pub const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// They are listed some milliseconds after binding; whoever has none after this time says so.
+pub const ADDRESSES_LISTED_WITHIN: Duration = Duration::from_secs(1);
 /// Former neighbours that a node knocks at after a restart.
 pub const MAX_KNOCKS: usize = 256;
 /// Time between two of those knocks, so that all of them take a second.

@@ -204,11 +204,15 @@ impl Membership {
         now: Now,
         rng: &mut impl Rng,
     ) -> Result<(), MembersError> {
-        if !self.is_active() {
-            // Not our game: neither answered nor refused.
+        let active = self.is_active();
+        let Some(exchange) = self.exchanges.get_mut(&session) else { return Ok(()) };
+        if !active {
+            // Not our game, or not yet: neither answered nor refused.
+            if let MembersFrame::Digest { .. } = frame {
+                exchange.receive(frame, &self.table);
+            }
             return Ok(());
         }
-        let Some(exchange) = self.exchanges.get_mut(&session) else { return Ok(()) };
         self.wakes.insert(session);
         match frame {
             MembersFrame::Records { records, missing } => {

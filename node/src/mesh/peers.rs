@@ -393,6 +393,7 @@ impl Mesh {
         let mut state = lock(&self.state);
         if state.live.get(peer).is_some_and(|live| live.ticket == ticket) {
             state.live.remove(peer);
+            state.neighbours.parted(peer, shared.now());
             drop(state);
             lock(&self.reconnect).lost(peer, shared.now(), &mut *lock(&shared.rng));
             self.dial.notify_one();

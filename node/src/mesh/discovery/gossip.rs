@@ -50,8 +50,10 @@ pub(in crate::mesh) async fn run(shared: Arc<Shared>) {
         }
         if mesh.discovery.gossip {
             wakes_at.extend(lock(&mesh.membership).deadline());
+            // The interfaces are listed a moment after binding.
+            let starting = now < limits::ADDRESSES_LISTED_WITHIN;
             if mesh.advertise.is_empty() {
-                wakes_at.push(now + limits::ADDRESS_INTERVAL);
+                wakes_at.push(now + if starting { limits::CHOICE_PAUSE } else { limits::ADDRESS_INTERVAL });
             }
         }
         let wake_at = wakes_at.into_iter().min().expect("ages are always due");
@@ -67,11 +69,14 @@ pub(in crate::mesh) async fn run(shared: Arc<Shared>) {
 fn tend_members(shared: &Shared, now: Now) {
     let mesh = &shared.mesh;
     let myself = Myself { role: mesh.role(), addresses: own_addresses(mesh) };
+    let is_listed = !myself.addresses.is_empty() || now >= limits::ADDRESSES_LISTED_WITHIN;
     let (changed, members) = {
         let mut membership = lock(&mesh.membership);
         let mut rng = lock(&shared.rng);
         membership.set_calendar((shared.wall_clock)(), now);
-        membership.announce(myself, now, &mut *rng);
+        if is_listed {
+            membership.announce(myself, now, &mut *rng);
+        }
         membership.advance(now, &mut *rng);
         shared.wake_control(&membership.take_wakes());
         let changed = membership.take_changed();

@@ -66,6 +66,13 @@ impl Neighbours {
         self.dead.remove(peer)
     }
 
+    /// The session is lost.
+    pub fn parted(&mut self, peer: &PeerId, now: Now) {
+        if let Some(met) = self.met.get_mut(peer) {
+            (met.at, met.before_s) = (now, 0);
+        }
+    }
+
     /// The operator withdrew the peer.
     pub fn forget(&mut self, peer: &PeerId) {
         self.met.remove(peer);
@@ -332,15 +339,15 @@ impl Mesh {
             rows.insert(row.record.id, kept);
         }
         for (id, met) in &state.neighbours.met {
-            let seen_s = met.seen_s(now);
+            let neighbour = state.live.get(id).is_some_and(|live| live.up);
+            let seen_s = if neighbour { 0 } else { met.seen_s(now) };
             if Duration::from_secs(seen_s.into()) >= limits::MEMBER_LIFETIME {
                 continue;
             }
             let row = rows.entry(*id).or_default();
             let by = |source: Source| state.found.get(&source).is_some_and(|peers| peers.contains_key(id));
             let found = [Source::Mdns, Source::Dns].into_iter().find(|source| by(*source)).map(Source::number);
-            row.neighbour = state.live.get(id).is_some_and(|live| live.up);
-            (row.addresses, row.seen_s) = (met.addresses.clone(), if row.neighbour { 0 } else { seen_s });
+            (row.addresses, row.neighbour, row.seen_s) = (met.addresses.clone(), neighbour, seen_s);
             row.source = found.or(met.source);
         }
         rows
