@@ -353,3 +353,6 @@ impl Mesh {
         rows
     }
 }
+
+#[cfg(test)]
+mod tests;
