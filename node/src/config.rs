@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::core::engine::Traffic;
+pub use crate::core::topology::Topology;
 use crate::limits;
 
 pub mod flags;
@@ -22,6 +23,10 @@ pub struct NodeConfig {
     pub discovery: Discovery,
     /// What the node carries, and in which order.
     pub traffic: Traffic,
+    /// Whom to have sessions with among those that are found.
+    pub topology: Topology,
+    /// Where this node may be found, as `host:port`, for gossip to tell; none: the addresses of its interfaces.
+    pub advertise: Vec<String>,
     /// Timers of the mesh.
     pub timing: Timing,
 }
@@ -36,6 +41,8 @@ impl NodeConfig {
             auto_sync: true,
             discovery: Discovery::default(),
             traffic: Traffic::default(),
+            topology: Topology::default(),
+            advertise: vec![],
             timing: Timing::default(),
         }
     }

@@ -17,11 +17,13 @@ pub mod index;
 pub mod interest;
 pub mod key;
 pub mod lane;
+pub mod membership;
 pub mod outbox;
 pub mod reconcile;
 pub mod reconnect;
 pub mod send_window;
 pub mod session;
+pub mod topology;
 pub mod watch;
 pub mod wire;
 

@@ -125,6 +125,16 @@ pub const SLOW_DIAL_EVERY: u32 = 4;
 /// A lost peer is dialled after at most this pause: both sides notice at the same moment, and many peers that lose
 /// one hub must not come back in one instant.
 pub const REDIAL_PAUSE: Duration = Duration::from_millis(100);
+/// After a sign of life a peer is dialled at once, but never more often than this: whoever gives signs of life must
+/// not be able to make us flood.
+pub const REDIAL_HASTY: Duration = Duration::from_millis(500);
+/// Attempts to dial under way at once, over all peers. Each costs some kilobytes of memory and three packets. An
+/// attempt lasts 4.7 s on average and begins every 2 s, so about 80 peers that do not answer fill the part below.
+pub const MAX_DIALS: usize = 256;
+/// Of those, what peers may hold that have not answered lately: the rest is there at once for one that may.
+pub const MAX_COLD_DIALS: usize = 192;
+/// A host name in a peer's address must resolve within this time, or the attempt goes on without it.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that refused us is asked again only after this pause: a wrong key does not mend in a second.
 pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 /// A peer that asked us to come back is asked again after this pause.
@@ -175,6 +185,76 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Two connections of one pair that were opened within this time of each other are a race, and both
 /// sides keep the one that the smaller endpoint id dialled.
 pub const DIAL_RACE: Duration = Duration::from_secs(3);
+
+// ---- membership and topology ----------------------------------------------------------------------
+
+/// Members that are known. Four times the largest formation that was tried; about 400 bytes each.
+pub const MAX_MEMBERS: usize = 4096;
+/// Addresses in a member's record: a few interfaces, not every one a container host has.
+pub const MAX_MEMBER_ADDRESSES: usize = 8;
+/// Longest address as text: a DNS name of 253 bytes, a colon and a port.
+pub const MAX_ADDRESS_BYTES: usize = 259;
+/// A record is forgotten at this age. A node that is gone for good is dialled now and then for so long; an island that
+/// is apart for longer is found again only by those that name a peer of it.
+pub const MEMBER_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+/// Its issuer signs a new one after at most this time: six more chances before it is forgotten. With 1,000 nodes one record
+/// changes every 80 s, 8 kB an hour on a link.
+pub const MEMBER_REFRESH: Duration = Duration::from_secs(86_400);
+/// Records of one member are taken no faster than this: nobody can keep a whole formation busy with news of itself.
+pub const MEMBER_MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// News of members is gathered for this time per session: less than anyone notices, and a formation that starts at
+/// once tells most of it in a few frames.
+pub const MEMBER_NEWS_PAUSE: Duration = Duration::from_millis(100);
+/// A record that was asked of one neighbour is asked of another only after this time: two round trips over a
+/// geostationary link and a margin.
+pub const MEMBER_PATIENCE: Duration = Duration::from_secs(2);
+/// Members in one announcement: about 5 kB.
+pub const MAX_MEMBERS_ANNOUNCED: usize = 512;
+/// Records asked for and not yet answered, per session.
+pub const MAX_RECORDS_WANTED: usize = 64;
+/// Records in one frame, at most 35 kB: a control stream must not be held up for long.
+pub const MAX_RECORDS_SENT: usize = 16;
+/// Records that are asked for per session and second, each costing a signature check of about 50 µs, and one in advance
+/// for every member of a full table: a hostile member buys 0.2 % of a core.
+pub const MEMBER_CHECKS_PER_SECOND: f64 = 32.0;
+/// See [`MEMBER_CHECKS_PER_SECOND`].
+pub const MEMBER_CHECKS_BURST: f64 = MAX_MEMBERS as f64;
+/// Nodes up to which everyone has a session with everyone. A change crosses every session, so a full mesh of n
+/// sends it about n(n-1) times instead of the n-1 that are needed: 56 at 8. Beyond, a node has about as many
+/// sessions as it had here.
+pub const FULL_MESH_NODES: usize = 8;
+/// Successors on the ring that a node wants: with two, the ring holds while any one of two neighbours is not yet
+/// known to be gone.
+pub const RING_NEIGHBOURS: usize = 2;
+/// Neighbours drawn by hash: with two, 1,000 nodes are five hops across.
+pub const SHORTCUT_NEIGHBOURS: usize = 2;
+/// Hubs that a spoke wants: one may be lost without a gap.
+pub const HUBS_PER_SPOKE: usize = 2;
+/// Nodes that do not answer and that nobody named, which a node dials at a time. Each costs up to 2.4 kB/s at the default
+/// interval (two packets of 1,200 bytes a second).
+pub const DEAD_DIALLED: usize = 3;
+/// Unanswered attempts after which a node that nobody named is passed over.
+pub const DEAD_AFTER_ATTEMPTS: u32 = 3;
+/// Dial intervals after which other dead nodes have their turn: one slow attempt is among so many.
+pub const DEAD_ROUND_INTERVALS: u32 = 8;
+/// A session that neither side has a use for is ended at this age, once every neighbour that was chosen has one.
+pub const SURPLUS_SESSION_AGE: Duration = Duration::from_secs(30);
+/// Neighbours are chosen anew at most this often, however fast news of members comes.
+pub const CHOICE_PAUSE: Duration = Duration::from_millis(20);
+/// What is learned of members is kept durably after this time: a disk must not pay for every piece of gossip.
+pub const MEMBERS_KEPT_AFTER: Duration = Duration::from_secs(5);
+/// Ages alone are written down at this interval.
+pub const MEMBER_AGES_KEPT: Duration = Duration::from_secs(3600);
+/// The node's own addresses are looked at again at this interval.
+pub const ADDRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// They are listed some milliseconds after binding; whoever has none after this time says so.
+pub const ADDRESSES_LISTED_WITHIN: Duration = Duration::from_secs(1);
+/// Former neighbours that a node knocks at after a restart.
+pub const MAX_KNOCKS: usize = 256;
+/// Time between two of those knocks, so that all of them take a second.
+pub const KNOCK_PAUSE: Duration = Duration::from_millis(4);
+/// Addresses kept of one peer from its sessions, newest first.
+pub const MAX_KEPT_ADDRESSES: usize = 4;
 
 // ---- api -----------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     // First of all, so that a signal during the start stops it cleanly too.
     let mut stop = StopSignals::new()?;
     let server = Server::bind(&settings.listen).await?;
-    let timing = Timing::default();
+    let timing = Timing { dial_interval: settings.dial_interval, ..Timing::default() };
     let underlay = match settings.mesh_address {
         Some(ip) => Underlay::Udp(SocketAddr::new(ip, settings.mesh_port)),
         None => Underlay::UdpEverywhere { port: settings.mesh_port },
@@ -96,6 +96,8 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     config.peers = settings.peers;
     config.auto_sync = settings.auto_sync;
     config.traffic = settings.traffic;
+    config.topology = settings.topology;
+    config.advertise = settings.advertise;
     config.timing = timing;
     config.discovery = settings.discovery;
     let world = World {

@@ -60,6 +60,14 @@ pub trait AddressResolver: Send + Sync {
         &'a self,
         address: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<TransportAddr>, String>> + Send + 'a>>;
+
+    /// The text that would resolve to an address, if there is one.
+    fn text(&self, address: &TransportAddr) -> Option<String> {
+        match address {
+            TransportAddr::Ip(address) => Some(address.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// `host:port` by the system's resolver; numeric addresses never cause a look-up.
@@ -154,4 +162,5 @@ pub(crate) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, formation:
     shared.spawn(dialer::supervise(Arc::clone(shared)));
     shared.spawn(acceptor::accept(Arc::clone(shared)));
     discovery::spawn_tasks(shared, discovery, formation);
+    shared.spawn(discovery::gossip::run(Arc::clone(shared)));
 }

@@ -51,6 +51,7 @@ impl Node {
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
+        let members = world.store.members()?;
         // A stream of its own: what is drawn otherwise must not depend on it.
         let mut secrets = rng.clone();
         secrets.set_stream(1);
@@ -74,6 +75,7 @@ impl Node {
             plants: world.plants,
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
+        shared.mesh.load_members(&shared, members);
         let committing = spawn_commit_loop(&shared)?;
         crate::mesh::spawn_tasks(&shared, config.discovery, &config.formation);
         if config.auto_sync {
@@ -95,6 +97,7 @@ impl Node {
         if let Err(why) = shared.wait_durable(last).await {
             tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");
         }
+        shared.mesh.keep_members(&shared, true).await;
         shared.mesh.set_active(false, shared.now());
         shared.mesh.close_all(CloseCode::Goodbye);
         shared.stop.cancel();

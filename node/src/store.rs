@@ -15,7 +15,7 @@ use redb::{Database, StorageBackend};
 pub use committer::{CommitFailed, Committer};
 pub use error::StoreError;
 pub use reader::StoreReader;
-pub use tables::Intent;
+pub use tables::{Intent, MemberRow};
 
 use crate::core::batch::{PeerId, Stored};
 use crate::limits;
@@ -128,6 +128,11 @@ impl Store {
     /// What the operator wants of peers.
     pub fn intents(&self) -> Result<Vec<(PeerId, Intent)>, StoreError> {
         tables::intents(&self.db).map_err(|e| StoreError::at(&self.at, "read", &e))
+    }
+
+    /// What was kept of the members of the formation.
+    pub fn members(&self) -> Result<Vec<(PeerId, MemberRow)>, StoreError> {
+        tables::members(&self.db).map_err(|e| StoreError::at(&self.at, "read", &e))
     }
 
     /// Reads documents.

@@ -20,7 +20,7 @@ use crate::observer::{Directory, LifeObserver};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
 use crate::workload::{self, Agenda};
-use crate::{hooks, seeds};
+use crate::{Configure, hooks, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
@@ -30,6 +30,7 @@ const APP_ID: &str = "peat-sim";
 pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) plants: Plants,
+    pub(crate) configure: Configure,
     pub(crate) fabric: Fabric,
     pub(crate) journal: Journal,
     pub(crate) directory: Directory,
@@ -234,7 +235,9 @@ impl Begin {
         .map_err(|error| format!("its store does not open: {error}"))?;
         let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) };
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
+        config.advertise = vec![address_text(self.spec.index)];
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
+        (self.shared.configure)(self.spec.index, &mut config);
         let observer: Arc<dyn Observer> = self.observer.clone();
         let world = World {
             store,

@@ -40,10 +40,12 @@ pub mod trace;
 mod workload;
 mod world;
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use peat_node::config::NodeConfig;
 use peat_node::node::Plants;
+use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{RunRecord, Scenario, SimTime};
 
 pub use hooks::HookError;
@@ -52,12 +54,17 @@ pub use trace::{Event, first_difference};
 /// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.
 const STACK_BYTES: usize = 64 << 20;
 
+/// Alters the configuration of a node at every start.
+pub type Configure = Arc<dyn Fn(NodeIndex, &mut NodeConfig) + Send + Sync>;
+
 /// How a scenario is run.
 pub struct RunOptions {
     /// Everything random in the run follows from it.
     pub seed: u64,
     /// Bugs to plant in every node.
     pub plants: Plants,
+    /// What the nodes are told beyond the scenario.
+    pub configure: Configure,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
@@ -67,7 +74,13 @@ pub struct RunOptions {
 impl RunOptions {
     /// A run of a scenario with this seed and nothing special.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, plants: Plants::default(), source: String::new(), progress: None }
+        Self { seed, plants: Plants::default(), configure: Arc::new(|_, _| {}), source: String::new(), progress: None }
+    }
+
+    /// The same with nodes that are told more.
+    pub fn configure(mut self, configure: impl Fn(NodeIndex, &mut NodeConfig) + Send + Sync + 'static) -> Self {
+        self.configure = Arc::new(configure);
+        self
     }
 
     /// The same with bugs planted.
@@ -130,12 +143,12 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     hooks::self_check()?;
-    let RunOptions { seed, plants, source, progress } = options;
+    let RunOptions { seed, plants, configure, source, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
     let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
     let began = Instant::now();
     let (report, reports) = mpsc::channel();
-    let setup = world::Setup { plan, record, plants, keep, report };
+    let setup = world::Setup { plan, record, plants, configure, keep, report };
     let thread = std::thread::Builder::new()
         .name(format!("sim-{seed}"))
         .stack_size(STACK_BYTES)

@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::tasks::Owned;
 use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
-use crate::{Progress, SimError, hooks, seeds};
+use crate::{Configure, Progress, SimError, hooks, seeds};
 
 use convergence::Convergence;
 
@@ -41,6 +41,7 @@ pub(crate) struct Setup {
     pub(crate) plan: Plan,
     pub(crate) record: RunRecord,
     pub(crate) plants: Plants,
+    pub(crate) configure: Configure,
     pub(crate) keep: bool,
     pub(crate) report: Sender<Progress>,
 }
@@ -57,7 +58,7 @@ pub(crate) fn run(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
 }
 
 async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
-    let Setup { plan, record, plants, keep, report } = setup;
+    let Setup { plan, record, plants, configure, keep, report } = setup;
     let journal = Journal::new(record, Trace::new(keep));
     let fabric = Fabric::new(&plan.topology, plan.seed, journal.clone());
     let mut endpoints = bind_all(&plan, &fabric).await?;
@@ -71,6 +72,7 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     let shared = Shared {
         seed: plan.seed,
         plants,
+        configure,
         fabric: fabric.clone(),
         journal: journal.clone(),
         directory: Arc::new(directory.collect()),

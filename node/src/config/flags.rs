@@ -12,10 +12,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Discovery, Formation, PeerAddress};
+use super::{Discovery, Formation, PeerAddress, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 
@@ -107,8 +108,23 @@ struct Flags {
     #[arg(help_heading = "Traffic")]
     class: Vec<String>,
 
-    /// How peers are found beyond --peer, with commas: none, mdns (the local network), dns (a name). gossip is not
-    /// available in this version
+    /// Whom to have sessions with among those found: auto (all of up to 8 nodes, beyond that a few neighbours), mesh
+    /// (all), hub (other hubs), spoke (two hubs). Peers given with --peer always count
+    #[arg(long, env = "PEAT_NODE_TOPOLOGY", value_name = "KIND", default_value = "auto", help_heading = "Mesh")]
+    topology: String,
+
+    /// Where others find this node, with commas or repeated: host:port [default: the addresses of its interfaces]
+    #[arg(long, env = "PEAT_NODE_ADVERTISE", value_name = "ADDRESS", value_delimiter = ',', help_heading = "Mesh")]
+    advertise: Vec<String>,
+
+    /// Seconds between two attempts to reach a peer that does not answer; more saves a metered link up to 2.4 kB/s
+    /// a peer, and delays recovery by as much
+    #[arg(long, env = "PEAT_NODE_DIAL_INTERVAL", value_name = "SECONDS", default_value = "2")]
+    #[arg(allow_negative_numbers = true, help_heading = "Mesh")]
+    dial_interval: String,
+
+    /// How peers are found beyond --peer, with commas: none, mdns (the local network), dns (a name), gossip (whom
+    /// connected peers know)
     #[arg(long, env = "PEAT_NODE_DISCOVERY_MODE", value_name = "MODES", default_value = "none")]
     #[arg(value_delimiter = ',', help_heading = "Discovery")]
     discovery_mode: Vec<String>,
@@ -182,6 +198,12 @@ pub struct Settings {
     pub traffic: Traffic,
     /// How peers are found that nobody named.
     pub discovery: Discovery,
+    /// Whom to have sessions with among those.
+    pub topology: Topology,
+    /// Where others find this node.
+    pub advertise: Vec<String>,
+    /// Between two attempts to reach a peer that does not answer.
+    pub dial_interval: Duration,
 }
 
 /// One flag that cannot be used.

@@ -18,6 +18,7 @@ use super::interest::Interest;
 use super::key::DocKey;
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
+use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
 use crate::node::Plants;
 
@@ -245,6 +246,16 @@ impl Core {
         session.on_control(&self.documents, payload, now)?;
         self.wakes.sessions.insert(id);
         Ok(())
+    }
+
+    /// Takes the members frame that the last control frame of a peer was, if it was one.
+    pub fn take_members(&mut self, id: SessionId) -> Option<MembersFrame> {
+        self.sessions.get_mut(&id)?.take_members()
+    }
+
+    /// Payload of a control frame that carries a members frame.
+    pub fn encode_members(&mut self, id: SessionId, frame: MembersFrame) -> Result<Vec<u8>, SessionError> {
+        Ok(self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.encode_members(frame))
     }
 
     /// Takes the payload of a data frame of a peer, from its stream of a class.

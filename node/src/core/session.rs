@@ -12,8 +12,10 @@ use super::documents::{DocumentError, Documents, RemoteError};
 use super::fair::Fair;
 use super::key::DocKey;
 use super::lane::Lane;
+use super::membership::MembersError;
 use super::reconcile::{Reconcile, ReconcileError, View};
 use super::send_window::SendWindow;
+use super::wire::members::MembersFrame;
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seen, Seq};
 use crate::limits;
 
@@ -52,6 +54,9 @@ pub enum SessionError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreReadError),
+    /// A members frame is not acceptable.
+    #[error(transparent)]
+    Members(#[from] MembersError),
     /// The session was closed meanwhile.
     #[error("the session is closed")]
     Closed,
@@ -95,6 +100,8 @@ pub struct Session {
     received_bytes: u64,
     receipted_bytes: u64,
     control: VecDeque<Control>,
+    /// A frame that came for [`super::membership`].
+    members: Option<MembersFrame>,
     control_out: Ordinal,
     control_in: Ordinal,
     /// When the next lazy frame (receipt or claim) is due.
@@ -119,6 +126,7 @@ impl Session {
             window: SendWindow::new(round_trip),
             received_bytes: 0,
             receipted_bytes: 0,
+            members: None,
             control_out: Ordinal::default(),
             control_in: Ordinal::default(),
             lazy_due: None,
@@ -195,11 +203,16 @@ impl Session {
                 self.lanes.iter_mut().zip(through).for_each(|(lane, through)| lane.on_ack(through));
                 Ok(())
             }
+            (Control::Members(frame), Phase::Live | Phase::Reconciling(_)) => {
+                self.members = Some(frame);
+                Ok(())
+            }
             (frame, phase) => {
                 let frame = match frame {
                     Control::Hello(_) => "hello",
                     Control::Reconcile(_) => "reconcile",
                     Control::Receipt { .. } => "receipt",
+                    Control::Members(_) => "members",
                 };
                 Err(SessionError::OutOfPhase { frame, phase: phase.name() })
             }
@@ -285,6 +298,16 @@ impl Session {
             self.push_receipt();
         }
         true
+    }
+
+    /// Takes the members frame that the last control frame was, if it was one.
+    pub fn take_members(&mut self) -> Option<MembersFrame> {
+        self.members.take()
+    }
+
+    /// Payload of a control frame that carries a members frame.
+    pub fn encode_members(&mut self, frame: MembersFrame) -> Vec<u8> {
+        Control::Members(frame).encode(&mut self.control_out)
     }
 
     /// Payload of the next control frame to send.

@@ -4,6 +4,7 @@
 //! [`Data::decode`] has accepted it; afterwards nothing re-validates.
 
 mod framing;
+pub mod members;
 mod reconcile;
 
 use std::borrow::Cow;
@@ -97,6 +98,8 @@ pub enum Control {
         /// Per class, everything of yours through here is durable.
         through: PerClass<Seq>,
     },
+    /// About members of the formation.
+    Members(members::MembersFrame),
 }
 
 /// A frame of a data stream.
@@ -213,6 +216,9 @@ impl Control {
         }
         if let Self::Reconcile(turn) = &frame {
             turn.validate()?;
+        }
+        if let Self::Members(frame) = &frame {
+            frame.validate()?;
         }
         Ok(frame)
     }

@@ -55,8 +55,10 @@ async fn admit(shared: &Arc<Shared>, incoming: Incoming, logged: &RefusalLog) ->
     let offered = match admission::check_offer(&connection, me, key).await {
         Ok(offered) => offered,
         Err(error) => {
-            if let AdmissionError::Malformed(_) = error {
-                CloseCode::Protocol.close(&connection);
+            match error {
+                AdmissionError::Malformed(_) => CloseCode::Protocol.close(&connection),
+                // TLS has shown that it was the peer: it is there, even though this attempt came to nothing.
+                _ => shared.mesh.sign_of_life(shared, peer.as_bytes()),
             }
             return Err(error);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, EndpointId};
 use tokio::time::timeout;
@@ -49,7 +50,7 @@ async fn dial(shared: Arc<Shared>, peer: PeerId, attempt: u32) {
             link::run(&shared, connection, admitted, true, ticket).await;
         }
         // Another connection of the pair was faster.
-        Ok(None) => shared.mesh.dial_failed(&shared, &peer, Failure::Unreachable),
+        Ok(None) => shared.mesh.dial_failed(&shared, &peer, attempt, Failure::Unreachable),
         Err((failure, reason)) => {
             // One line for the first failure, then every minute or so: an outage of a day fits on a screen.
             if attempt == 1 || attempt.is_multiple_of(32) {
@@ -57,7 +58,7 @@ async fn dial(shared: Arc<Shared>, peer: PeerId, attempt: u32) {
             } else {
                 tracing::debug!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
             }
-            shared.mesh.dial_failed(&shared, &peer, failure);
+            shared.mesh.dial_failed(&shared, &peer, attempt, failure);
         }
     }
 }
@@ -76,10 +77,15 @@ async fn connect(shared: &Arc<Shared>, id: EndpointId, attempt: u32) -> Result<O
     let unreachable = |reason: String| (Failure::Unreachable, reason);
     let mut transports = Vec::new();
     let mut unresolved = None;
-    for address in shared.mesh.addresses(id.as_bytes()) {
-        match shared.mesh.resolver.resolve(&address).await {
-            Ok(found) => transports.extend(found),
-            Err(reason) => unresolved = Some(reason),
+    let addresses = shared.mesh.addresses(id.as_bytes());
+    // Side by side: one name that hangs must not hold up the others.
+    let resolving =
+        addresses.iter().map(|address| timeout(limits::RESOLVE_TIMEOUT, shared.mesh.resolver.resolve(address)));
+    for (address, resolved) in addresses.iter().zip(join_all(resolving).await) {
+        match resolved {
+            Ok(Ok(found)) => transports.extend(found),
+            Ok(Err(reason)) => unresolved = Some(reason),
+            Err(_) => unresolved = Some(format!("{address} does not resolve within {:?}", limits::RESOLVE_TIMEOUT)),
         }
     }
     if transports.is_empty() {

@@ -5,6 +5,7 @@
 //! is dialled, is decided where operator intent is (ADR 3).
 
 mod dns;
+pub(super) mod gossip;
 pub(super) mod identify;
 mod mdns;
 
@@ -22,7 +23,6 @@ pub(crate) enum Source {
     /// A host name with many addresses.
     Dns,
     /// What connected peers know.
-    #[allow(dead_code, reason = "not available yet")]
     Gossip,
 }
 
@@ -55,5 +55,16 @@ impl NewsLog {
         }
         self.0 = Some(what.into());
         true
+    }
+}
+
+impl Source {
+    /// As it is kept in the store.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Mdns => 0,
+            Self::Dns => 1,
+            Self::Gossip => 2,
+        }
     }
 }

@@ -47,6 +47,7 @@ struct Link<'a> {
     id: SessionId,
     wake: Arc<SessionWake>,
     peer: EndpointId,
+    dialer: bool,
     ticket: u64,
     /// Classes of which the peer has opened a stream.
     incoming: Mutex<PerClass<bool>>,
@@ -63,6 +64,7 @@ struct Registration<'a> {
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
         self.shared.forget_session(self.id);
+        self.shared.mesh.close_members(self.shared, self.id);
         self.shared.mesh.leave_place(self.shared, self.peer.as_bytes(), self.ticket);
     }
 }
@@ -74,7 +76,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: Connection, admitted: 
     let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer, round_trip));
     let wake = shared.register_session(id);
     let registration = Registration { shared, peer, id, ticket };
-    let link = Link { shared, connection: &connection, id, wake, peer, ticket, incoming: Mutex::default() };
+    let link = Link { shared, connection: &connection, id, wake, peer, dialer, ticket, incoming: Mutex::default() };
     let error = link.run(admitted).await;
     if matches!(error, LinkError::Session(_)) {
         tracing::warn!(peer = %peer.fmt_short(), "session ended: {error}");
@@ -114,14 +116,19 @@ impl Link<'_> {
         while let Some(payload) = receive.next().await? {
             self.shared.count_received(payload.len());
             let now = self.shared.now();
-            let resumed = self.shared.with_core(|core| {
+            let (resumed, members) = self.shared.with_core(|core| {
                 core.on_control(self.id, &payload, now)?;
-                Ok::<_, SessionError>(core.session(self.id).and_then(|session| session.resumed()))
+                let resumed = core.session(self.id).and_then(|session| session.resumed());
+                Ok::<_, SessionError>((resumed, core.take_members(self.id)))
             })?;
+            if let Some(frame) = members {
+                self.shared.mesh.receive_members(self.shared, self.id, frame).map_err(SessionError::from)?;
+            }
             if let Some(resumed) = resumed
                 && !std::mem::replace(&mut greeted, true)
             {
-                self.shared.mesh.mark_up(self.peer.as_bytes(), self.ticket);
+                self.shared.mesh.mark_up(self.shared, self.peer.as_bytes(), self.ticket);
+                self.shared.mesh.open_members(self.shared, self.id, self.connection, self.dialer);
                 let how = if resumed { "resumed" } else { "reconciling" };
                 tracing::info!(peer = %self.peer.fmt_short(), "session up, {how}");
                 self.shared.observe(Observation::SessionUp { peer: self.peer, resumed });
@@ -177,6 +184,10 @@ impl Link<'_> {
         send.set_priority(CLASSES as i32 + 1).map_err(|e| LinkError::Lost(e.to_string()))?;
         loop {
             while let Some(payload) = self.shared.with_core(|core| core.next_control(self.id))? {
+                self.write(&mut send, &wire::frame(&payload)).await?;
+            }
+            while let Some(frame) = self.shared.mesh.next_members(self.shared, self.id) {
+                let payload = self.shared.with_core(|core| core.encode_members(self.id, frame))?;
                 self.write(&mut send, &wire::frame(&payload)).await?;
             }
             let deadline = self.shared.with_core(|core| core.deadline(self.id));

@@ -1,7 +1,9 @@
 //! Who is wanted, who is connected, and which of two connections of one pair is kept.
 
+mod neighbours;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use iroh::endpoint::{Connection, VarInt};
@@ -12,16 +14,16 @@ use tokio_util::task::TaskTracker;
 use super::AddressResolver;
 use super::admission::{FormationKey, Refusal};
 use super::discovery::Source;
-use crate::config::{NodeConfig, PeerAddress};
+use crate::config::{Discovery, NodeConfig, PeerAddress, Timing, Topology};
 use crate::core::batch::PeerId;
+use crate::core::membership::Membership;
 use crate::core::reconnect::{Failure, Policy, Reconnect};
 use crate::core::session::Now;
+use crate::core::wire::members::{FormationTag, is_address};
 use crate::limits;
 use crate::node::{ConnectError, PeerStatus, Shared, lock};
 use crate::store::Intent;
-
-/// Attempts to dial under way at once, over all peers. Each holds a socket's worth of memory, no more.
-const MOST_DIALS_AT_ONCE: usize = 64;
+use neighbours::Neighbours;
 
 /// Why we close a connection; the number goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,8 @@ struct State {
     wanted: BTreeMap<PeerId, Vec<String>>,
     /// Peers that each way of discovery knows at present.
     found: BTreeMap<Source, BTreeMap<PeerId, Vec<String>>>,
+    /// Who is wanted among those, and what else is known of them.
+    neighbours: Neighbours,
     unwanted: BTreeSet<PeerId>,
     /// Peers at which one of our dials has come as far as admission.
     admitting: BTreeSet<PeerId>,
@@ -112,6 +116,20 @@ pub(crate) struct Mesh {
     pub dial: Notify,
     /// Ways of discovery that have a goodbye to say.
     pub withdrawing: TaskTracker,
+    topology: Topology,
+    /// Which of those that do not answer are dialled, see [`crate::core::topology::choose`].
+    round: AtomicU64,
+    pub membership: Mutex<Membership>,
+    /// The task that tends to members and neighbours has something to do.
+    pub tend: Notify,
+    /// How this node is found.
+    pub discovery: Discovery,
+    /// What it tells others of where it is; none: its interfaces.
+    pub advertise: Vec<String>,
+    pub timing: Timing,
+    /// Something changed that is kept over a restart.
+    pub keep: AtomicBool,
+    kept: tokio::sync::Mutex<BTreeMap<PeerId, [u8; 8]>>,
     state: Mutex<State>,
 }
 
@@ -120,10 +138,13 @@ impl Mesh {
         let policy = Policy {
             pause: limits::REDIAL_PAUSE,
             interval: config.timing.dial_interval,
+            hasty: limits::REDIAL_HASTY,
             busy: limits::REDIAL_BUSY,
             refused: limits::REDIAL_REFUSED,
-            most_at_once: MOST_DIALS_AT_ONCE,
+            most_at_once: limits::MAX_DIALS,
+            most_cold: limits::MAX_COLD_DIALS,
         };
+        let secret = endpoint.secret_key().clone();
         Self {
             endpoint,
             resolver,
@@ -133,6 +154,15 @@ impl Mesh {
             reconnect: Mutex::new(Reconnect::new(policy)),
             dial: Notify::new(),
             withdrawing: TaskTracker::new(),
+            topology: config.topology,
+            round: AtomicU64::new(0),
+            membership: Mutex::new(Membership::new(secret, FormationTag::new(&config.formation.app_id))),
+            tend: Notify::new(),
+            discovery: config.discovery.clone(),
+            advertise: config.advertise.clone(),
+            timing: config.timing,
+            keep: AtomicBool::new(false),
+            kept: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -191,7 +221,10 @@ impl Mesh {
         {
             let state = lock(&self.state);
             if addresses.is_empty() {
-                addresses = state.wanted.get(&id).cloned().ok_or(ConnectError::NoAddress)?;
+                addresses = state.addresses(&id);
+            }
+            if addresses.is_empty() {
+                return Err(ConnectError::NoAddress);
             }
             let actual = state.wanted.len() + usize::from(!state.wanted.contains_key(&id));
             if actual > limits::MAX_WANTED_PEERS {
@@ -222,6 +255,7 @@ impl Mesh {
         let mut state = lock(&self.state);
         state.wanted.remove(&id);
         state.unwanted.insert(id);
+        state.neighbours.forget(&id);
         if let Some(live) = state.live.remove(&id) {
             CloseCode::Unwanted.close(&live.connection);
         }
@@ -231,7 +265,8 @@ impl Mesh {
     pub fn list_peers(&self) -> Vec<PeerStatus> {
         let state = lock(&self.state);
         let mut peers: BTreeMap<PeerId, PeerStatus> = BTreeMap::new();
-        let listed = state.wanted.iter().map(|(id, addresses)| (id, addresses.clone()));
+        let named = state.wanted.iter().map(|(id, addresses)| (id, addresses.clone()));
+        let listed = named.chain(state.neighbours.chosen.iter().map(|id| (id, state.addresses(id))));
         let came = state.live.keys().map(|id| (id, vec![]));
         for (id, addresses) in listed.chain(came) {
             let connected = state.live.get(id).is_some_and(|live| live.up);
@@ -253,34 +288,9 @@ impl Mesh {
         lock(&self.state).live.get(peer).is_some_and(|live| live.up)
     }
 
-    /// Where a peer may be found, by the word of the operator and of every way of discovery.
+    /// Where a peer may be found, by the word of the operator and of every way of discovery, and where it was.
     pub fn addresses(&self, peer: &PeerId) -> Vec<String> {
-        let state = lock(&self.state);
-        let known = state.wanted.get(peer).into_iter().chain(state.found.values().filter_map(|peers| peers.get(peer)));
-        let distinct: BTreeSet<&String> = known.flatten().collect();
-        distinct.into_iter().take(limits::MAX_PEER_ADDRESSES).cloned().collect()
-    }
-
-    /// What a way of discovery knows now, all of it: peers that it no longer names are left to the others. A peer
-    /// that was disconnected by its operator stays so.
-    pub fn set_found(&self, source: Source, mut peers: BTreeMap<PeerId, Vec<String>>, now: Now) {
-        peers.remove(self.endpoint.id().as_bytes());
-        let (mut begin, mut end) = (vec![], vec![]);
-        {
-            let mut state = lock(&self.state);
-            let before = state.found.insert(source, peers).unwrap_or_default();
-            let state = &*state;
-            let sought = |peer: &PeerId| {
-                !state.unwanted.contains(peer)
-                    && (state.wanted.contains_key(peer) || state.found.values().any(|found| found.contains_key(peer)))
-            };
-            begin.extend(state.found[&source].keys().filter(|peer| !before.contains_key(*peer) && sought(peer)));
-            end.extend(before.keys().filter(|peer| !sought(peer)));
-            let mut reconnect = lock(&self.reconnect);
-            begin.iter().for_each(|peer| reconnect.want(*peer, state.live.contains_key(peer), now));
-            end.iter().for_each(|peer| reconnect.unwant(peer));
-        }
-        self.dial.notify_one();
+        lock(&self.state).addresses(peer)
     }
 
     /// StartSync and StopSync.
@@ -309,8 +319,11 @@ impl Mesh {
     }
 
     /// A dial ended without a session.
-    pub fn dial_failed(&self, shared: &Shared, peer: &PeerId, why: Failure) {
+    pub fn dial_failed(&self, shared: &Shared, peer: &PeerId, attempt: u32, why: Failure) {
         lock(&self.reconnect).failed(peer, why, shared.now(), &mut *lock(&shared.rng));
+        if attempt >= limits::DEAD_AFTER_ATTEMPTS {
+            self.pass_over(peer);
+        }
         self.dial.notify_one();
     }
 
@@ -367,12 +380,22 @@ impl Mesh {
     }
 
     /// Both sides have said hello.
-    pub fn mark_up(&self, peer: &PeerId, ticket: u64) {
-        if let Some(live) = lock(&self.state).live.get_mut(peer)
-            && live.ticket == ticket
-        {
-            live.up = true;
+    pub fn mark_up(&self, shared: &Shared, peer: &PeerId, ticket: u64) {
+        let mut state = lock(&self.state);
+        let alone = !state.live.values().any(|live| live.up);
+        let Some(live) = state.live.get_mut(peer).filter(|live| live.ticket == ticket) else { return };
+        live.up = true;
+        let address = self.address_of(&live.connection);
+        let back = state.neighbours.met(peer, address, shared.now()) || alone;
+        if back {
+            // If one is there again, or the first of all, others may be.
+            state.neighbours.dead.clear();
+            lock(&self.reconnect).all_alive(shared.now(), &mut *lock(&shared.rng));
+            self.dial.notify_one();
         }
+        drop(state);
+        self.keep.store(true, Ordering::Relaxed);
+        self.tend.notify_one();
     }
 
     /// A connection ended. If it held the place of its pair, the peer is dialled again if it is wanted.
@@ -380,9 +403,12 @@ impl Mesh {
         let mut state = lock(&self.state);
         if state.live.get(peer).is_some_and(|live| live.ticket == ticket) {
             state.live.remove(peer);
+            state.neighbours.parted(peer, shared.now());
             drop(state);
             lock(&self.reconnect).lost(peer, shared.now(), &mut *lock(&shared.rng));
             self.dial.notify_one();
+            self.keep.store(true, Ordering::Relaxed);
+            self.tend.notify_one();
         }
     }
 }
@@ -403,11 +429,7 @@ fn check_addresses(addresses: &[String]) -> Result<(), ConnectError> {
         return Err(ConnectError::TooMany { what: "addresses", actual: addresses.len(), limit });
     }
     for (index, address) in addresses.iter().enumerate() {
-        let good = address.rsplit_once(':').is_some_and(|(host, port)| {
-            let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
-            !host.is_empty() && !bare_v6 && port.parse::<u16>().is_ok_and(|port| port != 0)
-        });
-        if !good {
+        if !is_address(address) {
             return Err(ConnectError::Address { index, given: address.clone() });
         }
     }

@@ -3,7 +3,7 @@
 //! One lock guards the core; it is held for one input at a time and never across an await. A task that
 //! gave an input calls [`Shared::with_core`], which wakes whoever has something new afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -157,6 +157,14 @@ impl Shared {
             for wake in wakes.watches.iter().filter_map(|id| watches.get(id)) {
                 wake.notify_one();
             }
+        }
+    }
+
+    /// Wakes the control writers of sessions.
+    pub fn wake_control(&self, ids: &BTreeSet<SessionId>) {
+        let sessions = lock(&self.session_wakes);
+        for wake in ids.iter().filter_map(|id| sessions.get(id)) {
+            wake.control.notify_one();
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use super::tables::{self, Intent};
+use super::tables::{self, Intent, MemberRow};
 use super::{CommitMode, Durability};
 use crate::core::batch::{Batch, PeerId};
 
@@ -58,6 +58,19 @@ impl Committer {
             return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
         }
         tables::set_intent(&self.db, &peer, &intent)?;
+        self.wait().await;
+        Ok(())
+    }
+
+    /// The same for rows of members.
+    #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
+    pub async fn keep_members(&self, rows: Vec<(PeerId, Option<MemberRow>)>) -> Result<(), CommitFailed> {
+        if self.blocks() {
+            let db = Arc::clone(&self.db);
+            let kept = tokio::task::spawn_blocking(move || tables::set_members(&db, &rows)).await;
+            return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
+        }
+        tables::set_members(&self.db, &rows)?;
         self.wait().await;
         Ok(())
     }

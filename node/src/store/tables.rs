@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
+use crate::core::wire::members::Record;
 
 /// Version of the layout.
 pub(super) const FORMAT: u32 = 2;
@@ -16,6 +17,8 @@ pub(super) const META: TableDefinition<(&str, &str), &[u8]> = TableDefinition::n
 pub(super) const SNAPSHOTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("snapshots");
 pub(super) const TAIL: TableDefinition<(&str, &str, u64), &[u8]> = TableDefinition::new("tail");
 const SEEN: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("seen");
+/// Younger than the format: absent from a store until the first row is written.
+const MEMBERS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("members");
 const PEERS: TableDefinition<[u8; 32], &[u8]> = TableDefinition::new("peers");
 
 /// What the operator wants of a peer.
@@ -28,6 +31,24 @@ pub enum Intent {
     },
     /// Refuse it.
     Unwanted,
+}
+
+/// What is kept of a member of the formation, so that a node that restarts where discovery is out of reach finds its
+/// neighbours. Nothing is lost with a row but time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// What it said of itself.
+    pub record: Option<Record>,
+    /// The record's age when this was written.
+    pub age_s: u32,
+    /// Where there was a session with it.
+    pub addresses: Vec<String>,
+    /// The way of discovery that found it, if one other than gossip did.
+    pub source: Option<u8>,
+    /// There was a session with it when this was written.
+    pub neighbour: bool,
+    /// Seconds since there was one.
+    pub seen_s: u32,
 }
 
 /// Creates the tables and, in a new store, the rows that every store has. Returns whether it was new.
@@ -98,6 +119,37 @@ pub(super) fn intents(db: &Database) -> Result<Vec<(PeerId, Intent)>, redb::Erro
 pub(super) fn set_intent(db: &Database, peer: &PeerId, intent: &Intent) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     txn.open_table(PEERS)?.insert(*peer, &encode(intent)[..])?;
+    Ok(txn.commit()?)
+}
+
+pub(super) fn members(db: &Database) -> Result<Vec<(PeerId, MemberRow)>, redb::Error> {
+    let table = match db.begin_read()?.open_table(MEMBERS) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(vec![]),
+        table => table?,
+    };
+    let mut rows = vec![];
+    for row in table.iter()? {
+        let (peer, value) = row?;
+        // What cannot be read is learned anew.
+        if let Ok(row) = decode("members", value.value()) {
+            rows.push((peer.value(), row));
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes rows of members, or removes them.
+pub(super) fn set_members(db: &Database, rows: &[(PeerId, Option<MemberRow>)]) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    {
+        let mut table = txn.open_table(MEMBERS)?;
+        for (peer, row) in rows {
+            match row {
+                Some(row) => table.insert(*peer, &encode(row)[..])?,
+                None => table.remove(*peer)?,
+            };
+        }
+    }
     Ok(txn.commit()?)
 }
 

@@ -173,7 +173,7 @@ fn an_address_leads_to_its_host_and_nothing_else_is_one() {
     let resolve = |text: &str| futures::executor::block_on(FabricResolver.resolve(text));
     let host = NodeIndex(700);
     assert_eq!(resolve(&address_text(host)).unwrap(), [TransportAddr::Custom(custom_address(host))]);
-    for other in ["10.0.0.7:7777", "sim:", "sim:-1", "sim7", "sim:4294967296", ""] {
+    for other in ["10.0.0.7:7777", "sim:", "sim:0", "sim:-1", "sim7", "sim:4294967296", ""] {
         assert!(resolve(other).is_err(), "{other}");
     }
 }

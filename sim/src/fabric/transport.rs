@@ -16,7 +16,7 @@ use super::{Fabric, Inbox, LifeKey};
 
 /// Number of this transport among iroh's custom transports: "peatsim".
 const TRANSPORT_ID: u64 = u64::from_be_bytes(*b"\0peatsim");
-/// Addresses read `sim:<node index>`, which has the shape of `host:port`.
+/// Addresses read `sim:<node index + 1>`, which has the shape of `host:port`, and port 0 is none.
 const SCHEME: &str = "sim";
 
 /// The address of a host. It stays the same over all its lives, as a machine's does.
@@ -26,7 +26,7 @@ pub(crate) fn custom_address(host: NodeIndex) -> CustomAddr {
 
 /// The address of a host as an operator would write it.
 pub(crate) fn address_text(host: NodeIndex) -> String {
-    format!("{SCHEME}:{}", host.0)
+    format!("{SCHEME}:{}", u64::from(host.0) + 1)
 }
 
 fn host_of(address: &CustomAddr) -> io::Result<NodeIndex> {
@@ -35,7 +35,7 @@ fn host_of(address: &CustomAddr) -> io::Result<NodeIndex> {
     Ok(NodeIndex(u32::from_be_bytes(bytes)))
 }
 
-/// Understands `sim:<node index>`.
+/// Understands what [`address_text`] writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FabricResolver;
 
@@ -46,10 +46,17 @@ impl AddressResolver for FabricResolver {
     ) -> Pin<Box<dyn Future<Output = Result<Vec<TransportAddr>, String>> + Send + 'a>> {
         Box::pin(async move {
             let index = address.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix(':'));
-            let host = index.and_then(|index| index.parse().ok()).map(NodeIndex);
+            let host = index.and_then(|index| index.parse::<u32>().ok()?.checked_sub(1)).map(NodeIndex);
             let host = host.ok_or_else(|| format!("{address:?} is not an address of the simulated network"))?;
             Ok(vec![TransportAddr::Custom(custom_address(host))])
         })
+    }
+
+    fn text(&self, address: &TransportAddr) -> Option<String> {
+        match address {
+            TransportAddr::Custom(address) => host_of(address).ok().map(address_text),
+            _ => None,
+        }
     }
 }
 

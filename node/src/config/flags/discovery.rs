@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::parse::{later, seconds, shown, wrong};
+use super::parse::{seconds, shown, wrong};
 use super::{BadFlag, Flags};
 use crate::config::{Discovery, DnsName};
 use crate::limits;
@@ -65,7 +65,7 @@ fn modes(given: &[String]) -> Result<Vec<Mode>, BadFlag> {
             "none" => none = true,
             "mdns" => modes.push(Mode::Mdns),
             "dns" => modes.push(Mode::Dns),
-            "gossip" => return Err(BadFlag { remedy: "leave it out of the list".into(), ..later(MODE, &shown(mode)) }),
+            "gossip" => modes.push(Mode::Gossip),
             _ => {
                 let problem = format!("{} is not one of none, mdns, dns, gossip", shown(mode));
                 return Err(wrong(MODE, problem, "write for example: --discovery-mode mdns,dns"));

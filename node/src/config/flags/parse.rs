@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{BadFlag, Flags, Settings};
 use crate::api::check_host_port;
-use crate::config::{Formation, PeerAddress};
+use crate::config::{Formation, PeerAddress, Topology};
 use crate::core::class::{ClassMap, ClassMapError};
 use crate::core::engine::Traffic;
 use crate::core::interest::{Interest, InterestError, Selector};
+use crate::core::wire::members::is_address;
 use crate::limits;
 
 /// Longest name of a node or a formation in bytes: both stand in log lines and handshakes.
@@ -39,6 +41,9 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let mesh_address = keep(&mut bad, flags.mesh_address.as_deref().map(ip_address).transpose());
     let discovery = super::discovery::discovery(&flags, mesh_port.unwrap_or_default());
     let discovery = discovery.map_err(|flags| bad.extend(flags)).ok();
+    let topology = keep(&mut bad, topology(&flags.topology));
+    let advertise = keep(&mut bad, advertise(&flags.advertise));
+    let dial_interval = keep(&mut bad, seconds("--dial-interval", &flags.dial_interval));
     if let Some(key) = flags.encryption_key {
         bad.push(match secret("--encryption-key", &key) {
             Ok(_) => later("--encryption-key", "a key"),
@@ -70,7 +75,23 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(mesh_address), Some(discovery)) = (mesh_address, discovery) else { return Err(bad) };
     let formation = Formation { app_id, shared_key };
     let traffic = Traffic { classes, interest };
-    Ok(Settings { listen, data_dir, node_id, formation, peers, mesh_address, mesh_port, auto_sync, discovery, traffic })
+    let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
+    let Some(dial_interval) = dial_interval.map(Duration::from_secs) else { return Err(bad) };
+    Ok(Settings {
+        listen,
+        data_dir,
+        node_id,
+        formation,
+        peers,
+        mesh_address,
+        mesh_port,
+        auto_sync,
+        traffic,
+        discovery,
+        topology,
+        advertise,
+        dial_interval,
+    })
 }
 
 fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
@@ -188,6 +209,37 @@ fn classes(given: &[String]) -> Result<ClassMap, BadFlag> {
         set.map_err(|e: ClassMapError| wrong("--class", e.to_string(), example))?;
     }
     Ok(map)
+}
+
+fn topology(given: &str) -> Result<Topology, BadFlag> {
+    match given {
+        "auto" => Ok(Topology::Auto),
+        "mesh" => Ok(Topology::Mesh),
+        "hub" => Ok(Topology::Hub),
+        "spoke" => Ok(Topology::Spoke),
+        _ => {
+            let problem = format!("{} is not one of auto, mesh, hub, spoke", shown(given));
+            Err(wrong("--topology", problem, "leave it out, or write: --topology spoke"))
+        }
+    }
+}
+
+fn advertise(given: &[String]) -> Result<Vec<String>, BadFlag> {
+    const FLAG: &str = "--advertise";
+    let example = "write for example: --advertise ship-7.fleet.example:7777";
+    let given: Vec<&str> = words(given).collect();
+    if given.len() > limits::MAX_MEMBER_ADDRESSES {
+        let problem = format!("{} addresses were given; the limit is {}", given.len(), limits::MAX_MEMBER_ADDRESSES);
+        return Err(wrong(FLAG, problem, "name fewer"));
+    }
+    for address in &given {
+        check_host_port(address)
+            .map_err(|detail| wrong(FLAG, format!("{} is no address: {detail}", shown(address)), example))?;
+        if !is_address(address) {
+            return Err(wrong(FLAG, format!("nobody can be reached at {}", shown(address)), example));
+        }
+    }
+    Ok(given.into_iter().map(str::to_owned).collect())
 }
 
 /// Peers in the order in which their ids first stand; the addresses of one id are tried together.

@@ -24,6 +24,9 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("peer", "PEERS"),
         ("iroh-udp-port", "IROH_UDP_PORT"),
         ("auto-sync", "AUTO_SYNC"),
+        ("topology", "TOPOLOGY"),
+        ("advertise", "ADVERTISE"),
+        ("dial-interval", "DIAL_INTERVAL"),
         ("encryption-key", "ENCRYPTION_KEY"),
         ("agent-addr", "AGENT_ADDR"),
         ("agent-poll-interval", "AGENT_POLL_INTERVAL"),
@@ -50,6 +53,18 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(settings.node_id.is_none() && settings.peers.is_empty() && settings.auto_sync);
     assert_eq!((settings.mesh_address, settings.mesh_port), (None, 0));
     assert_eq!(settings.discovery, Discovery::default());
+    assert_eq!((settings.topology, settings.advertise.len()), (Topology::Auto, 0));
+    assert_eq!(settings.dial_interval, crate::limits::DIAL_INTERVAL);
+}
+
+#[test]
+fn gossip_is_configured_by_four_flags() {
+    let line = "--discovery-mode gossip --topology spoke --advertise ship-7:7777,[fd00::7]:7 --dial-interval 30";
+    let settings = words(line).expect("valid");
+    assert!(settings.discovery.gossip && !settings.discovery.mdns);
+    assert_eq!(settings.topology, Topology::Spoke);
+    assert_eq!(settings.advertise, ["ship-7:7777", "[fd00::7]:7"]);
+    assert_eq!(settings.dial_interval, Duration::from_secs(30));
 }
 
 #[test]
@@ -104,8 +119,11 @@ fn every_bad_flag_is_explained() {
         "--class tracks",
         "--class tracks=urgent",
         "--mesh-address ship-7",
-        "--discovery-mode mdns,gossip",
         "--discovery-mode none,mdns",
+        "--topology star",
+        "--advertise fleet.example",
+        "--advertise fleet.example:0",
+        "--dial-interval 0",
         "--discovery-mode carrier-pigeon",
         "--discovery-mode dns",
         "--discovery-mode dns --discovery-service peers.example",
