@@ -216,7 +216,7 @@ fn read(view: &View<'_>, namer: &Namer, told: Told) -> Result<Difference, TooSma
                 sketch.remove(id);
                 ours += 1;
             }
-            let (names, deviation) = sketch.estimate(told.count as i64 - ours as i64);
+            let (names, deviation) = sketch.estimate((told.count as i64).wrapping_sub(ours as i64));
             let names = names + CAUTION * deviation;
             sketch.peel().ok_or(TooSmall { names, ours, theirs: told.count })
         }
