@@ -36,7 +36,7 @@ Examples:
 
   Nodes behind one name, all with the same mesh port, such as the pods of a headless service:
     peat-node --app-id fleet --iroh-udp-port 7777 \\
-      --discovery-mode dns --discovery-service peat-mesh.fleet.svc.cluster.local
+      --discovery-mode dns --discovery-service peat-mesh.fleet.svc.cluster.local.
 
   Ask a node how it is:
     curl -H 'content-type: application/json' -d '{}' \\

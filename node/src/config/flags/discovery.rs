@@ -12,7 +12,7 @@ const MODE: &str = "--discovery-mode";
 const SERVICE: &str = "--discovery-service";
 const INTERVAL: &str = "--discovery-interval";
 const NAMESERVER: &str = "--discovery-nameserver";
-const SERVICE_EXAMPLE: &str = "write for example: --discovery-service peat-mesh.fleet.svc.cluster.local:7777";
+const SERVICE_EXAMPLE: &str = "write for example: --discovery-service peat-mesh.fleet.svc.cluster.local.:7777";
 
 /// How peers are to be found. `mesh_port` is the port that `--iroh-udp-port` names, 0 if none.
 pub(super) fn discovery(flags: &Flags, mesh_port: u16) -> Result<Discovery, Vec<BadFlag>> {
