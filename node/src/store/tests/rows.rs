@@ -153,7 +153,8 @@ async fn rows_of_members_come_and_go_also_in_a_store_that_never_had_any() {
     let store = open(&disk);
     assert_eq!(store.members().expect("readable"), []);
     let row = |port: u16| MemberRow { addresses: vec![format!("10.0.0.7:{port}")], ..MemberRow::default() };
-    let write = |rows| store.committer().keep_members(rows);
+    let committer = store.committer();
+    let write = |rows| committer.keep_members(rows);
     write(vec![([1; 32], Some(row(1))), ([2; 32], Some(row(2)))]).await.expect("kept");
     write(vec![([1; 32], None), ([2; 32], Some(row(3)))]).await.expect("kept");
     assert_eq!(store.members().expect("readable"), [([2; 32], row(3))]);
