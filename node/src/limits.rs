@@ -241,8 +241,10 @@ pub const DEAD_ROUND_INTERVALS: u32 = 8;
 pub const SURPLUS_SESSION_AGE: Duration = Duration::from_secs(30);
 /// Neighbours are chosen anew at most this often, however fast news of members comes.
 pub const CHOICE_PAUSE: Duration = Duration::from_millis(20);
-/// What is learned of members is kept durably after this time: a disk must not pay for every piece of gossip.
-pub const MEMBERS_KEPT_AFTER: Duration = Duration::from_secs(5);
+/// What is learned of members is kept durably after this time, in which more may come.
+pub const MEMBERS_KEPT_AFTER: Duration = Duration::from_secs(1);
+/// And at most this often: a disk must not pay for every piece of gossip.
+pub const MEMBERS_KEPT_EVERY: Duration = Duration::from_secs(5);
 /// Ages alone are written down at this interval.
 pub const MEMBER_AGES_KEPT: Duration = Duration::from_secs(3600);
 /// The node's own addresses are looked at again at this interval.

@@ -22,7 +22,7 @@ pub(in crate::mesh) async fn run(shared: Arc<Shared>) {
     let round = mesh.timing.dial_interval * limits::DEAD_ROUND_INTERVALS;
     let mut next_round = shared.now() + round;
     let mut ages_due = shared.now() + limits::MEMBER_AGES_KEPT;
-    let mut keep_due = None::<Now>;
+    let (mut keep_due, mut kept) = (None::<Now>, None::<Now>);
     loop {
         let now = shared.now();
         if mesh.discovery.gossip {
@@ -35,11 +35,12 @@ pub(in crate::mesh) async fn run(shared: Arc<Shared>) {
             next_round = now + round;
         }
         if mesh.keep.swap(false, Ordering::Relaxed) {
-            keep_due.get_or_insert(now + limits::MEMBERS_KEPT_AFTER);
+            let soonest = kept.map_or(now, |at| at + limits::MEMBERS_KEPT_EVERY);
+            keep_due.get_or_insert(soonest.max(now + limits::MEMBERS_KEPT_AFTER));
         }
         if ages_due <= now || keep_due.is_some_and(|at| at <= now) {
             mesh.keep_members(&shared, ages_due <= now).await;
-            keep_due = None;
+            (keep_due, kept) = (None, Some(now));
             if ages_due <= now {
                 ages_due = now + limits::MEMBER_AGES_KEPT;
             }
