@@ -4,10 +4,12 @@
 //! [`dialer`] and [`acceptor`] bring connections up; [`link`] runs one session over one connection.
 
 mod acceptor;
-mod admission;
+pub(crate) mod admission;
+pub mod allow_list;
 mod dialer;
 mod link;
 mod peers;
+pub mod throttle;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +20,7 @@ use iroh::endpoint::transports::CustomTransport;
 use iroh::endpoint::{PortmapperConfig, QuicTransportConfig, presets};
 use iroh::{Endpoint, RelayMode, SecretKey, TransportAddr};
 
-pub use admission::Refusal;
+pub use admission::{AdmissionCounters, AdmissionSnapshot, Refusal};
 pub(crate) use peers::{CloseCode, Mesh};
 
 use crate::config::Timing;
@@ -89,8 +91,8 @@ pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Res
         .keep_alive_interval(timing.keep_alive)
         .default_path_keep_alive_interval(timing.keep_alive)
         // Offload gave sporadic EIO and false idle timeouts on virtual Ethernet.
-        .enable_segmentation_offload(false)
-        .build();
+        .enable_segmentation_offload(false);
+    let transport = admission::confine(transport).build();
     // The endpoint never looks a name up; this keeps it from reading the system's configuration.
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let builder = Endpoint::builder(presets::Minimal)

@@ -234,7 +234,7 @@ impl Begin {
         .map_err(|error| format!("its store does not open: {error}"))?;
         let config = NodeConfig {
             node_id: self.spec.name.clone(),
-            formation: Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) },
+            formation: Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]), previous_key: None },
             peers: self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect(),
             auto_sync: true,
             timing: Timing::default(),

@@ -47,7 +47,7 @@ impl TestNode {
         let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
         let config = NodeConfig {
             node_id: "test-node".into(),
-            formation: Formation { app_id: "test".into(), shared_key: Some([7; 32]) },
+            formation: Formation { app_id: "test".into(), shared_key: Some([7; 32]), previous_key: None },
             peers: Vec::new(),
             auto_sync: true,
             timing,

@@ -44,7 +44,7 @@ async fn node_on(disk: &Disk) -> Node {
     let endpoint = crate::mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
     let config = NodeConfig {
         node_id: "test-node".into(),
-        formation: Formation { app_id: "test".into(), shared_key: None },
+        formation: Formation { app_id: "test".into(), shared_key: None, previous_key: None },
         peers: vec![],
         auto_sync: false,
         timing,
