@@ -71,11 +71,16 @@ enum What {
     Kill(rows::kill::Options),
     /// Row 9: a wrong shared key and another app-id
     Strangers(rows::strangers::Options),
+    /// Row 10: 1,000 wrong-key handshakes a second at A while documents go from A to B
+    Flood(rows::flood::Options),
     /// All of them with their defaults
     All,
     /// The other end of the floor's round trip
     #[command(hide = true)]
     Echo,
+    /// The flood of row 10
+    #[command(hide = true)]
+    Knock(rows::flood::Knock),
     /// `blackhole`, already inside its namespaces
     #[command(hide = true)]
     BlackholeInside(rows::blackhole::Options),
@@ -97,6 +102,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let What::Echo = what {
         // As the node: two workers.
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(floor::echo())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let What::Knock(options) = &what {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(rows::flood::knock(options))?;
         return Ok(ExitCode::SUCCESS);
     }
     // One thread: the two cores belong to the nodes.
@@ -128,6 +138,7 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Blackhole(Default::default()),
             What::Kill(Default::default()),
             What::Strangers(Default::default()),
+            What::Flood(Default::default()),
         ],
         one => vec![one],
     };
@@ -140,7 +151,8 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::BlackholeInside(options) => rows::blackhole::run_inside(common, options).await?,
             What::Kill(options) => rows::kill::run(common, options).await?,
             What::Strangers(options) => rows::strangers::run(common, options).await?,
-            What::All | What::Echo => unreachable!("handled above"),
+            What::Flood(options) => rows::flood::run(common, options).await?,
+            What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {
             println!("{report}");

@@ -110,6 +110,16 @@ async fn a_client_of_another_protocol_is_refused_by_tls() {
 }
 
 #[tokio::test]
+async fn whoever_answers_in_the_place_of_another_is_refused() {
+    let (target, expected, other) = (node(1).await, Raw::bind().await, Raw::bind().await);
+    let elsewhere = other.socket().to_string();
+    target.handle().connect_peer(&expected.id().to_string(), vec![elsewhere], "").await.expect("kept");
+    let incoming = other.endpoint.accept().await.expect("open");
+    incoming.accept().expect("a first packet").await.expect_err("the dialer turns away");
+    assert_eq!(target.handle().status().connected_peers, 0);
+}
+
+#[tokio::test]
 async fn garbage_and_frames_that_are_too_large_are_refused() {
     let target = node(1).await;
     let one_too_many = vec![0x81, 0x04];
@@ -280,6 +290,36 @@ async fn a_peer_that_vanishes_in_the_middle_costs_nothing_afterwards() {
     let counted = target.admissions(|counted| counted.pending == 0).await;
     assert_eq!((counted.lost, counted.admitted), (1, 0));
     assert!(matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed)));
+}
+
+/// `docs/security.md` promises a test for everything that it says is refused.
+#[test]
+fn every_refusal_names_its_test() {
+    let node = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    let mut directories = vec![node.join("src"), node.join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                code.push_str(&std::fs::read_to_string(path).expect("readable"));
+            }
+        }
+    }
+    let document = std::fs::read_to_string(node.join("../docs/security.md")).expect("readable");
+    let mut refusals = 0;
+    for line in document.lines().filter(|line| line.contains("refused")) {
+        let is_a_name = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let named: Vec<&str> = line.split('`').skip(1).step_by(2).filter(is_a_name).collect();
+        assert!(!named.is_empty(), "no test is named in: {line}");
+        for test in named {
+            assert!(code.contains(&format!("fn {test}(")), "there is no test {test}, named in: {line}");
+        }
+        refusals += 1;
+    }
+    assert!(refusals > 30, "{refusals}");
 }
 
 #[test]
