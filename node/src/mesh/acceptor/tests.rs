@@ -201,6 +201,8 @@ async fn a_source_that_fails_too_often_is_not_answered_and_a_member_beside_it_is
         let offer = raw.offer(&connection, &target, &wrong, vec![1]);
         assert_eq!(Raw::say(&connection, &offer.encode()).await, REFUSED_FORMATION);
     }
+    // From the fifth on it had to show that it receives at its address, which it did.
+    assert!(target.handle().admissions().challenged > 0);
     // Its handshake would be repeated after 1 s, when one failure is forgiven: so many at once that most are not.
     let dials: Vec<_> = (0..20).map(|_| Box::pin(raw.try_dial(&target))).collect();
     let dials = futures::future::join_all(dials);
