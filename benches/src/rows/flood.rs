@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Flooded against quiet.
 const BAR: f64 = 2.0;
 const RATE_BAR: f64 = 1000.0;
-/// Beyond what as many documents cost in quiet stretches.
-const GROWTH_BAR_MIB: f64 = 16.0;
+/// Beyond what as many documents cost in quiet stretches. The first handshakes alone make room for 8 MiB.
+const GROWTH_BAR_MIB: f64 = 24.0;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
