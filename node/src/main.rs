@@ -161,7 +161,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
 }
 
 fn announce(list: &AllowList) {
-    tracing::info!("the allow-list has {} endpoint ids; nobody else is admitted or dialled", list.len());
+    tracing::info!("endpoint ids on the allow-list: {}; nobody else is admitted or dialled", list.len());
 }
 
 /// Takes up changes of the allow-list, for ever.

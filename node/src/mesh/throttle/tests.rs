@@ -201,12 +201,12 @@ proptest! {
 }
 
 #[test]
-fn a_hundred_thousand_addresses_cost_no_more_memory_than_a_few_thousand() {
+fn thirty_thousand_addresses_cost_no_more_memory_than_a_few_thousand() {
     let mut throttle = Throttle::default();
-    for n in 0..100_000u32 {
+    for n in 0..30_000u32 {
         // Slow enough that the bound on all strangers is never what holds it back.
         fail(&mut throttle, &ip(n, 1), ms(u64::from(n) * 20));
-        if n.is_multiple_of(20) {
+        if n.is_multiple_of(5) {
             admit(&mut throttle, &ip(n, 2), ms(u64::from(n) * 20));
         }
     }
