@@ -78,11 +78,16 @@ enum What {
     Burst(rows::burst::Options),
     /// Mesh 6: a peer that takes nothing for ten minutes
     SlowPeer(rows::slow_peer::Options),
+    /// Mesh 7: 1,000 wrong-key handshakes a second at A while documents go from A to B
+    Flood(rows::flood::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
     #[command(hide = true)]
     Echo,
+    /// The flood of row 10
+    #[command(hide = true)]
+    Knock(rows::flood::Knock),
     /// `blackhole`, already inside its namespaces
     #[command(hide = true)]
     BlackholeInside(rows::blackhole::Options),
@@ -107,6 +112,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let What::Echo = what {
         // As the node: two workers.
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(floor::echo())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let What::Knock(options) = &what {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(rows::flood::knock(options))?;
         return Ok(ExitCode::SUCCESS);
     }
     // One thread: the two cores belong to the nodes.
@@ -138,6 +148,7 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Blackhole(Default::default()),
             What::Kill(Default::default()),
             What::Strangers(Default::default()),
+            What::Flood(Default::default()),
         ],
         one => vec![one],
     };
@@ -154,7 +165,8 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::SizeInside(options) => rows::size::run_inside(common, options).await?,
             What::Burst(options) => rows::burst::run(common, options).await?,
             What::SlowPeer(options) => rows::slow_peer::run(common, options).await?,
-            What::All | What::Echo => unreachable!("handled above"),
+            What::Flood(options) => rows::flood::run(common, options).await?,
+            What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {
             println!("{report}");

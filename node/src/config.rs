@@ -85,12 +85,18 @@ pub struct Formation {
     pub app_id: String,
     /// Secret of the formation. `None`: anyone who knows the `app_id` is admitted.
     pub shared_key: Option<[u8; 32]>,
+    /// The secret that the formation had before: accepted too during a change-over.
+    pub previous_key: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Formation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = if self.shared_key.is_some() { "set" } else { "none" };
-        f.debug_struct("Formation").field("app_id", &self.app_id).field("shared_key", &key).finish()
+        let told = |key: &Option<[u8; 32]>| if key.is_some() { "set" } else { "none" };
+        f.debug_struct("Formation")
+            .field("app_id", &self.app_id)
+            .field("shared_key", &told(&self.shared_key))
+            .field("previous_key", &told(&self.previous_key))
+            .finish()
     }
 }
 

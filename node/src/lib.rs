@@ -11,6 +11,8 @@
 pub mod api;
 pub mod config;
 pub mod core;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod limits;
 pub mod mesh;
 pub mod node;

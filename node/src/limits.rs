@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+/// How many failures are tolerated: so many at once, and so many a second for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// At once, after a long time without any.
+    pub burst: u32,
+    /// Forgiven per second.
+    pub per_second: u32,
+}
+
 // ---- documents -----------------------------------------------------------------------------------
 
 /// Longest collection name in bytes. Collections are few and chosen by programs.
@@ -102,8 +111,47 @@ pub const RECONCILE_TURN_DOCUMENTS: usize = MAX_RECONCILE_PAIRS / 2;
 /// A peer must complete admission within this time: three round trips over a geostationary link
 /// with room for one lost datagram.
 pub const ADMISSION_TIMEOUT: Duration = Duration::from_secs(6);
-/// Admission handshakes under way at once. A stranger can hold one for `ADMISSION_TIMEOUT`.
+/// Admission handshakes of strangers under way at once. One can be held for [`ADMISSION_TIMEOUT`], so that many strangers
+/// hold at most this many tasks and [`ADMISSION_WINDOW_BYTES`] each: 4 MiB.
 pub const MAX_PENDING_ADMISSIONS: usize = 256;
+/// The same for one source: a site that comes back at once behind one address is let in within a few rounds, and
+/// one hostile address leaves three quarters to the others.
+pub const MAX_PENDING_PER_SOURCE: usize = 64;
+/// Admission handshakes under way at once of addresses where a member was lately: all sessions may come back
+/// at once, and no stranger can take their place.
+pub const MAX_PENDING_FRIENDS: usize = MAX_SESSIONS;
+/// Versions that an offer may name: more than will be alive at once, and the frame stays small.
+pub const MAX_OFFERED_VERSIONS: usize = 8;
+/// Formation keys that a node holds: its own, and the previous one during a change-over.
+pub const MAX_FORMATION_KEYS: usize = 2;
+/// Flow control of a connection that is not admitted yet: an offer and an answer fit many times.
+pub const ADMISSION_WINDOW_BYTES: u32 = 16 << 10;
+/// Flow control of an admitted connection: what a peer may have sent that the disk has not taken yet. Four of
+/// the largest frames; a peer that floods its session holds no more memory than that.
+pub const SESSION_WINDOW_BYTES: u32 = 16 << 20;
+/// Data streams that an admitted peer may have open: one a class, with room for as many again.
+pub const MAX_DATA_STREAMS: u32 = 16;
+/// Handshakes that may fail in a row from one socket (address and port) before further ones are not answered, and
+/// how many a second are forgiven. A member behind a one-way link fails once in 2 s, a member with
+/// a wrong key once in 10 s: neither is ever throttled.
+pub const SOCKET_FAILURES: Allowance = Allowance { burst: 8, per_second: 1 };
+/// The same for all sockets of one source (IPv4 address, IPv6 /64, relay): a site behind one address.
+pub const SOURCE_FAILURES: Allowance = Allowance { burst: 64, per_second: 4 };
+/// The same for all strangers together. A handshake costs about a millisecond of a core, so strangers get less than a tenth
+/// of one, however many addresses they have.
+pub const STRANGER_FAILURES: Allowance = Allowance { burst: 256, per_second: 64 };
+/// Sockets, and sources, whose failures are remembered: about 100 B each. When full, the one forgiven most is forgotten.
+pub const MAX_THROTTLED: usize = 4096;
+/// Addresses remembered where a member was lately: all wanted peers.
+pub const MAX_FRIENDS: usize = MAX_WANTED_PEERS;
+/// They are remembered for this time: an outage of a day must not make a friend a stranger.
+pub const FRIEND_FOR: Duration = Duration::from_secs(25 * 3600);
+/// Endpoint ids on an allow-list: several times the peers that a node may want.
+pub const MAX_ALLOWED: usize = 16_384;
+/// Size of an allow-list file in bytes: the ids with a comment on each line.
+pub const MAX_ALLOW_LIST_BYTES: usize = 4 << 20;
+/// An allow-list is read again at this interval: how long a revocation takes at most.
+pub const ALLOW_LIST_INTERVAL: Duration = Duration::from_secs(2);
 /// Sessions held at once.
 pub const MAX_SESSIONS: usize = 1024;
 /// Peers that an operator may name.
@@ -174,9 +222,9 @@ pub const NEIGHBOUR_VERIFY_TIMEOUT: Duration = Duration::from_secs(3);
 pub const MAX_VERIFIED_AT_ONCE: usize = 16;
 /// Comings and goings on the local network that are logged in a minute.
 pub const MAX_NEIGHBOUR_LINES: usize = 32;
-/// A stranger that is refused is logged once in this time.
+/// A source of which somebody is refused is logged once in this time; the others are counted.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Strangers remembered for that; further ones are not logged until one is forgotten.
+/// Sources remembered for that; those of further ones are counted together.
 pub const MAX_REFUSAL_LOG: usize = 1024;
 /// A silent connection is given up after this time.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,13 +8,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use peat_node::Node;
 use peat_node::api::Server;
 use peat_node::config::flags::{self, FlagsError, Settings};
 use peat_node::config::{NodeConfig, Timing};
+use peat_node::limits;
+use peat_node::mesh::allow_list::{AllowList, AllowListFile, Reading};
 use peat_node::mesh::{self, SystemResolver, Underlay};
 use peat_node::node::{Plants, World};
 use peat_node::store::Store;
+use peat_node::{Node, NodeHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -82,6 +84,7 @@ fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
 async fn serve(settings: Settings, node_id: String, store: Store, started: Instant) -> Result<(), Failure> {
     // First of all, so that a signal during the start stops it cleanly too.
     let mut stop = StopSignals::new()?;
+    let allow_list = settings.allow_list.as_deref().map(AllowListFile::open).transpose()?;
     let server = Server::bind(&settings.listen).await?;
     let timing = Timing { dial_interval: settings.dial_interval, ..Timing::default() };
     let underlay = match settings.mesh_address {
@@ -94,7 +97,8 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
 
     let mut config = NodeConfig::new(node_id.clone(), settings.formation);
     config.peers = settings.peers;
-    config.auto_sync = settings.auto_sync;
+    // With an allow-list in force first.
+    config.auto_sync = settings.auto_sync && allow_list.is_none();
     config.traffic = settings.traffic;
     config.topology = settings.topology;
     config.advertise = settings.advertise;
@@ -110,6 +114,17 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         plants: Plants::default(),
     };
     let node = Node::start(config, world).await?;
+    let allow_list = match allow_list {
+        Some((file, list)) => {
+            announce(&list);
+            node.handle().set_allow_list(Some(list));
+            if settings.auto_sync {
+                node.handle().start_sync().await;
+            }
+            Some(file)
+        }
+        None => None,
+    };
 
     tracing::info!("node {node_id} of {app_id} serves {} after {} ms", server.address(), started.elapsed().as_millis());
     tracing::info!("reach it with: --peer {}", peer_value(&endpoint));
@@ -124,8 +139,13 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         tracing::info!("{signal}: stopping; requests under way are finished first, a second signal stops at once");
         shutdown.cancel();
     };
+    let following = follow(allow_list, node.handle().clone());
     let cleanly = async {
-        tokio::join!(serving, stopping);
+        tokio::select! {
+            biased;
+            _ = async { tokio::join!(serving, stopping) } => {}
+            () = following => {}
+        }
         node.shutdown().await;
     };
     // The second signal can only be the one after `stopping` took the first.
@@ -141,6 +161,27 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
             Ok(())
         }
         signal = twice => Err(format!("{signal} again: stopped at once").into()),
+    }
+}
+
+fn announce(list: &AllowList) {
+    tracing::info!("endpoint ids on the allow-list: {}; nobody else is admitted or dialled", list.len());
+}
+
+/// Takes up changes of the allow-list, for ever.
+async fn follow(file: Option<AllowListFile>, node: NodeHandle) {
+    let Some(mut file) = file else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(limits::ALLOW_LIST_INTERVAL).await;
+        // A small file, mostly in memory: a read of it is shorter than a hand-over to another thread.
+        match file.look() {
+            Reading::Unchanged => {}
+            Reading::Changed(list) => {
+                announce(&list);
+                node.set_allow_list(Some(list));
+            }
+            Reading::Unusable(trouble) => tracing::error!("{trouble}; the list before stays in force"),
+        }
     }
 }
 

@@ -4,11 +4,13 @@
 //! [`dialer`] and [`acceptor`] bring connections up; [`link`] runs one session over one connection.
 
 mod acceptor;
-mod admission;
+pub(crate) mod admission;
+pub mod allow_list;
 mod dialer;
 mod discovery;
 mod link;
 mod peers;
+pub mod throttle;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,7 +21,7 @@ use iroh::endpoint::transports::CustomTransport;
 use iroh::endpoint::{BindOpts, PortmapperConfig, QuicTransportConfig, presets};
 use iroh::{Endpoint, RelayMode, SecretKey, TransportAddr};
 
-pub use admission::Refusal;
+pub use admission::{AdmissionCounters, AdmissionSnapshot, Refusal};
 pub(crate) use peers::{CloseCode, Mesh};
 
 use crate::config::{Discovery, Formation, Timing};
@@ -128,8 +130,8 @@ async fn bind_to(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Resu
         .keep_alive_interval(timing.keep_alive)
         .default_path_keep_alive_interval(timing.keep_alive)
         // Offload gave sporadic EIO and false idle timeouts on virtual Ethernet.
-        .enable_segmentation_offload(false)
-        .build();
+        .enable_segmentation_offload(false);
+    let transport = admission::confine(transport).build();
     // The endpoint never looks a name up; this keeps it from reading the system's configuration.
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let builder = Endpoint::builder(presets::Minimal)

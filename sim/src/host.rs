@@ -233,7 +233,7 @@ impl Begin {
             epoch,
         )
         .map_err(|error| format!("its store does not open: {error}"))?;
-        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) };
+        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]), previous_key: None };
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
         config.advertise = vec![address_text(self.spec.index)];
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();

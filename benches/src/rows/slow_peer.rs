@@ -158,7 +158,8 @@ async fn wait_same(a: &mut Node, slow: &Slow) -> Result<(), Failure> {
 }
 
 async fn slow_node(a: &mut Node, disk: StuckDisk) -> Result<Slow, Failure> {
-    let formation = Formation { app_id: a.spec.app_id.clone(), shared_key: Some(a.spec.shared_key_bytes()) };
+    let formation =
+        Formation { app_id: a.spec.app_id.clone(), shared_key: Some(a.spec.shared_key_bytes()), previous_key: None };
     let mut config = NodeConfig::new("slow", formation);
     let id = a.endpoint_id().await?.parse()?;
     config.peers = vec![PeerAddress { id, addresses: vec![a.spec.mesh_address()] }];

@@ -81,6 +81,15 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_SHARED_KEY", value_name = "BASE64", help_heading = "Formation")]
     shared_key: Option<String>,
 
+    /// The secret before a change-over, accepted too until every node has the new one
+    #[arg(long, env = "PEAT_NODE_SHARED_KEY_PREVIOUS", value_name = "BASE64", help_heading = "Formation")]
+    shared_key_previous: Option<String>,
+
+    /// Only these endpoint ids may take part: a file with one per line, read again when it changes
+    #[arg(long, env = "PEAT_NODE_ALLOW_LIST", value_name = "FILE", help_heading = "Formation")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    allow_list: Option<OsString>,
+
     /// Peers to dial, with commas or repeated: endpoint_id@host:port. One id may have several addresses
     #[arg(long, env = "PEAT_NODE_PEERS", value_name = "PEER", value_delimiter = ',', help_heading = "Mesh")]
     peer: Vec<String>,
@@ -186,6 +195,8 @@ pub struct Settings {
     pub node_id: Option<String>,
     /// Who belongs together.
     pub formation: Formation,
+    /// File with the endpoint ids that may take part, if not everyone who has the key may.
+    pub allow_list: Option<PathBuf>,
     /// Peers to dial.
     pub peers: Vec<PeerAddress>,
     /// Address that the mesh listens on; `None`: all.

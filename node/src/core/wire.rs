@@ -282,7 +282,7 @@ fn encode_numbered(frame: &impl Serialize, ordinal: &mut Ordinal) -> Vec<u8> {
 }
 
 /// Writes the check into the room that was left for it.
-pub(super) fn with_check(mut payload: Vec<u8>, ordinal: &mut Ordinal) -> Vec<u8> {
+pub(crate) fn with_check(mut payload: Vec<u8>, ordinal: &mut Ordinal) -> Vec<u8> {
     let check = ordinal.check(&payload[CHECK_BYTES..]);
     payload[..CHECK_BYTES].copy_from_slice(&check);
     ordinal.0 += 1;

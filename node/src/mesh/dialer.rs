@@ -11,6 +11,7 @@ use super::ALPN;
 use super::admission::{self, AdmissionError, Admitted, Refusal};
 use super::link;
 use super::peers::CloseCode;
+use super::throttle::Source;
 use crate::core::batch::PeerId;
 use crate::core::reconnect::Failure;
 use crate::limits;
@@ -44,6 +45,12 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
 
 async fn dial(shared: Arc<Shared>, peer: PeerId, attempt: u32) {
     let Ok(id) = EndpointId::from_bytes(&peer) else { return };
+    if !shared.mesh.allows(id.as_bytes()) {
+        if attempt == 1 {
+            tracing::warn!(peer = %id.fmt_short(), "not dialled: {}", Refusal::NotAllowed.describe());
+        }
+        return shared.mesh.dial_failed(&shared, &peer, attempt, Failure::Refused);
+    }
     shared.observe(Observation::Dialing { peer: id, attempt });
     match connect(&shared, id, attempt).await {
         Ok(Some(Connected { connection, admitted, ticket })) => {
@@ -110,13 +117,13 @@ async fn connect(shared: &Arc<Shared>, id: EndpointId, attempt: u32) -> Result<O
 
 /// Proves membership to a peer that answered, and has it prove its own.
 async fn admit(shared: &Arc<Shared>, connection: Connection, id: EndpointId) -> Result<Option<Connected>, DialFailed> {
-    let (me, key) = (shared.mesh.endpoint().id(), &shared.mesh.key);
-    let admission = admission::dial(&connection, me, key, shared.mesh.incarnation);
+    let (me, keys) = (shared.mesh.endpoint().id(), &shared.mesh.keys);
+    let admission = admission::dial(&connection, me, keys, shared.mesh.incarnation);
     let admitted = match timeout(limits::ADMISSION_TIMEOUT, admission).await {
         Ok(Ok(admitted)) => admitted,
         Ok(Err(error)) => return Err((turned_away(shared, &connection, id, &error), error.to_string())),
         Err(_) => {
-            CloseCode::Goodbye.close(&connection);
+            CloseCode::TooSlow.close(&connection);
             return Err((Failure::Unreachable, "admission took too long".into()));
         }
     };
@@ -125,10 +132,14 @@ async fn admit(shared: &Arc<Shared>, connection: Connection, id: EndpointId) -> 
         return Err((Failure::Busy, objection.describe().into()));
     }
     match shared.mesh.take_place(&connection, true, admitted.incarnation, shared.now()) {
-        Some(ticket) => Ok(Some(Connected { connection, admitted, ticket })),
-        None => {
+        Ok(ticket) => Ok(Some(Connected { connection, admitted, ticket })),
+        Err(Refusal::Duplicate) => {
             CloseCode::Refused(Refusal::Duplicate).close(&connection);
             Ok(None)
+        }
+        Err(refusal) => {
+            CloseCode::Refused(refusal).close(&connection);
+            Err((Failure::Refused, refusal.describe().into()))
         }
     }
 }
@@ -137,7 +148,10 @@ fn turned_away(shared: &Shared, connection: &Connection, peer: EndpointId, error
     match error {
         AdmissionError::WeRefused(refusal) => {
             let reason = refusal.describe();
-            tracing::warn!(peer = %peer.fmt_short(), "refused: {reason}");
+            // It is dialled again and again; a line a minute says as much.
+            if shared.mesh.note_refusal(Source::Dialed(*peer.as_bytes()), shared.now()) {
+                tracing::warn!(peer = %peer.fmt_short(), "refused: {reason}");
+            }
             shared.observe(Observation::Refused { peer, reason: reason.into() });
             CloseCode::Refused(*refusal).close(connection);
             Failure::Refused
@@ -146,7 +160,7 @@ fn turned_away(shared: &Shared, connection: &Connection, peer: EndpointId, error
             CloseCode::Protocol.close(connection);
             Failure::Refused
         }
-        AdmissionError::TheyRefused(Refusal::Formation | Refusal::Version) => {
+        AdmissionError::TheyRefused(Refusal::Formation | Refusal::Version | Refusal::NotAllowed) => {
             CloseCode::Goodbye.close(connection);
             Failure::Refused
         }

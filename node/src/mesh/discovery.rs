@@ -29,7 +29,7 @@ pub(crate) enum Source {
 /// Starts the ways of discovery that are on; none is by default.
 pub(super) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, formation: &Formation) {
     // The formation's own key first.
-    let keys = || -> Vec<FormationKey> { vec![shared.mesh.key.clone()] };
+    let keys = || -> Vec<FormationKey> { shared.mesh.keys.keys().to_vec() };
     if let Some(name) = discovery.dns {
         shared.spawn(dns::follow(Arc::clone(shared), name, discovery.interval, keys()));
     }

@@ -12,8 +12,11 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::AddressResolver;
-use super::admission::{FormationKey, Refusal};
+use super::admission::refusal_log::{RefusalLog, Summary};
+use super::admission::{AdmissionCounters, AdmissionSnapshot, Counted, Keyring, Refusal};
+use super::allow_list::AllowList;
 use super::discovery::Source;
+use super::throttle::{self, Origin, Outcome, Pass, Throttle, Verdict};
 use crate::config::{Discovery, NodeConfig, PeerAddress, Timing, Topology};
 use crate::core::batch::PeerId;
 use crate::core::membership::Membership;
@@ -42,6 +45,10 @@ pub(crate) enum CloseCode {
     Replaced,
     /// Nothing can be made durable any more.
     StoreFailed,
+    /// The allow-list no longer has the peer.
+    Revoked,
+    /// The peer did not finish its admission in time.
+    TooSlow,
 }
 
 impl CloseCode {
@@ -55,10 +62,17 @@ impl CloseCode {
             Self::Protocol => 16,
             Self::Replaced => 17,
             Self::StoreFailed => 18,
+            Self::Revoked => 19,
+            Self::TooSlow => 20,
         }
     }
 
-    fn reason(self) -> &'static str {
+    /// As it stands in a QUIC close.
+    pub fn number(self) -> VarInt {
+        VarInt::from_u32(u32::from(self.code()))
+    }
+
+    pub fn reason(self) -> &'static str {
         match self {
             Self::Goodbye => "goodbye",
             Self::Refused(refusal) => refusal.describe(),
@@ -67,12 +81,14 @@ impl CloseCode {
             Self::Protocol => "protocol error",
             Self::Replaced => "replaced by a newer connection",
             Self::StoreFailed => "the store failed",
+            Self::Revoked => "revoked: the endpoint id was taken off the allow-list",
+            Self::TooSlow => "admission took too long",
         }
     }
 
     /// Closes a connection with this code and its reason.
     pub fn close(self, connection: &Connection) {
-        connection.close(VarInt::from_u32(u32::from(self.code())), self.reason().as_bytes());
+        connection.close(self.number(), self.reason().as_bytes());
     }
 }
 
@@ -101,13 +117,21 @@ struct State {
     admitting: BTreeSet<PeerId>,
     live: BTreeMap<PeerId, Live>,
     next_ticket: u64,
+    /// Who may take part; `None`: everyone who has the key.
+    allowed: Option<AllowList>,
+}
+
+impl State {
+    fn allows(&self, peer: &PeerId) -> bool {
+        self.allowed.as_ref().is_none_or(|list| list.contains(peer))
+    }
 }
 
 /// The mesh of one node.
 pub(crate) struct Mesh {
     endpoint: Endpoint,
     pub resolver: Arc<dyn AddressResolver>,
-    pub key: FormationKey,
+    pub keys: Keyring,
     /// Drawn at every start.
     pub incarnation: u64,
     active: AtomicBool,
@@ -131,6 +155,12 @@ pub(crate) struct Mesh {
     pub keep: AtomicBool,
     kept: tokio::sync::Mutex<BTreeMap<PeerId, [u8; 8]>>,
     state: Mutex<State>,
+    throttle: Mutex<Throttle>,
+    refusals: Mutex<RefusalLog>,
+    /// A refusal was counted, so that there may be a summary to log later.
+    pub refusal_noted: Notify,
+    /// What became of everyone who knocked.
+    pub admissions: AdmissionCounters,
 }
 
 impl Mesh {
@@ -148,7 +178,7 @@ impl Mesh {
         Self {
             endpoint,
             resolver,
-            key: FormationKey::new(&config.formation),
+            keys: Keyring::new(&config.formation),
             incarnation,
             active: AtomicBool::new(false),
             reconnect: Mutex::new(Reconnect::new(policy)),
@@ -164,6 +194,10 @@ impl Mesh {
             keep: AtomicBool::new(false),
             kept: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            throttle: Mutex::default(),
+            refusals: Mutex::default(),
+            refusal_noted: Notify::new(),
+            admissions: AdmissionCounters::default(),
         }
     }
 
@@ -311,6 +345,71 @@ impl Mesh {
         }
     }
 
+    // ---- admission -------------------------------------------------------------------------------
+
+    /// Puts another allow-list in force, or none. Sessions with peers that it does not have are closed at once;
+    /// wanted peers that it has now are dialled at once. Returns who was revoked.
+    pub fn set_allow_list(&self, list: Option<AllowList>, now: Now) -> Vec<EndpointId> {
+        let mut state = lock(&self.state);
+        let before = std::mem::replace(&mut state.allowed, list);
+        let mut revoked = Vec::new();
+        for live in state.live.values() {
+            let peer = live.connection.remote_id();
+            if !state.allows(peer.as_bytes()) {
+                CloseCode::Revoked.close(&live.connection);
+                self.admissions.count(Counted::Revoked);
+                revoked.push(peer);
+            }
+        }
+        let barred_before = |peer: &PeerId| before.as_ref().is_some_and(|list| !list.contains(peer));
+        let mut reconnect = lock(&self.reconnect);
+        for peer in state.wanted.keys().filter(|peer| state.allows(peer) && barred_before(peer)) {
+            reconnect.want(*peer, state.live.contains_key(peer), now);
+        }
+        drop((state, reconnect));
+        // Who was found may be wanted now, or no more.
+        self.choose(now);
+        self.dial.notify_one();
+        revoked
+    }
+
+    /// Whether the allow-list, if there is one, has a peer.
+    pub fn allows(&self, peer: &PeerId) -> bool {
+        lock(&self.state).allows(peer)
+    }
+
+    /// Decides about a first packet.
+    pub fn knock(&self, origin: &Origin, validated: bool, now: Now) -> Verdict {
+        lock(&self.throttle).knock(origin, validated, now)
+    }
+
+    /// An admission is over.
+    pub fn settle(&self, pass: Pass, outcome: Outcome, now: Now) {
+        lock(&self.throttle).settle(pass, outcome, now);
+    }
+
+    /// Counts a refusal; `true`: it is to be logged on its own.
+    pub fn note_refusal(&self, source: throttle::Source, now: Now) -> bool {
+        let news = lock(&self.refusals).note(source, now);
+        if news {
+            self.refusal_noted.notify_one();
+        }
+        news
+    }
+
+    /// Hands out the summaries that are due; returns when there may be more.
+    pub fn summarise_refusals(&self, now: Now, mut tell: impl FnMut(Summary)) -> Option<Now> {
+        let mut refusals = lock(&self.refusals);
+        refusals.due(now).into_iter().for_each(&mut tell);
+        refusals.deadline()
+    }
+
+    /// What became of everyone who knocked.
+    pub fn admission_snapshot(&self) -> AdmissionSnapshot {
+        let pending = lock(&self.throttle).pending();
+        self.admissions.snapshot(pending)
+    }
+
     // ---- reconnect -------------------------------------------------------------------------------
 
     /// Runs a step of the reconnect state machine.
@@ -332,7 +431,9 @@ impl Mesh {
     /// Why a peer that proved its membership is turned away all the same, if it is.
     pub fn objection(&self, peer: &PeerId) -> Option<Refusal> {
         let state = lock(&self.state);
-        if !self.is_active() {
+        if !state.allows(peer) {
+            Some(Refusal::NotAllowed)
+        } else if !self.is_active() {
             Some(Refusal::Stopped)
         } else if state.unwanted.contains(peer) {
             Some(Refusal::Unwanted)
@@ -355,11 +456,26 @@ impl Mesh {
         lock(&self.state).admitting.remove(peer);
     }
 
-    /// Gives an admitted connection the place of its pair, or says that another one keeps it. The one that
-    /// loses the place is closed.
-    pub fn take_place(&self, connection: &Connection, dialed_by_us: bool, incarnation: u64, now: Now) -> Option<u64> {
+    /// Whether a connection holds the place of a pair.
+    pub fn is_live(&self, peer: &PeerId) -> bool {
+        lock(&self.state).live.contains_key(peer)
+    }
+
+    /// Gives an admitted connection the place of its pair, or says why it does not get it: mostly because another
+    /// one keeps it. The one that loses the place is closed.
+    pub fn take_place(
+        &self,
+        connection: &Connection,
+        dialed_by_us: bool,
+        incarnation: u64,
+        now: Now,
+    ) -> Result<u64, Refusal> {
         let (me, peer) = (self.endpoint.id(), connection.remote_id());
         let mut state = lock(&self.state);
+        // Under the same lock as a revocation, which would otherwise miss this session.
+        if !state.allows(peer.as_bytes()) {
+            return Err(Refusal::NotAllowed);
+        }
         if let Some(old) = state.live.get(peer.as_bytes()) {
             let a_race = old.incarnation == incarnation
                 && old.dialed_by_us != dialed_by_us
@@ -367,7 +483,7 @@ impl Mesh {
             // Both sides keep the connection that the smaller endpoint id dialled.
             let preferred = (me.as_bytes() < peer.as_bytes()) == dialed_by_us;
             if a_race && !preferred {
-                return None;
+                return Err(Refusal::Duplicate);
             }
             CloseCode::Replaced.close(&old.connection);
         }
@@ -376,7 +492,7 @@ impl Mesh {
         let live = Live { connection: connection.clone(), dialed_by_us, incarnation, since: now, ticket, up: false };
         state.live.insert(*peer.as_bytes(), live);
         lock(&self.reconnect).connected(peer.as_bytes());
-        Some(ticket)
+        Ok(ticket)
     }
 
     /// Both sides have said hello.

@@ -6,12 +6,15 @@ use std::sync::atomic::Ordering;
 use super::error::{ConnectError, ReadError, WriteError};
 use super::shared::{Shared, commit_now_or_later};
 use super::subscription::Subscription;
+use super::world::Observation;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::documents::DocumentError;
 use crate::core::engine::Core;
 use crate::core::key::{DocKey, check_collection};
 use crate::core::wire::Seq;
 use crate::limits;
+use crate::mesh::AdmissionSnapshot;
+use crate::mesh::allow_list::AllowList;
 
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -224,6 +227,21 @@ impl NodeHandle {
             bytes_sent: self.shared.traffic.sent.load(Ordering::Relaxed),
             bytes_received: self.shared.traffic.received.load(Ordering::Relaxed),
         }
+    }
+
+    /// Puts another allow-list in force: sessions with peers that it does not have are closed at once, and they are
+    /// refused and not dialled from now on. `None`: everyone who has the key may take part.
+    pub fn set_allow_list(&self, list: Option<AllowList>) {
+        for peer in self.shared.mesh.set_allow_list(list, self.shared.now()) {
+            let reason = crate::mesh::CloseCode::Revoked.reason();
+            tracing::warn!(peer = %peer.fmt_short(), "{reason}");
+            self.shared.observe(Observation::Refused { peer, reason: reason.into() });
+        }
+    }
+
+    /// What became of everyone who knocked at the mesh, since the start.
+    pub fn admissions(&self) -> AdmissionSnapshot {
+        self.shared.mesh.admission_snapshot()
     }
 
     /// A digest over every document's key and heads: equal on two nodes exactly when both hold the same

@@ -9,7 +9,8 @@ use crate::store::Store;
 
 /// Starts a node that talks to nobody.
 pub(crate) async fn lone_node(store: Store) -> Node {
-    let mut config = NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: None });
+    let mut config =
+        NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: None, previous_key: None });
     config.auto_sync = false;
     let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
     let endpoint = mesh::bind(store.identity().clone(), loopback, &config.timing).await.expect("endpoint");

@@ -39,6 +39,17 @@ fn a_node_that_cannot_start_ends_with_1_and_a_reason() {
 }
 
 #[test]
+fn a_bad_allow_list_ends_with_1_and_names_its_line() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let list = dir.path().join("allowed");
+    std::fs::write(&list, "# the fleet\nship-7\n").expect("written");
+    let ended = binary().arg("--allow-list").arg(&list).arg("--data-dir").arg(dir.path()).output().expect("ran");
+    let told = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("line 2: \"ship-7\" is not an endpoint id"), "{told}");
+}
+
+#[test]
 fn a_node_says_how_to_reach_it_keeps_its_name_and_stops_cleanly() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let first = start_and_stop(&dir, "TERM");

@@ -32,6 +32,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let node_id = keep(&mut bad, flags.node_id.clone().map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
     let app_id = keep(&mut bad, name("--app-id", flags.app_id.clone(), "--app-id fleet-north"));
     let shared_key = keep(&mut bad, flags.shared_key.as_ref().map(|key| secret("--shared-key", key)).transpose());
+    let previous_key = keep(&mut bad, previous_key(flags.shared_key_previous.as_deref(), &shared_key));
+    let allow_list = keep(&mut bad, flags.allow_list.clone().map(allow_list).transpose());
     let peers = keep(&mut bad, peers(&flags.peer));
     let mesh_port = keep(&mut bad, flags.iroh_udp_port.as_deref().map_or(Ok(0), udp_port));
     let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
@@ -73,7 +75,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
     let (Some(interest), Some(classes)) = (interest, classes) else { return Err(bad) };
     let (Some(mesh_address), Some(discovery)) = (mesh_address, discovery) else { return Err(bad) };
-    let formation = Formation { app_id, shared_key };
+    let (Some(previous_key), Some(allow_list)) = (previous_key, allow_list) else { return Err(bad) };
+    let formation = Formation { app_id, shared_key, previous_key };
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
     let Some(dial_interval) = dial_interval.map(Duration::from_secs) else { return Err(bad) };
@@ -82,6 +85,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         data_dir,
         node_id,
         formation,
+        allow_list,
         peers,
         mesh_address,
         mesh_port,
@@ -92,6 +96,33 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         advertise,
         dial_interval,
     })
+}
+
+/// `shared_key`: `None` if it is wrong itself, which is told already.
+fn previous_key(given: Option<&str>, shared_key: &Option<Option<[u8; 32]>>) -> Result<Option<[u8; 32]>, BadFlag> {
+    const FLAG: &str = "--shared-key-previous";
+    let Some(given) = given else { return Ok(None) };
+    let previous = secret(FLAG, given)?;
+    match shared_key {
+        Some(None) => Err(wrong(
+            FLAG,
+            "there is no --shared-key that it could be previous to".into(),
+            "give the new key as --shared-key and the old one as --shared-key-previous",
+        )),
+        Some(Some(key)) if *key == previous => Err(wrong(
+            FLAG,
+            "it is the same key as --shared-key".into(),
+            "leave it out unless a change-over is under way",
+        )),
+        _ => Ok(Some(previous)),
+    }
+}
+
+fn allow_list(given: OsString) -> Result<PathBuf, BadFlag> {
+    if given.is_empty() {
+        return Err(wrong("--allow-list", "it is empty".into(), "write for example: --allow-list ./allowed-ids"));
+    }
+    Ok(given.into())
 }
 
 fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {

@@ -21,6 +21,8 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("node-id", "NODE_ID"),
         ("app-id", "APP_ID"),
         ("shared-key", "SHARED_KEY"),
+        ("shared-key-previous", "SHARED_KEY_PREVIOUS"),
+        ("allow-list", "ALLOW_LIST"),
         ("peer", "PEERS"),
         ("iroh-udp-port", "IROH_UDP_PORT"),
         ("auto-sync", "AUTO_SYNC"),
@@ -49,7 +51,8 @@ fn the_defaults_are_those_of_the_contract() {
     let settings = words("").expect("no flag is required");
     assert_eq!(settings.listen.to_string(), "tcp://0.0.0.0:50051");
     assert_eq!(settings.data_dir, PathBuf::from("/data/peat-node"));
-    assert_eq!(settings.formation, Formation { app_id: "peat-default".into(), shared_key: None });
+    assert_eq!(settings.formation, Formation { app_id: "peat-default".into(), shared_key: None, previous_key: None });
+    assert_eq!(settings.allow_list, None);
     assert!(settings.node_id.is_none() && settings.peers.is_empty() && settings.auto_sync);
     assert_eq!((settings.mesh_address, settings.mesh_port), (None, 0));
     assert_eq!(settings.discovery, Discovery::default());
@@ -100,6 +103,14 @@ fn peers_are_found_in_several_ways_at_once() {
 }
 
 #[test]
+fn a_change_over_has_two_keys() {
+    let line = "--shared-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= \
+                --shared-key-previous BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let formation = words(line).expect("valid").formation;
+    assert_eq!((formation.shared_key.map(|key| key[0]), formation.previous_key.map(|key| key[0])), (Some(0), Some(4)));
+}
+
+#[test]
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
@@ -108,6 +119,11 @@ fn every_bad_flag_is_explained() {
         "--app-id=",
         "--shared-key hunter2!",
         "--shared-key c2hvcnQ=",
+        "--shared-key-previous AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "--shared-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= \
+         --shared-key-previous AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "--shared-key hunter2! --shared-key-previous hunter2!",
+        "--allow-list=",
         "--peer 10.0.0.7:7777",
         "--peer abc@10.0.0.7:7777",
         &format!("--peer 02{}@10.0.0.7:7777", "0".repeat(62)),

@@ -110,10 +110,9 @@ async fn answer_question(connection: &Connection, me: EndpointId, keys: &[Format
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Formation;
 
     fn key(app_id: &str, secret: u8) -> FormationKey {
-        FormationKey::new(&Formation { app_id: app_id.into(), shared_key: Some([secret; 32]) })
+        FormationKey::new(app_id, [secret; 32])
     }
 
     fn binding(exported: u8) -> Binding {

@@ -109,7 +109,8 @@ impl State {
             };
             Candidate { role: self.neighbours.roles.get(id).copied().unwrap_or_default(), reach }
         };
-        known.filter(|id| !self.unwanted.contains(*id)).map(|id| (*id, candidate(id))).collect()
+        let eligible = |id: &PeerId| !self.unwanted.contains(id) && self.allows(id);
+        known.filter(|id| eligible(id)).map(|id| (*id, candidate(id))).collect()
     }
 }
 

@@ -195,7 +195,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Formation;
 
     fn id(name: u16) -> EndpointId {
         let mut secret = [7; 32];
@@ -204,7 +203,7 @@ mod tests {
     }
 
     fn key(secret: u8) -> FormationKey {
-        FormationKey::new(&Formation { app_id: "fleet".into(), shared_key: Some([secret; 32]) })
+        FormationKey::new("fleet", [secret; 32])
     }
 
     fn neighbours(name: u16, app_id: &str, keys: &[u8]) -> Neighbours {

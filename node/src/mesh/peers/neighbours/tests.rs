@@ -10,7 +10,8 @@ use crate::mesh::{SystemResolver, Underlay, bind};
 use crate::store::Intent;
 
 async fn mesh(topology: Topology) -> Mesh {
-    let mut config = NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: None });
+    let mut config =
+        NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: None, previous_key: None });
     config.topology = topology;
     let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
     let endpoint = bind(SecretKey::from_bytes(&[1; 32]), loopback, &config.timing).await.expect("endpoint");
