@@ -13,6 +13,7 @@ pub mod documents;
 pub mod engine;
 pub mod index;
 pub mod key;
+pub mod lag;
 pub mod outbox;
 pub mod reconcile;
 pub mod reconnect;

@@ -14,6 +14,7 @@ pub mod core;
 pub mod limits;
 pub mod mesh;
 pub mod node;
+pub mod ops;
 pub mod store;
 
 pub use node::{Node, NodeHandle};

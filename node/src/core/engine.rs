@@ -13,6 +13,7 @@ use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::document::JsonObject;
 use super::documents::{DocumentError, Documents, RemoteError};
 use super::key::DocKey;
+use super::lag::LagRecord;
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
@@ -42,6 +43,7 @@ pub struct Core {
     events_in_flight: Vec<Event>,
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
     wakes: Wakes,
+    lag: LagRecord,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
     relayed: u64,
@@ -68,6 +70,7 @@ impl Core {
             events_in_flight: vec![],
             seen_in_flight: BTreeMap::new(),
             wakes: Wakes::default(),
+            lag: LagRecord::default(),
             plants,
             relayed: 0,
         }
@@ -131,6 +134,7 @@ impl Core {
 
     /// The batch that was taken is durable through `last`.
     pub fn committed(&mut self, last: Seq, now: Now) {
+        self.lag.committed(self.documents.durable() + 1, now);
         self.documents.committed(last);
         for event in std::mem::take(&mut self.events_in_flight) {
             if event.visible {
@@ -195,13 +199,27 @@ impl Core {
 
     /// Ends a session. Idempotent.
     pub fn close_session(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
+        if let Some(session) = self.sessions.remove(&id)
+            && session.theirs().is_some()
+        {
+            self.lag.left(session.peer(), session.peer_has());
+        }
         self.wakes.sessions.remove(&id);
     }
 
     /// A session that is open.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id)
+    }
+
+    /// Every session that is open.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// When our numbers became durable, and what peers that are away had.
+    pub fn lag(&self) -> &LagRecord {
+        &self.lag
     }
 
     /// Whether any peer is known to lack something.

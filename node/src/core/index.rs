@@ -97,6 +97,30 @@ struct Entry {
 pub struct Index {
     docs: BTreeMap<DocKey, Entry>,
     by_seq: BTreeMap<Seq, DocKey>,
+    totals: Totals,
+}
+
+/// Sums over all documents, kept as they change: to ask for them costs nothing however many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Documents that are not deleted.
+    pub live: u64,
+    /// Documents that are.
+    pub tombstones: u64,
+    /// Bytes of their snapshots and change rows.
+    pub bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, meta: &Meta) {
+        *if meta.deleted { &mut self.tombstones } else { &mut self.live } += 1;
+        self.bytes = self.bytes.wrapping_add(meta.snapshot_bytes).wrapping_add(meta.tail_bytes);
+    }
+
+    fn subtract(&mut self, meta: &Meta) {
+        *if meta.deleted { &mut self.tombstones } else { &mut self.live } -= 1;
+        self.bytes = self.bytes.wrapping_sub(meta.snapshot_bytes).wrapping_sub(meta.tail_bytes);
+    }
 }
 
 impl Index {
@@ -109,8 +133,10 @@ impl Index {
     pub fn set(&mut self, key: &DocKey, meta: Meta) {
         let entry = Entry { digest: digest(key, &meta.heads), meta };
         let seq = entry.meta.seq;
+        self.totals.add(&entry.meta);
         if let Some(old) = self.docs.insert(key.clone(), entry) {
             self.by_seq.remove(&old.meta.seq);
+            self.totals.subtract(&old.meta);
         }
         self.by_seq.insert(seq, key.clone());
     }
@@ -119,6 +145,7 @@ impl Index {
     pub fn remove(&mut self, key: &DocKey) {
         if let Some(old) = self.docs.remove(key) {
             self.by_seq.remove(&old.meta.seq);
+            self.totals.subtract(&old.meta);
         }
     }
 
@@ -156,6 +183,11 @@ impl Index {
     pub fn fingerprint(&self, from: Option<&DocKey>, upto: Option<&DocKey>) -> (u64, u128) {
         self.entries(from, upto)
             .fold((0, 0), |(count, sum), (_, entry)| (count + 1, u128::wrapping_add(sum, entry.digest)))
+    }
+
+    /// Sums over all documents.
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Documents, tombstones included.
@@ -218,6 +250,27 @@ mod tests {
         let changed: Vec<_> = index.changed_after(0).map(|(k, m)| (k.id().to_owned(), m.seq)).collect();
         assert_eq!(changed, [("b".to_owned(), 2), ("a".to_owned(), 3)]);
         assert_eq!(index.changed_after(2).count(), 1);
+    }
+
+    #[test]
+    fn totals_are_what_a_scan_would_find() {
+        let mut index = Index::default();
+        let mut random = 1u64;
+        for seq in 1..=2000u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let doc = key("c", &format!("{}", (random >> 33) % 40));
+            if random >> 61 == 0 {
+                index.remove(&doc);
+            } else {
+                let deleted = random >> 62 == 1;
+                let (snapshot_bytes, tail_bytes) = (random >> 50, random >> 55);
+                index.set(&doc, Meta { deleted, snapshot_bytes, tail_bytes, ..meta(seq) });
+            }
+        }
+        let mut scanned = Totals::default();
+        index.range(None, None).for_each(|(_, meta)| scanned.add(meta));
+        assert_eq!(index.totals(), scanned);
+        assert_eq!(scanned.live + scanned.tombstones, index.len() as u64);
     }
 
     #[test]

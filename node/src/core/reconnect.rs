@@ -100,6 +100,11 @@ impl Reconnect {
         }
     }
 
+    /// Attempts since the last session; `None`: not wanted.
+    pub fn attempts(&self, id: &PeerId) -> Option<u32> {
+        self.peers.get(id).map(|peer| peer.attempts)
+    }
+
     /// The session is lost: dial again after a moment.
     pub fn lost(&mut self, id: &PeerId, now: Now, rng: &mut impl Rng) {
         let pause = jitter(self.policy.pause, rng);

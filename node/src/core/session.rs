@@ -157,6 +157,16 @@ impl Session {
         !matches!(self.phase, Phase::Live) || !self.outbox.is_empty() || self.sending.is_some()
     }
 
+    /// Documents of which the peer still has to be sent something.
+    pub fn waiting_documents(&self) -> usize {
+        self.outbox.len() + usize::from(self.sending.is_some())
+    }
+
+    /// Whether it is still being learned what differs.
+    pub fn is_reconciling(&self) -> bool {
+        matches!(self.phase, Phase::Reconciling(_))
+    }
+
     /// What of ours the peer has durably, by its own word.
     pub fn peer_has(&self) -> Seq {
         self.peer_has

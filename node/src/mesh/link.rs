@@ -11,6 +11,7 @@ use crate::core::session::{SessionError, SessionId};
 use crate::core::wire::{self, CLASS_STATE, FrameError};
 use crate::limits;
 use crate::node::{Observation, SessionWake, Shared, commit_now_or_later};
+use crate::ops::traffic::TrafficClass;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,7 @@ impl Link<'_> {
     async fn read_control(&self, mut receive: ControlReader) -> Result<(), LinkError> {
         let mut greeted = false;
         while let Some(payload) = receive.next().await? {
-            self.shared.count_received(payload.len());
+            self.shared.count_received(TrafficClass::Control, payload.len());
             let resumed = self.shared.with_core(|core| {
                 core.on_control(self.id, &payload)?;
                 Ok::<_, SessionError>(core.session(self.id).and_then(|session| session.resumed()))
@@ -139,7 +140,7 @@ impl Link<'_> {
         }
         let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
         while let Some(payload) = frames.next().await? {
-            self.shared.count_received(payload.len());
+            self.shared.count_received(TrafficClass::of_stream(class[0]), payload.len());
             let now = self.shared.now();
             let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, &payload, now));
             taken?;
@@ -158,7 +159,7 @@ impl Link<'_> {
     async fn write_control(&self, mut send: SendStream) -> Result<(), LinkError> {
         loop {
             while let Some(payload) = self.shared.with_core(|core| core.next_control(self.id))? {
-                self.write(&mut send, &wire::frame(&payload)).await?;
+                self.write(&mut send, TrafficClass::Control, &wire::frame(&payload)).await?;
             }
             let deadline = self.shared.with_core(|core| core.deadline(self.id));
             let at_deadline = async {
@@ -201,12 +202,12 @@ impl Link<'_> {
                     stream.insert(opened)
                 }
             };
-            self.write(open, &burst).await?;
+            self.write(open, TrafficClass::of_stream(CLASS_STATE), &burst).await?;
         }
     }
 
-    async fn write(&self, stream: &mut SendStream, bytes: &[u8]) -> Result<(), LinkError> {
-        self.shared.count_sent(bytes.len());
+    async fn write(&self, stream: &mut SendStream, class: TrafficClass, bytes: &[u8]) -> Result<(), LinkError> {
+        self.shared.count_sent(class, bytes.len());
         stream.write_all(bytes).await.map_err(|e| LinkError::Lost(e.to_string()))
     }
 }

@@ -2,8 +2,15 @@ use super::*;
 
 const ID: &str = "ae58ff8833241ac82d6ff7611046ed67b5072d142c588d0063e942d9a75502b6";
 
-fn words(line: &str) -> Result<Settings, FlagsError> {
+fn read_line(line: &str) -> Result<Asked, FlagsError> {
     read(std::iter::once("peat-node").chain(line.split_whitespace()))
+}
+
+fn words(line: &str) -> Result<Settings, FlagsError> {
+    match read_line(line)? {
+        Asked::Serve(settings) => Ok(*settings),
+        Asked::Question(ask) => panic!("{line} is a question: {ask:?}"),
+    }
 }
 
 #[test]
@@ -25,6 +32,7 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("iroh-udp-port", "IROH_UDP_PORT"),
         ("auto-sync", "AUTO_SYNC"),
         ("encryption-key", "ENCRYPTION_KEY"),
+        ("metrics-listen", "METRICS_LISTEN"),
         ("agent-addr", "AGENT_ADDR"),
         ("agent-poll-interval", "AGENT_POLL_INTERVAL"),
         ("agent-tls-cert", "AGENT_TLS_CERT"),
@@ -35,7 +43,7 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("discovery-interval", "DISCOVERY_INTERVAL"),
     ];
     for (flag, name) in pairs {
-        assert_eq!(variable(&format!("--{flag}")), format!("PEAT_NODE_{name}"));
+        assert_eq!(variable(&format!("--{flag}")), Some(format!("PEAT_NODE_{name}")));
     }
 }
 
