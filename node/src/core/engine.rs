@@ -200,7 +200,7 @@ impl Core {
     /// Ends a session. Idempotent.
     pub fn close_session(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.remove(&id)
-            && session.theirs().is_some()
+            && session.peer_has() > 0
         {
             self.lag.left(session.peer(), session.peer_has());
         }

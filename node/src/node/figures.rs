@@ -125,7 +125,7 @@ pub struct PeerStatus {
     pub wanted: bool,
     /// The session, if one is up.
     pub link: Option<PeerLink>,
-    /// What it lacks of ours; `None`: it has not been here in this run.
+    /// What it lacks of ours; `None`: it has not acknowledged anything in this run.
     pub lag: Option<Lag>,
     /// Sessions that came up in this run.
     pub sessions: u32,
@@ -278,7 +278,8 @@ pub(super) fn peers(shared: &Shared) -> Vec<PeerStatus> {
 
 fn progress<'a>(core: &Core, peers: impl Iterator<Item = &'a PeerId>, now: Now) -> BTreeMap<PeerId, Progress> {
     let durable = core.documents().durable();
-    let lag_of = |has: Seq| Some(core.lag().of(has, durable, now));
+    // A peer that has acknowledged nothing yet may have everything: reconciliation does not tell us.
+    let lag_of = |has: Seq| (has > 0 || durable == 0).then(|| core.lag().of(has, durable, now));
     let away = |id: &PeerId| (*id, Progress { lag: core.lag().had(id).and_then(lag_of), ..Progress::default() });
     let mut progress: BTreeMap<PeerId, Progress> = peers.map(away).collect();
     for session in core.sessions().filter(|session| session.theirs().is_some()) {

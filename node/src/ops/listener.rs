@@ -165,6 +165,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, watched: &Watched) 
         .header_read_timeout(limits::METRICS_TIMEOUT)
         .max_buf_size(limits::MAX_METRICS_REQUEST_BYTES)
         .keep_alive(false)
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await
 }
@@ -201,6 +202,15 @@ mod tests {
         );
         assert!(get("/metrics").await.starts_with("HTTP/1.1 503"));
         assert!(get("/nonsense").await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_told_to_stop_is_alive_and_not_ready() {
+        let watched = Watched::default();
+        watched.stopping.cancel();
+        assert!(exchange(&watched, b"GET /healthz HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+        let ready = exchange(&watched, b"GET /readyz HTTP/1.1\r\n\r\n").await;
+        assert!(ready.starts_with("HTTP/1.1 503") && ready.ends_with("not ready: shutting down\n"), "{ready}");
     }
 
     #[tokio::test]

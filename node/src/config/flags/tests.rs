@@ -58,6 +58,35 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn metrics_are_served_only_where_they_are_asked_for() {
+    assert_eq!(words("").expect("valid").metrics_listen, None);
+    assert_eq!(words("--metrics-listen none").expect("valid").metrics_listen, None);
+    let asked = words("--metrics-listen tcp://127.0.0.1:9464").expect("valid").metrics_listen;
+    assert_eq!(asked, Some(Listen::Tcp("127.0.0.1:9464".into())));
+}
+
+#[test]
+fn a_question_is_asked_where_a_node_listens() {
+    let api = |line: &str| match read_line(line).expect("valid") {
+        Asked::Question(ask) => ask.api.to_string(),
+        Asked::Serve(_) => panic!("{line} is a question"),
+    };
+    assert_eq!(api("status"), "tcp://127.0.0.1:50051");
+    assert_eq!(api("peers --api tcp://0.0.0.0:50052"), "tcp://127.0.0.1:50052", "nobody can call every address");
+    assert_eq!(api("lag --max-changes 0 --api tcp://[::]:50052"), "tcp://[::1]:50052");
+    assert_eq!(api("status --json --api unix:///run/peat.sock"), "unix:///run/peat.sock");
+}
+
+#[test]
+fn help_of_the_questions() {
+    let help = ["status", "peers", "lag"].map(|question| {
+        let asked = command().term_width(100).try_get_matches_from(["peat-node", question, "--help"]);
+        asked.expect_err("help").to_string()
+    });
+    insta::assert_snapshot!(help.join("\n================\n\n"));
+}
+
+#[test]
 fn addresses_of_one_peer_are_gathered() {
     let line = format!("--peer {ID}@10.0.0.7:7777,{ID}@[fd00::7]:7777, --peer {ID}@10.0.0.7:7777");
     let peers = words(&line).expect("valid").peers;
@@ -78,6 +107,7 @@ fn a_shared_key_is_32_bytes_of_base64() {
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
+        "--metrics-listen localhost:9464",
         "--data-dir=",
         "--node-id=",
         "--app-id=",

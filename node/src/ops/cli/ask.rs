@@ -30,7 +30,7 @@ Exit codes:
 
 const LAG_EXITS: &str = "\
 Acknowledgements are lazy (0.5 s): a peer that has everything may show a lag for about a second. Of changes
-older than this run of the node only the time since its start is counted. A wanted peer that has not been here
+older than this run of the node only the time since its start is counted. A peer that has acknowledged nothing
 since the start counts as behind.
 
 Examples:

@@ -80,7 +80,8 @@ pub(super) fn status(view: &Status, paint: Paint) -> String {
         format!("{} since the start, {} of them reconnects", number(view.sessions), number(view.reconnects)),
     );
     if view.refused_handshakes > 0 {
-        line("refused", paint.styled(MIDDLING, &count(view.refused_handshakes, "handshake")));
+        let refused = paint.styled(MIDDLING, &count(view.refused_handshakes, "handshake"));
+        line("refused", format!("{refused} since the start"));
     }
     text
 }
@@ -144,7 +145,7 @@ fn trouble(peer: &Peer) -> String {
     let ago = peer.last_error_seconds.map_or_else(String::new, |seconds| format!(", {} ago", age(seconds)));
     let tried = match peer.attempts {
         0 => String::new(),
-        attempts => format!("; {} since", count(attempts.into(), "attempt")),
+        attempts => format!("; {}", count(attempts.into(), "attempt")),
     };
     let last = peer.last_error.as_ref().map_or_else(String::new, |why| format!("\n  last{ago}: {}", printable(why)));
     let at = match peer.addresses.is_empty() {
@@ -158,14 +159,14 @@ pub(super) fn lag(view: &LagView, paint: Paint) -> String {
     if view.peers.is_empty() {
         return "no peer is wanted and none is connected: nobody can be behind\n".into();
     }
-    let mut table = table(["PEER", "STATE", "CHANGES", "OLDEST", "TO SEND", "WITHIN"]);
+    let mut table = table(["PEER", "STATE", "CHANGES", "OLDEST", "DOCUMENTS TO SEND", "WITHIN"]);
     for row in &view.peers {
         table.add_row([
             short(&row.endpoint_id),
             row.state.words().into(),
             row.lag_changes.map_or_else(|| "unknown".into(), number),
             row.lag_seconds.map_or_else(|| "unknown".into(), age),
-            count(row.waiting_documents, "document"),
+            number(row.waiting_documents),
             if row.within { "yes" } else { "NO" }.into(),
         ]);
     }
@@ -173,11 +174,16 @@ pub(super) fn lag(view: &LagView, paint: Paint) -> String {
     let states: Vec<State> = view.peers.iter().map(|row| row.state).collect();
     let mut text = painted(&table, &states, paint);
     let changes = view.max_changes.map_or_else(String::new, |most| format!(" and {}", count(most, "change")));
-    let limit = format!("{}{changes}", age(view.max_seconds));
-    let (all, behind) = (count(view.peers.len() as u64, "peer"), number(view.behind));
-    text.push_str(&match view.behind {
-        0 => format!("\n{} within {limit}\n", paint.styled(GOOD, &format!("all of {all}"))),
-        _ => format!("\n{} not within {limit}\n", paint.styled(BAD, &format!("{behind} of {all}"))),
+    let limit = format!("{} s{changes}", view.max_seconds);
+    let all = view.peers.len() as u64;
+    text.push_str(&match (view.behind, all) {
+        (0, _) => format!("\n{} is within {limit}\n", paint.styled(GOOD, "every peer")),
+        (1, 1) => format!("\n{} is not within {limit}\n", paint.styled(BAD, "the peer")),
+        (behind, _) => {
+            let which = format!("{} of {}", number(behind), count(all, "peer"));
+            let are = if behind == 1 { "is" } else { "are" };
+            format!("\n{} {are} not within {limit}\n", paint.styled(BAD, &which))
+        }
     });
     text
 }

@@ -260,7 +260,7 @@ pub(super) struct LagRow {
     pub state: State,
     /// Whether the peer is within the limits.
     pub within: bool,
-    /// Absent: it has not been here since the node started.
+    /// Absent: it has acknowledged nothing since the node started.
     pub lag_changes: Option<u64>,
     pub lag_seconds: Option<f64>,
     pub waiting_documents: u64,
