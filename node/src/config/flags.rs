@@ -71,7 +71,8 @@ struct Flags {
     #[arg(value_parser = clap::builder::ValueParser::os_string(), help_heading = "This node")]
     data_dir: OsString,
 
-    /// Where /metrics, /healthz and /readyz are served without authentication: tcp://host:port, or none
+    /// Where /metrics, /healthz and /readyz are served, to everyone who gets there: tcp://host:port,
+    /// unix:///path or none
     #[arg(long, env = "PEAT_NODE_METRICS_LISTEN", value_name = "URL", default_value = "none")]
     #[arg(help_heading = "This node")]
     metrics_listen: String,

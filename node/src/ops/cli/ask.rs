@@ -29,9 +29,9 @@ Exit codes:
   3  nobody answered";
 
 const LAG_EXITS: &str = "\
-Acknowledgements are lazy (0.5 s): a peer that has everything may show a lag for about a second. Of changes
-older than this run of the node only the time since its start is counted. A peer that has acknowledged nothing
-since the start counts as behind.
+Acknowledgements are lazy (0.5 s): a peer that has everything may show a lag for about a second.
+Of changes older than this run of the node only the time since its start is counted. A peer that
+has acknowledged nothing since the start counts as behind.
 
 Examples:
   Wait until every peer has everything:

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::view::{LagView, Peer, Peers, State, Status};
+use super::view::{Class, LagView, Peer, Peers, State, Status};
 
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
@@ -74,7 +74,7 @@ pub(super) fn status(view: &Status, paint: Paint) -> String {
     if store.uncommitted_bytes > 0 {
         line("", format!("{} wait for the disk", bytes(store.uncommitted_bytes)));
     }
-    line("traffic", format!("{} sent, {} received", bytes(view.bytes_sent), bytes(view.bytes_received)));
+    line("traffic", traffic(view));
     line(
         "sessions",
         format!("{} since the start, {} of them reconnects", number(view.sessions), number(view.reconnects)),
@@ -84,6 +84,15 @@ pub(super) fn status(view: &Status, paint: Paint) -> String {
         line("refused", format!("{refused} since the start"));
     }
     text
+}
+
+/// The sums, and in the same order the classes that carried anything.
+fn traffic(view: &Status) -> String {
+    let used = view.classes.iter().filter(|class| class.bytes_sent + class.bytes_received > 0);
+    let one = |class: &Class| format!("{} {}/{}", class.class, bytes(class.bytes_sent), bytes(class.bytes_received));
+    let classes: Vec<String> = used.map(|class| printable(&one(class))).collect();
+    let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
+    format!("{} sent, {} received{classes}", bytes(view.bytes_sent), bytes(view.bytes_received))
 }
 
 fn peer_counts(view: &Status, paint: Paint) -> String {
