@@ -2,5 +2,6 @@
 //! between them that cuts, loses, repeats and overtakes.
 
 mod hostile;
+mod lag;
 mod random;
 mod world;
