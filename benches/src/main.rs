@@ -10,6 +10,7 @@ mod floor;
 mod namespaces;
 mod node;
 mod process;
+mod raw;
 mod replica;
 mod report;
 mod rows;
@@ -71,7 +72,13 @@ enum What {
     Kill(rows::kill::Options),
     /// Row 9: a wrong shared key and another app-id
     Strangers(rows::strangers::Options),
-    /// All of them with their defaults
+    /// Mesh 9 and 10: what changes and reconnects cost with 100,000 documents. Needs Linux namespaces
+    Size(rows::size::Options),
+    /// Mesh 11: a burst of updates of one document
+    Burst(rows::burst::Options),
+    /// Mesh 6: a peer that takes nothing for ten minutes
+    SlowPeer(rows::slow_peer::Options),
+    /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
     #[command(hide = true)]
@@ -79,6 +86,9 @@ enum What {
     /// `blackhole`, already inside its namespaces
     #[command(hide = true)]
     BlackholeInside(rows::blackhole::Options),
+    /// `size`, already inside its namespaces
+    #[command(hide = true)]
+    SizeInside(rows::size::Options),
 }
 
 fn main() -> ExitCode {
@@ -140,6 +150,10 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::BlackholeInside(options) => rows::blackhole::run_inside(common, options).await?,
             What::Kill(options) => rows::kill::run(common, options).await?,
             What::Strangers(options) => rows::strangers::run(common, options).await?,
+            What::Size(options) => rows::size::run(common, options).await?,
+            What::SizeInside(options) => rows::size::run_inside(common, options).await?,
+            What::Burst(options) => rows::burst::run(common, options).await?,
+            What::SlowPeer(options) => rows::slow_peer::run(common, options).await?,
             What::All | What::Echo => unreachable!("handled above"),
         };
         if !common.json {

@@ -9,14 +9,47 @@
 //! is told, as on a satellite link that died. Works as root, and without where the kernel lets users make
 //! namespaces.
 
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
 
-use crate::Failure;
+use crate::process::Process;
+use crate::report::Report;
+use crate::{Common, Failure};
 
 const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
+/// Runs this program again, with these arguments, inside namespaces, and takes over what that printed.
+pub(crate) async fn again_inside(
+    common: &Common,
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<Report, Failure> {
+    let words = unshare();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(std::env::current_exe()?).args(arguments).args(["--json", "--dir"]).arg(&common.dir);
+    if let Some(node) = &common.node {
+        command.arg("--node").arg(node);
+    }
+    if common.keep {
+        command.arg("--keep");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut inside = Process::start(&mut command).map_err(|e| format!("unshare: {e}"))?;
+    let mut stdout = inside.stdout().ok_or("the run inside network namespaces has no output")?;
+    // On a thread, so that an interrupt is noticed meanwhile.
+    let printed = tokio::task::spawn_blocking(move || {
+        let mut printed = Vec::new();
+        stdout.read_to_end(&mut printed).map(|_| printed)
+    })
+    .await??;
+    let reports: Vec<Report> = serde_json::from_slice(&printed).map_err(|_| {
+        "the run inside network namespaces gave no result; it needs Linux, unshare, ip, and root or user \
+         namespaces. On one loopback the nodes would find a way round what is between them"
+    })?;
+    reports.into_iter().next().ok_or_else(|| "the run inside network namespaces gave no report".into())
+}
+
 /// A command line that runs the rest of itself in new namespaces.
-pub(crate) fn unshare() -> Vec<&'static str> {
+fn unshare() -> Vec<&'static str> {
     // Writable /proc/sys/net is what tells root from a user better than an id does.
     let root = std::fs::OpenOptions::new().write(true).open(FORWARD).is_ok();
     let mut command = vec!["unshare", "--net", "--mount"];
@@ -45,6 +78,8 @@ impl Router {
     pub(crate) fn build() -> Result<Self, Failure> {
         // `ip netns` keeps its names here; ours are nobody else's.
         run("mount -t tmpfs tmpfs /run")?;
+        // It shows the interfaces of the namespace that it was mounted in.
+        run("mount -t sysfs sysfs /sys")?;
         run("ip link set lo up")?;
         for ((name, address), net) in Self::SIDES.into_iter().zip(1..) {
             run(&format!("ip netns add {name}"))?;
@@ -69,6 +104,18 @@ impl Router {
     /// From now on it passes again.
     pub(crate) fn heal(&self) -> Result<(), Failure> {
         Ok(std::fs::write(FORWARD, "1")?)
+    }
+
+    /// UDP payload bytes that side a has sent and received since the networks were built.
+    pub(crate) fn payload_bytes(&self) -> Result<u64, Failure> {
+        /// Ethernet, IPv4 and UDP before the payload of each packet.
+        const HEADERS: u64 = 14 + 20 + 8;
+        let count = |what: &str| -> Result<u64, Failure> {
+            let file = format!("/sys/class/net/to-a/statistics/{what}");
+            Ok(std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?.trim().parse()?)
+        };
+        let (bytes, packets) = (count("rx_bytes")? + count("tx_bytes")?, count("rx_packets")? + count("tx_packets")?);
+        Ok(bytes.saturating_sub(packets * HEADERS))
     }
 
     /// What the kernel counted.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use hyper_util::rt::TokioIo;
 use peat_proto::client::{
     ConnectPeerRequest, GetDocumentRequest, GetStatusRequest, GetStatusResponse, GetSyncStatsRequest,
-    GetSyncStatsResponse, ListDocumentsRequest, PeatSidecarClient, PutDocumentRequest,
+    GetSyncStatsResponse, ListDocumentsRequest, PeatSidecarClient, PutDocumentRequest, StartSyncRequest,
+    StopSyncRequest,
 };
 use tempfile::TempDir;
 use tokio::net::UnixStream;
@@ -143,6 +144,14 @@ impl Spec {
         format!("{host}:{}", self.mesh_port)
     }
 
+    /// The shared key as it is, not in base64.
+    pub(crate) fn shared_key_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // Of 43 letters only the first is not 'A', which stands for six zero bits.
+        bytes[0] = (self.shared_key.as_bytes()[0] - b'A') << 2;
+        bytes
+    }
+
     fn log_file(&self) -> PathBuf {
         self.directory.join("node.log")
     }
@@ -245,6 +254,21 @@ impl Node {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+
+    /// StartSync or StopSync.
+    pub(crate) async fn set_sync(&mut self, active: bool) -> Result<(), Failure> {
+        if active {
+            self.client.start_sync(StartSyncRequest {}).await?;
+        } else {
+            self.client.stop_sync(StopSyncRequest {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Frame bytes that it handed to its peers since it started.
+    pub(crate) async fn frames_sent(&mut self) -> Result<u64, Failure> {
+        Ok(self.sync_stats().await?.bytes_sent)
     }
 
     pub(crate) async fn put(&mut self, id: &str, json: &str) -> Result<(), tonic::Status> {

@@ -12,8 +12,8 @@ use crate::stats::{Samples, millis};
 /// The outcome of one row of the bar table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Number of the row.
-    pub row: u8,
+    /// Name of the row.
+    pub row: String,
     /// What was measured.
     pub title: String,
     pub figures: Vec<Figure>,
@@ -50,10 +50,10 @@ pub(crate) struct Bar {
 }
 
 impl Report {
-    pub(crate) fn new(row: u8, title: impl Into<String>) -> Self {
+    pub(crate) fn new(row: impl Into<String>, title: impl Into<String>) -> Self {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load_before = load.split(' ').next().unwrap_or_default().to_owned();
-        Self { row, title: title.into(), figures: vec![], bars: vec![], notes: vec![], load_before }
+        Self { row: row.into(), title: title.into(), figures: vec![], bars: vec![], notes: vec![], load_before }
     }
 
     /// Whether every bar was held.
@@ -129,11 +129,11 @@ impl fmt::Display for Report {
 
 /// All bars of all rows.
 pub(crate) fn summary(reports: &[Report]) -> String {
-    let all = reports.iter().flat_map(|report| report.bars.iter().map(|bar| (Some(report.row), bar)));
+    let all = reports.iter().flat_map(|report| report.bars.iter().map(|bar| (Some(&*report.row), bar)));
     format!("summary\n{}", bars(all))
 }
 
-fn bars<'a>(bars: impl Iterator<Item = (Option<u8>, &'a Bar)>) -> Table {
+fn bars<'a>(bars: impl Iterator<Item = (Option<&'a str>, &'a Bar)>) -> Table {
     let mut table = plain(&["bar", "measured", "limit", "", "verdict"], 1..3);
     for (row, bar) in bars {
         let sign = if bar.at_least { "≥" } else { "≤" };

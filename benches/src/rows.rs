@@ -1,7 +1,10 @@
 //! One file a row of the bar table.
 
 pub(crate) mod blackhole;
+pub(crate) mod burst;
 pub(crate) mod kill;
 pub(crate) mod latency;
+pub(crate) mod size;
+pub(crate) mod slow_peer;
 pub(crate) mod strangers;
 pub(crate) mod throughput;

@@ -13,6 +13,11 @@ pub(crate) fn telemetry(n: u64) -> String {
     )
 }
 
+/// The same, of which only one scalar differs from one `n` to the next.
+pub(crate) fn scalar(n: u64) -> String {
+    telemetry(0).replacen(r#""seq":0"#, &format!(r#""seq":{n}"#), 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

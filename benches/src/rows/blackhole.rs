@@ -1,15 +1,12 @@
 //! Row 7: a black hole between two nodes that both go on writing; equal soon after it is gone, untouched by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::namespaces::{Router, unshare};
+use crate::namespaces::{Router, again_inside};
 use crate::node::{Ground, Node};
-use crate::process::Process;
 use crate::replica::{Replica, lacks};
 use crate::report::Report;
 use crate::stats::{Samples, millis};
@@ -48,37 +45,15 @@ impl Default for Options {
 
 /// Runs itself again inside namespaces and takes over what that printed.
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
-    let words = unshare();
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(std::env::current_exe()?).args(["blackhole-inside", "--json"]);
-    command.args(["--seconds", &options.seconds.to_string(), "--writes", &options.writes.to_string()]);
-    command.args(["--rounds", &options.rounds.to_string()]).arg("--dir").arg(&common.dir);
-    if let Some(node) = &common.node {
-        command.arg("--node").arg(node);
-    }
-    if common.keep {
-        command.arg("--keep");
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut inside = Process::start(&mut command).map_err(|e| format!("unshare: {e}"))?;
-    let mut stdout = inside.stdout().ok_or("the run inside network namespaces has no output")?;
-    // On a thread, so that an interrupt is noticed meanwhile.
-    let printed = tokio::task::spawn_blocking(move || {
-        let mut printed = Vec::new();
-        stdout.read_to_end(&mut printed).map(|_| printed)
-    })
-    .await??;
-    let reports: Vec<Report> = serde_json::from_slice(&printed).map_err(|_| {
-        "the run inside network namespaces gave no result; it needs Linux, unshare, ip, and root or user \
-         namespaces. There is no black hole without: on one loopback the nodes would find a way round"
-    })?;
-    reports.into_iter().next().ok_or_else(|| "the run inside network namespaces gave no report".into())
+    let Options { seconds, writes, rounds } = options;
+    let words = ["blackhole-inside".to_owned(), format!("--seconds={seconds}"), format!("--writes={writes}")];
+    again_inside(common, words.into_iter().chain([format!("--rounds={rounds}")])).await
 }
 
 /// The measurement; this process is the router.
 pub(crate) async fn run_inside(common: &Common, options: &Options) -> Result<Report, Failure> {
     let Options { seconds, writes, rounds } = *options;
-    let mut report = Report::new(7, format!("{seconds} s black hole, {writes} writes on each side during it"));
+    let mut report = Report::new("7", format!("{seconds} s black hole, {writes} writes on each side during it"));
     let ground = Ground::new(common)?;
     let router = Router::build()?;
     let mut nodes = Vec::new();

@@ -36,7 +36,7 @@ impl Default for Options {
 
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
     let Options { rounds, writers } = *options;
-    let mut report = Report::new(8, format!("kill -9 of A under {writers} writers, {rounds} times"));
+    let mut report = Report::new("8", format!("kill -9 of A under {writers} writers, {rounds} times"));
     let ground = Ground::new(common)?;
     let (mut a, mut b) = ground.pair().await?;
     let replica = Replica::of(&mut b).await?;

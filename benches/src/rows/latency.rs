@@ -38,7 +38,7 @@ impl Default for Options {
 }
 
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
-    let mut report = Report::new(5, "put on A to Subscribe on B, one document at a time");
+    let mut report = Report::new("5", "put on A to Subscribe on B, one document at a time");
     let ground = Ground::new(common)?;
     let mut floor = Floor::start(ground.path()).await?;
     let (mut a, mut b) = ground.pair().await?;

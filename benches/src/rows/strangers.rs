@@ -26,7 +26,7 @@ impl Default for Options {
 const REASON: &str = "app-id or shared key differ";
 
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
-    let mut report = Report::new(9, "strangers: a wrong shared key, another app-id");
+    let mut report = Report::new("9", "strangers: a wrong shared key, another app-id");
     let ground = Ground::new(common)?;
     // The friend is the control: what reaches it in this time would have reached a stranger.
     let friend = ("friend", ground.spec("friend")?);

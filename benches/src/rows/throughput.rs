@@ -39,7 +39,7 @@ impl Default for Options {
 
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
     let Options { puts, clients } = *options;
-    let mut report = Report::new(6, format!("{puts} puts by {clients} clients on A, all on B"));
+    let mut report = Report::new("6", format!("{puts} puts by {clients} clients on A, all on B"));
     let ground = Ground::new(common)?;
     let mut disk = Disk::open(ground.path())?;
     let mut commit = disk.commits(COMMITS).await?;

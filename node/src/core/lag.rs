@@ -6,7 +6,7 @@
 //! [`limits::LAG_RESOLUTION`] and an eighth of itself.
 //!
 //! The figures are as fresh as the peer's last acknowledgement, which is lazy ([`limits::ACK_DELAY`]): a peer that
-//! has everything shows a lag for about a second and a round trip after each change.
+//! has everything shows a lag for that long and a round trip after each change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -34,11 +34,41 @@ struct Left {
 /// How far a peer is behind, as far as it has told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Numbers of ours that it has not acknowledged.
+    /// Numbers of ours from the oldest change that it wants and has not acknowledged to the newest: at least as many as
+    /// it lacks.
     pub changes: u64,
     /// Age of the oldest of them; zero if there is none. Of changes older than this run of the node only the time
     /// since its start is counted.
     pub age: Duration,
+}
+
+/// What a peer has not acknowledged of what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    /// It has acknowledged nothing yet, and may have everything.
+    Unknown,
+    /// It has everything.
+    Nothing,
+    /// Changes within these numbers; others between them may be of no concern to it.
+    Numbers {
+        /// The first.
+        oldest: Seq,
+        /// The last.
+        newest: Seq,
+    },
+}
+
+impl Lacking {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Nothing, one) | (one, Self::Nothing) => one,
+            (Self::Numbers { oldest, newest }, Self::Numbers { oldest: from, newest: upto }) => {
+                Self::Numbers { oldest: oldest.min(from), newest: newest.max(upto) }
+            }
+        }
+    }
 }
 
 /// When our numbers became durable, and what peers that are away had.
@@ -79,6 +109,15 @@ impl LagRecord {
         let after = self.marks.partition_point(|mark| mark.first <= has + 1);
         let mark = self.marks[after.saturating_sub(1)];
         Lag { changes: durable - has, age: now.saturating_sub(mark.at) }
+    }
+
+    /// Lag of a peer that is here; `None`: not known yet.
+    pub fn of_present(&self, lacking: Lacking, now: Now) -> Option<Lag> {
+        match lacking {
+            Lacking::Unknown => None,
+            Lacking::Nothing => Some(Lag::default()),
+            Lacking::Numbers { oldest, newest } => Some(self.of(oldest.saturating_sub(1), newest, now)),
+        }
     }
 
     /// A session ended: the peer's lag goes on growing from what it had. Which peers are remembered is bounded;

@@ -4,4 +4,5 @@
 mod hostile;
 mod lag;
 mod random;
+mod traffic;
 mod world;

@@ -278,15 +278,16 @@ pub(super) fn peers(shared: &Shared) -> Vec<PeerStatus> {
 
 fn progress<'a>(core: &Core, peers: impl Iterator<Item = &'a PeerId>, now: Now) -> BTreeMap<PeerId, Progress> {
     let durable = core.documents().durable();
-    // A peer that has acknowledged nothing yet may have everything: reconciliation does not tell us.
-    let lag_of = |has: Seq| (has > 0 || durable == 0).then(|| core.lag().of(has, durable, now));
-    let away = |id: &PeerId| (*id, Progress { lag: core.lag().had(id).and_then(lag_of), ..Progress::default() });
+    let away = |id: &PeerId| {
+        let lag = core.lag().had(id).map(|has| core.lag().of(has, durable, now));
+        (*id, Progress { lag, ..Progress::default() })
+    };
     let mut progress: BTreeMap<PeerId, Progress> = peers.map(away).collect();
     for session in core.sessions().filter(|session| session.theirs().is_some()) {
         if let Some(progress) = progress.get_mut(&session.peer()) {
             *progress = Progress {
-                lag: lag_of(session.peer_has()),
-                waiting_documents: session.waiting_documents() as u64,
+                lag: core.lag().of_present(session.lacking(), now),
+                waiting_documents: session.dirty() as u64,
                 reconciling: session.is_reconciling(),
             };
         }

@@ -105,7 +105,7 @@ mod tests {
             assert_eq!(TrafficClass::of_stream(class) as u8, class);
             traffic.count_sent(TrafficClass::of_stream(class), 10);
         }
-        assert_eq!(TrafficClass::of_stream(crate::core::wire::CLASS_STATE), TrafficClass::State);
+        assert_eq!(TrafficClass::of_stream(crate::core::class::Class::State.code()), TrafficClass::State);
         traffic.count_received(TrafficClass::Control, 7);
         assert_eq!(traffic.total(), ClassBytes { sent: 50, received: 7 });
         let control = traffic.by_class()[TrafficClass::Control as usize];

@@ -29,7 +29,7 @@ Exit codes:
   3  nobody answered";
 
 const LAG_EXITS: &str = "\
-Acknowledgements are lazy (0.5 s): a peer that has everything may show a lag for about a second.
+Acknowledgements are lazy (2.5 s): a peer that has everything may show a lag of up to 5 seconds.
 Of changes older than this run of the node only the time since its start is counted. A peer that
 has acknowledged nothing since the start counts as behind.
 

@@ -166,10 +166,10 @@ fn a_table_in_colour_is_the_table_and_colours() {
 
 #[test]
 fn a_lag_that_is_only_the_delay_of_acknowledgements_is_none() {
-    let just_sent = PeerInfo { lag_changes: Some(3), lag_seconds: Some(1.4), ..connected("a", 0.01) };
+    let just_sent = PeerInfo { lag_changes: Some(3), lag_seconds: Some(4.9), ..connected("a", 0.01) };
     let view = view::Peers::of(&Answer { peers: vec![just_sent], ..Answer::default() });
     assert_eq!(view.peers[0].state, view::State::InSync);
-    let over_a_satellite = PeerInfo { lag_changes: Some(3), lag_seconds: Some(3.1), ..connected("a", 0.6) };
+    let over_a_satellite = PeerInfo { lag_changes: Some(3), lag_seconds: Some(6.1), ..connected("a", 0.6) };
     let view = view::Peers::of(&Answer { peers: vec![over_a_satellite], ..Answer::default() });
     assert_eq!(view.peers[0].state, view::State::InSync);
 }

@@ -1,14 +1,16 @@
 //! What is told, as data: the JSON of `--json`, whose fields `docs/operations.md` promises, and the source of tables.
 
+use std::time::Duration;
+
 use peat_proto::client::*;
 use serde::Serialize;
 
 use super::ask::LagLimit;
 use super::client::Answer;
+use crate::limits;
 
-/// Acknowledgements wait 0.5 s, and what came from the peer is claimed 0.5 s later again: a lag of this age in
-/// seconds, beyond round trips, says nothing.
-const LAZY_SECONDS: f64 = 2.0;
+/// A lag up to the delay of acknowledgements, with as much again for scheduling, says nothing beyond round trips.
+const LAZY: Duration = Duration::from_millis(2 * limits::ACK_DELAY.as_millis() as u64);
 
 /// How a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,7 +25,7 @@ pub(super) enum State {
 
 impl State {
     fn of(peer: &PeerInfo) -> Self {
-        let lazy = LAZY_SECONDS + 2.0 * peer.round_trip_seconds.unwrap_or_default();
+        let lazy = LAZY.as_secs_f64() + 2.0 * peer.round_trip_seconds.unwrap_or_default();
         match peer.connected {
             true if peer.reconciling => Self::Reconciling,
             true if peer.waiting_documents > 0 || peer.lag_seconds.is_some_and(|age| age > lazy) => Self::Behind,
