@@ -65,7 +65,7 @@ fn after_all_is_quiet_nobody_is_behind_whoever_wrote() {
 fn a_change_after_a_long_silence_of_its_class_is_young() {
     let mut world = World::new(2, &[(0, 1)]);
     let put_in = |world: &mut World, collection: &str, id: usize| {
-        let (key, now) = (DocKey::new(collection, &id.to_string()).expect("valid"), world.now);
+        let (key, now) = (DocKey::new(collection, id.to_string()).expect("valid"), world.now);
         world.nodes[0].put_in(&key, r#"{"v":1}"#);
         world.nodes[0].begin_commit();
         world.nodes[0].finish_commit(now);
