@@ -13,8 +13,8 @@ use peat_node::core::batch::{Batch, DocRows};
 use peat_node::core::document::{ActorId, Document, JsonLimits, JsonObject};
 use peat_node::core::index::{Index, Meta};
 use peat_node::core::key::DocKey;
-use peat_node::core::reconcile::Reconcile;
-use peat_node::core::wire::{Data, Ordinal, Update};
+use peat_node::core::reconcile::{History, Marks, Reconcile, View};
+use peat_node::core::wire::{Control, Data, Ordinal, Recall, Update};
 use peat_node::store::Store;
 use peat_scenarios::SimTime;
 use peat_scenarios::physics::Link;
@@ -22,8 +22,8 @@ use peat_scenarios::profiles::Profile;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// Documents in the index: a fleet of two brigades.
-const INDEXED: u64 = 10_000;
+/// Documents in the index: some ships, a fleet of two brigades, everything a country has.
+const INDEXED: [u64; 3] = [1000, 10_000, 100_000];
 
 fn telemetry(n: u64) -> String {
     format!(
@@ -81,38 +81,65 @@ fn wire(c: &mut Criterion) {
 }
 
 fn index(c: &mut Criterion) {
-    let mut group = c.benchmark_group("index of 10,000");
-    let mut index = Index::default();
-    for n in 0..INDEXED {
-        index.set(&key(n), meta(n + 1));
+    for documents in INDEXED {
+        let mut group = c.benchmark_group(format!("index of {documents}"));
+        group.throughput(Throughput::Elements(documents));
+        let index = indexed(documents, 0);
+        group.bench_function("fingerprint", |b| b.iter(|| index.fingerprint()));
+        for differing in [0, 10, documents / 100, documents / 10] {
+            let other = indexed(documents, differing);
+            let Said { messages, bytes } = reconcile(&index, &other);
+            println!("index of {documents}: {differing} differ: {messages} messages, {bytes} bytes");
+            group.bench_function(format!("reconcile, {differing} differ"), |b| b.iter(|| reconcile(&index, &other)));
+        }
+        group.finish();
     }
-    let mut differs = Index::default();
-    for n in 0..INDEXED {
-        let seq = if n % 1000 == 7 { INDEXED + n } else { n + 1 };
-        differs.set(&key(n), meta(seq));
-    }
-    group.throughput(Throughput::Elements(INDEXED));
-    group.bench_function("fingerprint", |b| b.iter(|| index.fingerprint(None, None)));
-    group.bench_function("reconcile, 10 differ", |b| b.iter(|| reconcile(&index, &differs)));
-    group.finish();
 }
 
-/// Runs both sides to the end; returns messages and documents to send.
-fn reconcile(ours: &Index, theirs: &Index) -> (usize, usize) {
-    let (mut dialer, mut message) = Reconcile::begin(ours);
-    let mut acceptor = Reconcile::wait();
-    let (mut messages, mut send) = (0, 0);
-    for turn in 0.. {
-        let (side, index) = if turn % 2 == 0 { (&mut acceptor, theirs) } else { (&mut dialer, ours) };
-        let outcome = side.receive(index, message).expect("honest sides");
-        messages += 1;
-        send += outcome.send.len();
-        match outcome.reply {
-            Some(reply) => message = reply,
-            None => break,
-        }
+/// An index in which some documents have a version of their own.
+fn indexed(documents: u64, differing: u64) -> Index {
+    let mut index = Index::default();
+    for n in 0..documents {
+        let differs = n * 7919 % documents < differing;
+        index.set(&key(n), meta(n + 1, if differs { documents + n } else { n }));
     }
-    (messages, send)
+    index
+}
+
+/// What a reconciliation costs on the wire.
+struct Said {
+    messages: usize,
+    bytes: usize,
+}
+
+/// Stands for documents that are not there: the one who is asked never knows the other's version, the dearer case.
+struct Unknown;
+
+impl History for Unknown {
+    fn recall(&self, _: &DocKey, heads: &Marks) -> Recall {
+        heads.recall(&[[1; 32]], &vec![[1; 32]])
+    }
+}
+
+/// Runs both sides to the end, through the encoding.
+fn reconcile(ours: &Index, theirs: &Index) -> Said {
+    let (dialer_view, acceptor_view) = (View::everything(ours, &Unknown), View::everything(theirs, &Unknown));
+    let (mut dialer, first) = Reconcile::begin(&dialer_view, 1);
+    let mut acceptor = Reconcile::wait(2);
+    let mut said = Said { messages: 0, bytes: 0 };
+    let mut next = Some(first);
+    while let Some(turn) = next.take() {
+        let payload = Control::Reconcile(turn).encode(&mut Ordinal::default());
+        said.bytes += payload.len();
+        let Ok(Control::Reconcile(turn)) = Control::decode(&payload, &mut Ordinal::default()) else {
+            unreachable!("encoded above")
+        };
+        let to_acceptor = said.messages % 2 == 0;
+        let (side, view) = if to_acceptor { (&mut acceptor, &acceptor_view) } else { (&mut dialer, &dialer_view) };
+        next = side.receive(view, turn).expect("honest sides").reply;
+        said.messages += 1;
+    }
+    said
 }
 
 fn store(c: &mut Criterion) {
@@ -158,15 +185,15 @@ fn key(n: u64) -> DocKey {
     DocKey::new("fleet", format!("ship-{n:06}")).expect("a valid key")
 }
 
-fn meta(seq: u64) -> Meta {
+fn meta(seq: u64, version: u64) -> Meta {
     let mut head = [0; 32];
-    head[..8].copy_from_slice(&seq.to_le_bytes());
+    head[..8].copy_from_slice(&version.to_le_bytes());
     Meta { seq, heads: vec![head], deleted: false, folded: 0, snapshot_bytes: 0, tail_bytes: 200, checkpoints: vec![] }
 }
 
 /// New documents of one change of 200 bytes each.
 fn batch(from: u64, documents: u64) -> Batch {
-    let rows = |n| DocRows { meta: meta(n + 1), snapshot: None, tail: vec![(n + 1, vec![7; 200])] };
+    let rows = |n| DocRows { meta: meta(n + 1, n), snapshot: None, tail: vec![(n + 1, vec![7; 200])] };
     Batch {
         last: from + documents,
         changes: documents as usize,

@@ -46,8 +46,8 @@ impl NodeConfig {
 pub struct Discovery {
     /// Announce and browse on the local network.
     pub mdns: bool,
-    /// Look this host name up (`name:port`; the port is the mesh's).
-    pub dns: Option<String>,
+    /// Look this host name up.
+    pub dns: Option<DnsName>,
     /// Exchange known peers with connected ones.
     pub gossip: bool,
     /// Time between two look-ups.
@@ -58,6 +58,17 @@ impl Default for Discovery {
     fn default() -> Self {
         Self { mdns: false, dns: None, gossip: false, interval: limits::DISCOVERY_INTERVAL }
     }
+}
+
+/// A host name behind which peers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsName {
+    /// As given: without a dot at its end the resolver's search list applies.
+    pub host: String,
+    /// Port of the mesh, the same for all of them.
+    pub port: u16,
+    /// Whom to ask; `None`: whom the system asks.
+    pub nameserver: Option<std::net::SocketAddr>,
 }
 
 /// Nodes with the same application id and shared key form one mesh; no others exchange a byte of it.

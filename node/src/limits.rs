@@ -43,8 +43,6 @@ pub const DEFLATE_FROM_BYTES: usize = 512;
 /// Bytes handed to QUIC at once before the outbox is asked again: small enough that what is queued
 /// behind a slow link is still coalesced, large enough to fill packets.
 pub const SEND_BURST_BYTES: usize = 32 << 10;
-/// Items in one reconciliation message. Bounds its size: 256 ranges or leaves of about 100 bytes.
-pub const MAX_RECONCILE_ITEMS: usize = 256;
 /// Acknowledgements and lone claims wait this long for company: they carry no urgency, only lag figures. A little less than
 /// [`KEEP_ALIVE`], so that on a quiet link they take the place of a keep-alive packet and cost next to nothing.
 pub const ACK_DELAY: Duration = Duration::from_millis(2500);
@@ -65,8 +63,39 @@ pub const MAX_SEND_WINDOW: u64 = 1 << 20;
 pub const MAX_CLASSED_COLLECTIONS: usize = 256;
 /// Selectors of an interest. Each is compared with every change.
 pub const MAX_INTEREST_SELECTORS: usize = 64;
-/// Heads that a document may have on the wire: more concurrent branches than any formation has nodes.
-pub const MAX_HEADS: usize = 4096;
+
+// ---- reconciliation ------------------------------------------------------------------------------
+
+/// Documents up to which the first message lists them all: as many bytes as the sketch that it is otherwise.
+pub const RECONCILE_OPENING_IDS: u64 = 200;
+/// Cells of the sketch in the first message, 1.7 KB: 80 names that differ can be read from it, and from more the
+/// size of the next sketch is estimated within an eighth.
+pub const RECONCILE_OPENING_CELLS: usize = 128;
+/// Smallest sketch. Below it, 4 cells a name leave no room.
+pub const MIN_RECONCILE_CELLS: usize = 16;
+/// Largest sketch, in cells: about 900 KB on the wire, 1.5 MB in memory while it is read. Larger differences are cut
+/// into parts.
+pub const MAX_RECONCILE_CELLS: usize = 1 << 16;
+/// Longest list of documents, by their names of 8 bytes: 1 MB. Longer ones are cut into parts. A side remembers at
+/// most this many pairs of names until it has asked about them.
+pub const MAX_RECONCILE_IDS: usize = 1 << 17;
+/// A set is cut into at most 2 to this power parts: enough for 26 million documents, far more than an index in memory.
+pub const MAX_RECONCILE_PART_BITS: u8 = 8;
+/// Documents of one message whose versions are compared: each is loaded, at some 50 µs for a small one, and nothing
+/// else happens on the node meanwhile.
+pub const MAX_RECONCILE_PAIRS: usize = 1024;
+/// Stored bytes of documents that are loaded for one message: a history costs up to 0.7 µs a byte, so 0.2 s at worst.
+/// The versions of further ones are not compared, which may cost a needless copy of each.
+pub const MAX_RECONCILE_LOAD_BYTES: u64 = 256 << 10;
+/// Changes by which one side describes its version of a document: the heads and some steps back. A document with
+/// more heads is described by none, and sent whole.
+pub const MAX_RECONCILE_MARKS: usize = 64;
+/// Sketches of one part that are tried before its documents are listed; more than one is too small by bad luck only.
+pub const RECONCILE_SKETCHES: u8 = 3;
+/// Turns that a peer may make us answer, besides one for each [`RECONCILE_TURN_DOCUMENTS`] of our documents.
+pub const RECONCILE_TURNS: usize = 64;
+/// Documents that earn a peer one more turn: half of what one turn deals with, as two sketches may be needed.
+pub const RECONCILE_TURN_DOCUMENTS: usize = MAX_RECONCILE_PAIRS / 2;
 
 // ---- mesh ----------------------------------------------------------------------------------------
 
@@ -102,6 +131,39 @@ pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 pub const REDIAL_BUSY: Duration = Duration::from_secs(2);
 /// Time between two look-ups of peers.
 pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
+/// Longest time between two look-ups that may be asked for: a day.
+pub const MAX_DISCOVERY_INTERVAL: Duration = Duration::from_secs(86_400);
+/// Look-ups are spread by up to this part of the interval, so that a fleet that started at once does not ask at once.
+pub const DISCOVERY_JITTER: f64 = 0.1;
+/// A look-up is given up after this time. The resolver asks each server for up to 6 s.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Addresses taken from one name: as many as sessions can be held.
+pub const MAX_DISCOVERY_ADDRESSES: usize = 1024;
+/// Addresses asked at once who they are. Each costs a TLS handshake; with a dead half and a limit of
+/// [`ADMISSION_TIMEOUT`] for each, a thousand are through in about three minutes, live ones first.
+pub const MAX_IDENTIFYING: usize = 16;
+/// An address that did not say who it is gets asked again after this pause: a pod is named before it listens.
+pub const IDENTIFY_AGAIN: Duration = Duration::from_secs(2);
+/// Members taken from announcements on the local network. Each costs a dial every [`DIAL_INTERVAL`] at worst.
+pub const MAX_NEIGHBOURS: usize = 512;
+/// Records that the mDNS daemon may hold, with its timers: about 8 MB. A service has some ten of both; anyone on the link
+/// can make it hold more, and then it is started anew.
+pub const MAX_MDNS_RECORDS: i64 = 32_768;
+/// Pause before the mDNS daemon is started again.
+pub const MDNS_RESTART_PAUSE: Duration = Duration::from_secs(10);
+/// The mDNS daemon answers within this time, or not at all.
+pub const MDNS_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked at which neighbours fell silent.
+pub const NEIGHBOUR_TICK: Duration = Duration::from_secs(2);
+/// A neighbour without a session is asked at this interval whether it is still there: a service record lives 120 s.
+pub const NEIGHBOUR_VERIFY_INTERVAL: Duration = Duration::from_secs(30);
+/// A neighbour that does not answer within this time is gone. RFC 6762 (10.4) would have 10 s; on a link where announcements
+/// take longer than this, sessions would not stand either.
+pub const NEIGHBOUR_VERIFY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Neighbours asked in one tick: a segment that drops out must not cause a burst of multicast.
+pub const MAX_VERIFIED_AT_ONCE: usize = 16;
+/// Comings and goings on the local network that are logged in a minute.
+pub const MAX_NEIGHBOUR_LINES: usize = 32;
 /// A stranger that is refused is logged once in this time.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers remembered for that; further ones are not logged until one is forgotten.

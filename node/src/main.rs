@@ -129,8 +129,11 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let Life { mut stop, stopping: shutdown, watched } = life;
     let server = Server::bind(&settings.listen).await?;
     let timing = Timing::default();
-    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, settings.mesh_port));
-    let endpoint = mesh::bind(store.identity().clone(), Underlay::Udp(any), &timing).await?;
+    let underlay = match settings.mesh_address {
+        Some(ip) => Underlay::Udp(SocketAddr::new(ip, settings.mesh_port)),
+        None => Underlay::UdpEverywhere { port: settings.mesh_port },
+    };
+    let endpoint = mesh::bind(store.identity().clone(), underlay, &timing).await?;
     let open_formation = settings.formation.shared_key.is_none();
     let app_id = settings.formation.app_id.clone();
 
@@ -139,6 +142,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     config.auto_sync = settings.auto_sync;
     config.traffic = settings.traffic;
     config.timing = timing;
+    config.discovery = settings.discovery;
     let world = World {
         store,
         endpoint: endpoint.clone(),

@@ -11,18 +11,18 @@ mod link;
 mod peers;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use iroh::endpoint::transports::CustomTransport;
-use iroh::endpoint::{PortmapperConfig, QuicTransportConfig, presets};
+use iroh::endpoint::{BindOpts, PortmapperConfig, QuicTransportConfig, presets};
 use iroh::{Endpoint, RelayMode, SecretKey, TransportAddr};
 
 pub use admission::Refusal;
 pub(crate) use peers::{CloseCode, Mesh};
 
-use crate::config::Timing;
+use crate::config::{Discovery, Formation, Timing};
 use crate::node::Shared;
 
 /// Names the protocol in the TLS handshake; the version is negotiated in the admission frame.
@@ -32,6 +32,12 @@ pub const ALPN: &[u8] = b"peat/1";
 pub enum Underlay {
     /// UDP on this address; port 0 lets the system choose.
     Udp(SocketAddr),
+    /// UDP on every address of this machine, IPv4 and, if the machine has it, IPv6, both at this port; 0 lets the
+    /// system choose one.
+    UdpEverywhere {
+        /// The port.
+        port: u16,
+    },
     /// A transport that the world supplies (seam 1).
     Custom(Arc<dyn CustomTransport>),
 }
@@ -78,8 +84,32 @@ impl AddressResolver for SystemResolver {
 /// Binds an endpoint that talks to nobody but the peers it is given: no relay, no address look-up, no
 /// DNS, no mDNS, no port mapping.
 pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
+    let Underlay::UdpEverywhere { port: 0 } = underlay else { return bind_to(secret, underlay, timing).await };
+    let mut attempts = 0;
+    loop {
+        let port = free_port().map_err(|e| BindError { to: "a free UDP port".into(), detail: e.to_string() })?;
+        attempts += 1;
+        match bind_to(secret.clone(), Underlay::UdpEverywhere { port }, timing).await {
+            // Somebody took it in between.
+            Err(_) if attempts < FREE_PORT_ATTEMPTS => {}
+            bound => return bound,
+        }
+    }
+}
+
+/// Ports that are tried before binding to a free one fails.
+const FREE_PORT_ATTEMPTS: usize = 4;
+
+/// A UDP port that is free now. Both families are to have the same one, since what announces a node names one port for all
+/// its addresses.
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
+}
+
+async fn bind_to(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
     let to = match &underlay {
         Underlay::Udp(address) => address.to_string(),
+        Underlay::UdpEverywhere { port } => format!("UDP port {port}"),
         Underlay::Custom(_) => "a custom transport".into(),
     };
     let fail = |detail: String| BindError { to: to.clone(), detail };
@@ -101,19 +131,27 @@ pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Res
         .clear_address_lookup()
         .portmapper_config(PortmapperConfig::Disabled)
         .dns_resolver(iroh::dns::DnsResolver::with_nameserver(nowhere))
-        .alpns(vec![ALPN.to_vec()])
+        .alpns(vec![ALPN.to_vec(), discovery::identify::ALPN.to_vec()])
         .transport_config(transport);
     let builder = match underlay {
         Underlay::Udp(address) => {
             builder.clear_ip_transports().bind_addr(address).map_err(|e| fail(format!("{e:#}")))?
+        }
+        Underlay::UdpEverywhere { port } => {
+            let may_lack = BindOpts::default().set_is_required(false);
+            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+            let builder = builder.clear_ip_transports().bind_addr(v4).map_err(|e| fail(format!("{e:#}")))?;
+            builder.bind_addr_with_opts(v6, may_lack).map_err(|e| fail(format!("{e:#}")))?
         }
         Underlay::Custom(custom) => builder.clear_ip_transports().add_custom_transport(custom),
     };
     builder.bind().await.map_err(|e| fail(format!("{e:#}")))
 }
 
-/// Starts the tasks that dial and accept.
-pub(crate) fn spawn_tasks(shared: &Arc<Shared>) {
+/// Starts the tasks that dial and accept, and those that find peers.
+pub(crate) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, formation: &Formation) {
     shared.spawn(dialer::supervise(Arc::clone(shared)));
     shared.spawn(acceptor::accept(Arc::clone(shared)));
+    discovery::spawn_tasks(shared, discovery, formation);
 }

@@ -53,12 +53,22 @@ impl Node {
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
-        let core = Core::new(Box::new(world.store.reader()), stored, actor, config.traffic.clone(), world.plants);
+        // A stream of its own: what is drawn otherwise must not depend on it.
+        let mut secrets = rng.clone();
+        secrets.set_stream(1);
+        let core = Core::new(
+            Box::new(world.store.reader()),
+            stored,
+            actor,
+            secrets.random(),
+            config.traffic.clone(),
+            world.plants,
+        );
         let store_file = world.store.file().map(Into::into);
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,
-            app_id: config.formation.app_id,
+            app_id: config.formation.app_id.clone(),
             store_file,
             core,
             committer: world.store.committer(),
@@ -70,7 +80,7 @@ impl Node {
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
         let committing = spawn_commit_loop(&shared)?;
-        crate::mesh::spawn_tasks(&shared);
+        crate::mesh::spawn_tasks(&shared, config.discovery, &config.formation);
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }
@@ -97,6 +107,10 @@ impl Node {
         let closed = tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.endpoint().close()).await;
         if closed.is_err() {
             tracing::warn!("some peers did not take the goodbye in time");
+        }
+        shared.mesh.withdrawing.close();
+        if tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.withdrawing.wait()).await.is_err() {
+            tracing::warn!("the announcement of this node could not be withdrawn in time");
         }
         if let Some(mut tasks) = shared.take_tasks() {
             tasks.shutdown().await;

@@ -3,6 +3,7 @@
 //! clap only splits the words; every value is parsed here, so that all mistakes are told at once, each
 //! with what was given, what is wrong and what would be right. A secret is never repeated.
 
+mod discovery;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -11,11 +12,12 @@ pub(crate) use parse::{shown, wrong as example};
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Formation, PeerAddress};
+use super::{Discovery, Formation, PeerAddress};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, ask};
@@ -30,6 +32,13 @@ Examples:
     peat-node --data-dir ./a --app-id fleet --iroh-udp-port 7777
     peat-node --data-dir ./b --app-id fleet --listen tcp://127.0.0.1:50052 \\
       --peer ENDPOINT_ID@127.0.0.1:7777
+
+  Nodes that find each other on the local network, whatever their addresses are:
+    peat-node --data-dir ./c --app-id fleet --discovery-mode mdns
+
+  Nodes behind one name, all with the same mesh port, such as the pods of a headless service:
+    peat-node --app-id fleet --iroh-udp-port 7777 \\
+      --discovery-mode dns --discovery-service peat-mesh.fleet.svc.cluster.local
 
   Ask a running node how it is, how its peers are, and how far they are behind:
     peat-node status --api tcp://127.0.0.1:50051
@@ -100,6 +109,10 @@ struct Flags {
     #[arg(allow_negative_numbers = true)]
     iroh_udp_port: Option<String>,
 
+    /// Address of this machine that the mesh listens on [default: all, IPv4 and IPv6]
+    #[arg(long, env = "PEAT_NODE_MESH_ADDRESS", value_name = "IP", help_heading = "Mesh")]
+    mesh_address: Option<String>,
+
     /// Whether to synchronise from the start: true or false
     #[arg(long, env = "PEAT_NODE_AUTO_SYNC", value_name = "BOOL", default_value = "true", help_heading = "Mesh")]
     auto_sync: String,
@@ -114,21 +127,25 @@ struct Flags {
     #[arg(help_heading = "Traffic")]
     class: Vec<String>,
 
-    /// How peers are found beyond --peer: none, mdns, dns, gossip. Only none in this version
+    /// How peers are found beyond --peer, with commas: none, mdns (the local network), dns (a name). gossip is not
+    /// available in this version
     #[arg(long, env = "PEAT_NODE_DISCOVERY_MODE", value_name = "MODES", default_value = "none")]
-    #[arg(value_delimiter = ',', help_heading = "Discovery (not available in this version)")]
+    #[arg(value_delimiter = ',', help_heading = "Discovery")]
     discovery_mode: Vec<String>,
 
-    /// DNS name to look peers up under
-    #[arg(long, env = "PEAT_NODE_DISCOVERY_SERVICE", value_name = "NAME")]
-    #[arg(help_heading = "Discovery (not available in this version)")]
+    /// For dns: the name that all peers are behind, such as a headless service: name or name:port
+    /// [default port: that of --iroh-udp-port]
+    #[arg(long, env = "PEAT_NODE_DISCOVERY_SERVICE", value_name = "NAME", help_heading = "Discovery")]
     discovery_service: Option<String>,
 
-    /// Seconds between two look-ups
+    /// For dns: seconds between two look-ups
     #[arg(long, env = "PEAT_NODE_DISCOVERY_INTERVAL", value_name = "SECONDS", default_value = "30")]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(help_heading = "Discovery (not available in this version)")]
+    #[arg(allow_negative_numbers = true, help_heading = "Discovery")]
     discovery_interval: String,
+
+    /// For dns: the server to ask, IP or IP:port [default: as the system does]
+    #[arg(long, env = "PEAT_NODE_DISCOVERY_NAMESERVER", value_name = "SERVER", help_heading = "Discovery")]
+    discovery_nameserver: Option<String>,
 
     /// Encryption at rest: 32 bytes in base64
     #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "BASE64")]
@@ -177,12 +194,16 @@ pub struct Settings {
     pub formation: Formation,
     /// Peers to dial.
     pub peers: Vec<PeerAddress>,
+    /// Address that the mesh listens on; `None`: all.
+    pub mesh_address: Option<IpAddr>,
     /// UDP port of the mesh; 0: the system chooses.
     pub mesh_port: u16,
     /// Whether to synchronise from the start.
     pub auto_sync: bool,
     /// What the node carries, and in which order.
     pub traffic: Traffic,
+    /// How peers are found that nobody named.
+    pub discovery: Discovery,
 }
 
 /// One flag that cannot be used.

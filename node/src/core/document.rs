@@ -242,6 +242,11 @@ impl Document {
         incoming::knows(&self.doc, &ChangeHash(*hash))
     }
 
+    /// Hashes of all changes, in causal order.
+    pub fn history(&self) -> Heads {
+        self.doc.get_changes_meta(&[]).into_iter().map(|change| change.hash.0).collect()
+    }
+
     /// The raw changes, one each, in causal order, that are not in the history of `have`. Hashes that
     /// are not known here are ignored, so the answer may hold more than the asker needs, never less.
     pub fn changes_since(&self, have: &[[u8; 32]]) -> Vec<Vec<u8>> {

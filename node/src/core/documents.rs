@@ -14,7 +14,8 @@ use super::document::{ApplyError, Document, JsonObject, LoadError};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
-use super::wire::{Heads, Seq};
+use super::reconcile::{History, Marks};
+use super::wire::{Heads, Recall, Seq};
 use crate::limits;
 
 /// Why a document cannot be read or written.
@@ -200,15 +201,20 @@ impl Documents {
     /// [`limits::UPDATE_FRAME_BYTES`]. Reads the store, never the cache: what is not durable must not leave.
     pub fn changes_for(&self, key: &DocKey, base: &Base) -> Result<Pieces, DocumentError> {
         let Some(meta) = self.durable_meta(key) else { return Ok(vec![]) };
-        let heads: &Heads = match base {
+        let (document, known) = match base {
             Base::Before(first) if *first > meta.folded => return Ok(self.tail_pieces(key, *first)?),
             Base::Before(first) => match meta.checkpoint_at(first.saturating_sub(1)) {
-                Some(point) => &point.heads,
-                None => &Heads::new(),
+                Some(point) => (None, point.heads.clone()),
+                None => (None, Heads::new()),
             },
-            Base::Heads(heads) => heads,
+            Base::Has(marks) if marks.is_empty() => (None, Heads::new()),
+            Base::Has(marks) => {
+                let document = self.load(key)?;
+                let known = marks.among(&document.history());
+                (Some(document), known)
+            }
         };
-        if heads.is_empty() {
+        if known.is_empty() {
             let snapshot = self.store.snapshot(key)?;
             // A long history packs so well that a peer would take it for a bomb; such a one goes change by change.
             let fits = |bytes: &[u8]| bytes.len() <= limits::MAX_FRAME_BYTES / 2 && Document::travels_whole(bytes);
@@ -218,8 +224,8 @@ impl Documents {
                 return Ok(merge_pieces(pieces));
             }
         }
-        let document = self.load(key)?;
-        Ok(merge_pieces(document.changes_since(heads)))
+        let document = document.map_or_else(|| self.load(key), Ok)?;
+        Ok(merge_pieces(document.changes_since(&known)))
     }
 
     /// Whether nothing waits for the disk.
@@ -365,6 +371,15 @@ impl Documents {
     fn tail_pieces(&self, key: &DocKey, from: Seq) -> Result<Pieces, StoreReadError> {
         let rows = self.store.tail(key, from)?;
         Ok(merge_pieces(rows.into_iter().map(|(_, bytes)| bytes)))
+    }
+}
+
+impl History for Documents {
+    /// Of the durable version: what is not durable is not sent either. A document that cannot be read is not known;
+    /// sending it will say why.
+    fn recall(&self, key: &DocKey, heads: &Marks) -> Recall {
+        let document = self.durable_meta(key).and_then(|_| self.load(key).ok());
+        document.map_or(Recall::Behind(vec![]), |document| heads.recall(&document.history(), &document.heads()))
     }
 }
 

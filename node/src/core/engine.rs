@@ -55,6 +55,8 @@ pub struct Core {
     events: Vec<Event>,
     events_in_flight: Vec<Event>,
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
+    /// Known to nobody else.
+    secret: [u8; 32],
     wakes: Wakes,
     lag: LagRecord,
     plants: Plants,
@@ -67,11 +69,12 @@ pub struct Core {
 const PLANTED_DROP_EVERY: u64 = 5;
 
 impl Core {
-    /// Takes up what a store holds. `actor` must be new.
+    /// Takes up what a store holds. `actor` must be new, and so must `secret`, which salts what sessions say.
     pub fn new(
         store: Box<dyn DocumentStore>,
         mut stored: Stored,
         actor: ActorId,
+        secret: [u8; 32],
         traffic: Traffic,
         plants: Plants,
     ) -> Self {
@@ -90,6 +93,7 @@ impl Core {
             events: vec![],
             events_in_flight: vec![],
             seen_in_flight: BTreeMap::new(),
+            secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
             plants,
@@ -216,7 +220,9 @@ impl Core {
         let seen = self.seen.get(&peer).copied().filter(|seen| seen.interest == interest.fingerprint());
         let classes = self.documents.index().classes().fingerprint();
         let ours = Hello { epoch: self.epoch, last: self.documents.durable(), classes, interest, seen };
-        self.sessions.insert(id, Session::new(peer, dialer, round_trip, ours));
+        let salt = blake3::keyed_hash(&self.secret, &id.to_le_bytes());
+        let salt = u64::from_le_bytes(*salt.as_bytes().first_chunk().expect("a hash is longer"));
+        self.sessions.insert(id, Session::new(peer, dialer, round_trip, ours, salt));
         self.wakes.sessions.insert(id);
         id
     }
@@ -299,7 +305,13 @@ impl Core {
                 self.wakes.commit = true;
                 Ok(())
             }
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.arrived(&key, self.documents.index().classes().of(key.collection()));
+                    self.wakes.sessions.insert(id);
+                }
+                Ok(())
+            }
             Err(error) => {
                 if let RemoteError::Apply { .. } = error {
                     // What the peer believes of us is wrong: next time, compare everything.

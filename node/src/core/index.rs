@@ -87,10 +87,24 @@ pub fn digest(key: &DocKey, heads: &Heads) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
+/// Where a document is among all documents, whatever its version.
+fn place(key: &DocKey) -> u64 {
+    u64::from_le_bytes(*digest(key, &vec![]).to_le_bytes().first_chunk().expect("16 bytes have 8"))
+}
+
+/// What reconciliation reads of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Hash of its key.
+    pub place: u64,
+    /// Hash of its key and heads.
+    pub digest: u128,
+}
+
 #[derive(Debug)]
 struct Entry {
     meta: Meta,
-    digest: u128,
+    summary: Summary,
 }
 
 /// All documents, by key and, per class, by the number of their newest change.
@@ -143,7 +157,8 @@ impl Index {
 
     /// Sets what is known of a document.
     pub fn set(&mut self, key: &DocKey, meta: Meta) {
-        let entry = Entry { digest: digest(key, &meta.heads), meta };
+        let place = self.docs.get(key).map_or_else(|| place(key), |old| old.summary.place);
+        let entry = Entry { summary: Summary { place, digest: digest(key, &meta.heads) }, meta };
         let seq = entry.meta.seq;
         self.totals.add(&entry.meta);
         let by_seq = &mut self.by_seq[self.classes.of(key.collection()).index()];
@@ -188,20 +203,15 @@ impl Index {
             .map(|(key, entry)| (key, &entry.meta))
     }
 
-    /// Documents with `from <= key < upto`.
-    pub fn range<'a>(
-        &'a self,
-        from: Option<&DocKey>,
-        upto: Option<&DocKey>,
-    ) -> impl Iterator<Item = (&'a DocKey, &'a Meta)> + use<'a> {
-        self.entries(from, upto).map(|(key, entry)| (key, &entry.meta))
+    /// All documents with their summaries, in key order.
+    pub fn summaries(&self) -> impl Iterator<Item = (&DocKey, &Meta, Summary)> {
+        self.docs.iter().map(|(key, entry)| (key, &entry.meta, entry.summary))
     }
 
-    /// Number of documents in a range and the sum of their digests modulo 2^128. Costs one addition per
-    /// document of the range.
-    pub fn fingerprint(&self, from: Option<&DocKey>, upto: Option<&DocKey>) -> (u64, u128) {
-        self.entries(from, upto)
-            .fold((0, 0), |(count, sum), (_, entry)| (count + 1, u128::wrapping_add(sum, entry.digest)))
+    /// Number of documents and the sum of their digests modulo 2^128: equal for equal sets.
+    pub fn fingerprint(&self) -> (u64, u128) {
+        let digests = self.docs.values().map(|entry| entry.summary.digest);
+        digests.fold((0, 0), |(count, sum), digest| (count + 1, u128::wrapping_add(sum, digest)))
     }
 
     /// Sums over all documents.
@@ -217,16 +227,6 @@ impl Index {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.docs.is_empty()
-    }
-
-    fn entries<'a>(
-        &'a self,
-        from: Option<&DocKey>,
-        upto: Option<&DocKey>,
-    ) -> impl Iterator<Item = (&'a DocKey, &'a Entry)> + use<'a> {
-        let from = from.map_or(Bound::Unbounded, |key| Bound::Included(key.clone()));
-        let upto = upto.map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
-        self.docs.range((from, upto))
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
             }
         }
         let mut scanned = Totals::default();
-        index.range(None, None).for_each(|(_, meta)| scanned.add(meta));
+        index.after(None).for_each(|(_, meta)| scanned.add(meta));
         assert_eq!(index.totals(), scanned);
         assert_eq!(scanned.live + scanned.tombstones, index.len() as u64);
     }
@@ -310,15 +310,18 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_add_up() {
+    fn fingerprints_tell_versions_apart_and_places_do_not() {
         let mut index = Index::default();
         for i in 0..50u64 {
             index.set(&key("c", &format!("{i:02}")), meta(i + 1));
         }
-        let middle = key("c", "20");
-        let (low, high) = (index.fingerprint(None, Some(&middle)), index.fingerprint(Some(&middle), None));
-        let all = index.fingerprint(None, None);
-        assert_eq!(all, (low.0 + high.0, low.1.wrapping_add(high.1)));
-        assert_eq!(low.0, 20);
+        let places = |index: &Index| index.summaries().map(|(.., summary)| summary.place).collect::<Vec<_>>();
+        let (before, places_before) = (index.fingerprint(), places(&index));
+        let old = index.get(&key("c", "07")).expect("there").clone();
+        index.set(&key("c", "07"), meta(60));
+        assert_ne!(index.fingerprint(), before);
+        assert_eq!(places(&index), places_before);
+        index.set(&key("c", "07"), old);
+        assert_eq!(index.fingerprint(), before);
     }
 }

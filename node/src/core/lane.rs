@@ -64,7 +64,7 @@ impl Lane {
         self.lack(seq);
     }
 
-    /// A change became durable that came from the peer itself: it is to be claimed, not sent.
+    /// A change became durable that is to be claimed, not sent.
     pub fn note(&mut self, seq: Seq) {
         self.newest = self.newest.max(seq);
     }
@@ -92,9 +92,20 @@ impl Lane {
         }
     }
 
+    /// A change became durable that came from the peer itself.
+    pub fn brought(&mut self, key: &DocKey, seq: Seq) {
+        self.outbox.arrived(key);
+        self.note(seq);
+    }
+
     /// Whether a document is dirty or half sent.
     pub fn has_work(&self) -> bool {
-        self.sending.is_some() || !self.outbox.is_empty()
+        self.sending.is_some() || self.outbox.has_dirty()
+    }
+
+    /// Whether the peer lacks something, or it is not known yet what.
+    pub fn is_behind(&self) -> bool {
+        self.has_work() || self.outbox.is_expecting()
     }
 
     /// The next update, if anything is left to send of what is dirty.
@@ -122,7 +133,7 @@ impl Lane {
 
     /// Whether a claim is due that no update carries.
     pub fn owes_claim(&self) -> bool {
-        !self.has_work() && self.newest > self.claimed
+        !self.is_behind() && self.newest > self.claimed
     }
 
     /// The claim that is owed.
@@ -173,7 +184,7 @@ impl Lane {
 
     /// Everything of ours up to here is durable at the peer, by its word; `None`: everything it wants is.
     pub fn unacknowledged_from(&self) -> Option<Seq> {
-        (self.has_work() || self.newest > self.peer_has).then_some(self.peer_has)
+        (self.is_behind() || self.newest > self.peer_has).then_some(self.peer_has)
     }
 
     /// What may be claimed now; remembers it.

@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::DocKey;
-use super::wire::{Heads, Seq};
+use super::reconcile::Marks;
+use super::wire::Seq;
 
 /// What the peer has of a dirty document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
     /// Every change numbered below this one by our store.
     Before(Seq),
-    /// What these heads imply (learned by reconciliation).
-    Heads(Heads),
+    /// These changes and what they build on (learned by reconciliation).
+    Has(Marks),
 }
 
 impl Base {
@@ -24,7 +25,7 @@ impl Base {
         match self {
             Self::Before(seq) => *seq,
             // Any of the document's changes may be missing.
-            Self::Heads(_) => 0,
+            Self::Has(_) => 0,
         }
     }
 }
@@ -34,20 +35,38 @@ impl Base {
 pub struct Outbox {
     dirty: BTreeMap<DocKey, Base>,
     order: BTreeSet<(Seq, DocKey)>,
+    /// Documents of which the peer is about to send something we lack. Only with that it can be told what the
+    /// peer lacks: mostly nothing.
+    expected: BTreeMap<DocKey, Marks>,
 }
 
 impl Outbox {
     /// A change numbered `seq` of the document became durable and the peer may lack it.
     pub fn mark(&mut self, key: &DocKey, seq: Seq) {
+        // A change of our own waits for nobody.
+        self.arrived(key);
         if !self.dirty.contains_key(key) {
             self.insert(key.clone(), Base::Before(seq));
         }
     }
 
-    /// Reconciliation found that the peer has these heads of the document. Overrides what was assumed.
-    pub fn mark_from_heads(&mut self, key: DocKey, heads: Heads) {
+    /// Reconciliation found that the peer lacks something of the document and has this. Overrides what was assumed.
+    pub fn mark_reconciled(&mut self, key: DocKey, has: Marks) {
         self.remove(&key);
-        self.insert(key, Base::Heads(heads));
+        self.insert(key, Base::Has(has));
+    }
+
+    /// Reconciliation found that the peer will send something of the document, and has this.
+    pub fn expect(&mut self, key: DocKey, has: Marks) {
+        self.remove(&key);
+        self.expected.insert(key, has);
+    }
+
+    /// The peer sent something of the document, which is durable now.
+    pub fn arrived(&mut self, key: &DocKey) {
+        if let Some(has) = self.expected.remove(key) {
+            self.insert(key.clone(), Base::Has(has));
+        }
     }
 
     /// Takes the document whose first unsent change is the oldest.
@@ -61,19 +80,30 @@ impl Outbox {
     /// to `durable` exist.
     pub fn claimable(&self, durable: Seq) -> Seq {
         match self.order.first() {
+            _ if !self.expected.is_empty() => 0,
             Some((first, _)) => first.saturating_sub(1).min(durable),
             None => durable,
         }
     }
 
-    /// Documents that are dirty.
+    /// Documents of which the peer may lack something.
     pub fn len(&self) -> usize {
-        self.dirty.len()
+        self.dirty.len() + self.expected.len()
     }
 
-    /// Whether nothing is dirty.
+    /// Whether the peer lacks nothing.
     pub fn is_empty(&self) -> bool {
-        self.dirty.is_empty()
+        self.len() == 0
+    }
+
+    /// Whether there is something to send now.
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Whether something of the peer must come first.
+    pub fn is_expecting(&self) -> bool {
+        !self.expected.is_empty()
     }
 
     fn insert(&mut self, key: DocKey, base: Base) {
@@ -82,6 +112,7 @@ impl Outbox {
     }
 
     fn remove(&mut self, key: &DocKey) {
+        self.expected.remove(key);
         if let Some(base) = self.dirty.remove(key) {
             self.order.remove(&(base.first_unsent(), key.clone()));
         }
@@ -90,6 +121,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Mark;
     use super::*;
 
     fn key(id: &str) -> DocKey {
@@ -111,14 +143,33 @@ mod tests {
 
     #[test]
     fn reconciled_documents_go_first_and_forbid_claims() {
+        let has = Marks::new(1, vec![Mark(2)]);
         let mut outbox = Outbox::default();
         outbox.mark(&key("a"), 3);
-        outbox.mark_from_heads(key("a"), vec![[1; 32]]);
+        outbox.mark_reconciled(key("a"), has.clone());
         outbox.mark(&key("a"), 9);
         outbox.mark(&key("b"), 2);
         assert_eq!(outbox.claimable(9), 0);
-        assert_eq!(outbox.pop(), Some((key("a"), Base::Heads(vec![[1; 32]]))));
+        assert_eq!(outbox.pop(), Some((key("a"), Base::Has(has))));
         assert_eq!(outbox.claimable(9), 1);
         assert_eq!(outbox.len(), 1);
+    }
+
+    #[test]
+    fn what_is_expected_waits_and_forbids_claims_until_it_arrives_or_changes_here() {
+        let has = |n| Marks::new(1, vec![Mark(n)]);
+        let mut outbox = Outbox::default();
+        outbox.mark(&key("a"), 3);
+        for (id, n) in [("a", 1), ("b", 2), ("c", 3)] {
+            outbox.expect(key(id), has(n));
+        }
+        assert_eq!((outbox.pop(), outbox.claimable(9), outbox.len()), (None, 0, 3));
+        outbox.arrived(&key("b"));
+        assert_eq!(outbox.pop(), Some((key("b"), Base::Has(has(2)))));
+        outbox.mark(&key("a"), 8);
+        assert_eq!(outbox.pop(), Some((key("a"), Base::Has(has(1)))));
+        outbox.mark_reconciled(key("c"), Marks::none());
+        assert_eq!(outbox.pop(), Some((key("c"), Base::Has(Marks::none()))));
+        assert!(outbox.is_empty() && outbox.claimable(9) == 9);
     }
 }

@@ -13,7 +13,7 @@ use super::fair::Fair;
 use super::key::DocKey;
 use super::lag::Lacking;
 use super::lane::Lane;
-use super::reconcile::{Reconcile, ReconcileError};
+use super::reconcile::{Reconcile, ReconcileError, View};
 use super::send_window::SendWindow;
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seen, Seq};
 use crate::limits;
@@ -84,6 +84,8 @@ impl Phase {
 pub struct Session {
     peer: PeerId,
     dialer: bool,
+    /// What names of documents are salted with in this session.
+    salt: u64,
     phase: Phase,
     ours: Hello,
     theirs: Option<Hello>,
@@ -102,11 +104,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with an admitted peer over a path with this round trip; `ours` is what we say of ourselves.
-    pub fn new(peer: PeerId, dialer: bool, round_trip: Duration, ours: Hello) -> Self {
+    /// A session with an admitted peer over a path with this round trip; `ours` is what we say of ourselves,
+    /// `salt` is new and nobody's guess.
+    pub fn new(peer: PeerId, dialer: bool, round_trip: Duration, ours: Hello, salt: u64) -> Self {
         Self {
             peer,
             dialer,
+            salt,
             phase: Phase::Greeting,
             control: VecDeque::from([Control::Hello(ours.clone())]),
             ours,
@@ -140,7 +144,7 @@ impl Session {
 
     /// Whether something is known to be missing on the peer.
     pub fn is_behind(&self) -> bool {
-        !matches!(self.phase, Phase::Live) || self.lanes.iter().any(Lane::has_work)
+        !matches!(self.phase, Phase::Live) || self.lanes.iter().any(Lane::is_behind)
     }
 
     /// Which numbers of ours the peer wants and has not acknowledged.
@@ -172,11 +176,22 @@ impl Session {
         let frame = Control::decode(payload, &mut self.control_in)?;
         match (frame, &mut self.phase) {
             (Control::Hello(theirs), Phase::Greeting) => self.greet(documents, theirs),
-            (Control::Reconcile(ranges), Phase::Reconciling(reconcile)) => {
-                let outcome = reconcile.receive(documents.index(), ranges)?;
-                for (key, heads) in outcome.send {
+            (Control::Reconcile(turn), Phase::Reconciling(reconcile)) => {
+                let theirs = self.theirs.as_ref().expect("a session reconciles after the hello");
+                let admits = |key: &DocKey| self.ours.interest.wants(key) || theirs.interest.wants(key);
+                let view = View { index: documents.index(), admits: &admits, history: documents };
+                let outcome = reconcile.receive(&view, turn)?;
+                for (key, has) in outcome.send {
                     if self.is_asked_for(&key) {
-                        self.lane_of(documents, &key).outbox.mark_from_heads(key, heads);
+                        self.lane_of(documents, &key).outbox.mark_reconciled(key, has);
+                    }
+                }
+                for (key, has) in outcome.expect {
+                    if self.is_asked_for(&key) {
+                        // What we do not ask for does not come.
+                        let comes = self.asks_for(&key);
+                        let outbox = &mut self.lane_of(documents, &key).outbox;
+                        if comes { outbox.expect(key, has) } else { outbox.mark_reconciled(key, has) }
                     }
                 }
                 self.control.extend(outcome.reply.map(Control::Reconcile));
@@ -250,7 +265,12 @@ impl Session {
             return;
         }
         let lane = &mut self.lanes[class.index()];
-        if theirs { lane.note(seq) } else { lane.mark(key, seq) }
+        if theirs { lane.brought(key, seq) } else { lane.mark(key, seq) }
+    }
+
+    /// What the peer sent of a document was known.
+    pub fn arrived(&mut self, key: &DocKey, class: Class) {
+        self.lanes[class.index()].outbox.arrived(key);
     }
 
     /// A transaction ended: lazy frames may be due later.
@@ -309,7 +329,8 @@ impl Session {
                     return Ok(Some(self.encode(class, &claim, now)));
                 }
             }
-            self.lazy_ready = false;
+            // What is expected brings no claim with it if nothing is left to send.
+            self.lazy_ready = self.lanes.iter().any(|lane| lane.outbox.is_expecting());
         }
         Ok(None)
     }
@@ -368,11 +389,13 @@ impl Session {
             }
             self.phase = Phase::Live;
         } else if self.dialer {
-            let (reconcile, first) = Reconcile::begin(documents.index());
+            let admits = |key: &DocKey| self.ours.interest.wants(key) || theirs.interest.wants(key);
+            let view = View { index: documents.index(), admits: &admits, history: documents };
+            let (reconcile, first) = Reconcile::begin(&view, self.salt);
             self.control.push_back(Control::Reconcile(first));
             self.phase = Phase::Reconciling(reconcile);
         } else {
-            self.phase = Phase::Reconciling(Reconcile::wait());
+            self.phase = Phase::Reconciling(Reconcile::wait(self.salt));
         }
         self.theirs = Some(theirs);
         Ok(())

@@ -4,9 +4,10 @@
 //! [`Data::decode`] has accepted it; afterwards nothing re-validates.
 
 mod framing;
+mod reconcile;
 
 use std::borrow::Cow;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -14,6 +15,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 pub use framing::{Deframer, frame};
+pub use reconcile::{Cell, Cut, Form, Id, Mark, Next, Pair, Read, Recall, Set, Tell, Told, Turn};
 
 use super::class::{CLASSES, Class, PerClass};
 use super::interest::{Interest, InterestError};
@@ -81,49 +83,13 @@ impl Hello {
     }
 }
 
-/// One document in a reconciliation message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// Which document.
-    pub key: DocKey,
-    /// The sender's heads of it; empty: it has none.
-    pub heads: Heads,
-}
-
-/// What a reconciliation message says about a range of keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RangeBody {
-    /// A summary of the sender's documents.
-    Fingerprint {
-        /// How many.
-        count: u64,
-        /// Sum of their digests modulo 2^128, little-endian.
-        sum: [u8; 16],
-    },
-    /// All of the sender's documents.
-    Items(Vec<Item>),
-    /// The sender's heads of those listed documents that differ.
-    Answer(Vec<Item>),
-}
-
-/// A range of keys, `from <= key < upto`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
-    /// First key; `None`: from the beginning.
-    pub from: Option<DocKey>,
-    /// First key beyond; `None`: to the end.
-    pub upto: Option<DocKey>,
-    /// What is said about it.
-    pub body: RangeBody,
-}
-
 /// A frame of the control stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
     /// Opens the session.
     Hello(Hello),
     /// A turn of reconciliation.
-    Reconcile(Vec<Range>),
+    Reconcile(Turn),
     /// How far the sender of the frame has come with what it was sent.
     Receipt {
         /// Bytes of data frames that it has received in this session.
@@ -197,17 +163,9 @@ pub enum FrameError {
     /// A document key outside the limits.
     #[error("document key: {0}")]
     Key(#[from] KeyError),
-    /// More heads than any document can have, or none where some are due, or not ascending.
-    #[error("heads of {key}: {detail}")]
-    Heads {
-        /// Which document.
-        key: String,
-        /// What is wrong.
-        detail: String,
-    },
-    /// A range that is empty, or whose items are outside it or not ascending.
-    #[error("reconciliation range: {0}")]
-    Range(String),
+    /// A reconciliation message over the limits, or with names that do not ascend.
+    #[error("reconciliation: {0}")]
+    Reconcile(String),
     /// A frame was lost, repeated, overtaken or damaged, which no QUIC stream does.
     #[error("frame {ordinal} does not check: it was damaged, or frames were lost, repeated or overtaken")]
     Check {
@@ -253,15 +211,8 @@ impl Control {
         if let Self::Hello(hello) = &frame {
             hello.interest.validate()?;
         }
-        if let Self::Reconcile(ranges) = &frame {
-            if ranges.len() > limits::MAX_RECONCILE_ITEMS {
-                return Err(FrameError::Range(format!(
-                    "{} ranges; the limit is {}",
-                    ranges.len(),
-                    limits::MAX_RECONCILE_ITEMS
-                )));
-            }
-            ranges.iter().try_for_each(validate_range)?;
+        if let Self::Reconcile(turn) = &frame {
+            turn.validate()?;
         }
         Ok(frame)
     }
@@ -340,42 +291,6 @@ fn decode_numbered<'a, T: Deserialize<'a>>(payload: &'a [u8], ordinal: &mut Ordi
     ordinal.0 += 1;
     let (frame, rest) = postcard::take_from_bytes(content).map_err(|e| FrameError::Malformed(e.to_string()))?;
     if rest.is_empty() { Ok(frame) } else { Err(FrameError::Trailing(rest.len())) }
-}
-
-fn validate_range(range: &Range) -> Result<(), FrameError> {
-    for key in [&range.from, &range.upto].into_iter().flatten() {
-        key.validate()?;
-    }
-    if let (Some(from), Some(upto)) = (&range.from, &range.upto)
-        && from >= upto
-    {
-        return Err(FrameError::Range(format!("from {from} is not below upto {upto}")));
-    }
-    let (RangeBody::Items(items) | RangeBody::Answer(items)) = &range.body else { return Ok(()) };
-    for item in items {
-        item.key.validate()?;
-        validate_heads(item)?;
-        let inside = range.from.as_ref().is_none_or(|from| item.key >= *from)
-            && range.upto.as_ref().is_none_or(|upto| item.key < *upto);
-        if !inside {
-            return Err(FrameError::Range(format!("{} is outside its range", item.key)));
-        }
-    }
-    match items.windows(2).find(|pair| pair[0].key >= pair[1].key) {
-        Some(pair) => Err(FrameError::Range(format!("{} is not above {}", pair[1].key, pair[0].key))),
-        None => Ok(()),
-    }
-}
-
-fn validate_heads(item: &Item) -> Result<(), FrameError> {
-    let wrong = |detail: String| FrameError::Heads { key: item.key.to_string(), detail };
-    if item.heads.len() > limits::MAX_HEADS {
-        return Err(wrong(format!("{}; the limit is {}", item.heads.len(), limits::MAX_HEADS)));
-    }
-    if item.heads.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Err(wrong("not ascending".into()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -458,22 +373,6 @@ mod tests {
         ] {
             assert_eq!(a.both_resume(&b), resumes, "{b:?}");
             assert_eq!(b.both_resume(&a), resumes, "{b:?}");
-        }
-    }
-
-    #[test]
-    fn ranges_that_cannot_be_are_refused() {
-        let range = |from: &str, upto: &str, ids: &[&str]| {
-            Control::Reconcile(vec![Range {
-                from: Some(key(from)),
-                upto: Some(key(upto)),
-                body: RangeBody::Items(ids.iter().map(|id| Item { key: key(id), heads: vec![] }).collect()),
-            }])
-        };
-        let travel = |control: Control| Control::decode(&control.encode(&mut Ordinal(0)), &mut Ordinal(0));
-        assert!(travel(range("a", "d", &["a", "c"])).is_ok());
-        for bad in [range("d", "a", &[]), range("a", "d", &["d"]), range("a", "d", &["c", "b"])] {
-            assert!(matches!(travel(bad.clone()), Err(FrameError::Range(_))), "{bad:?}");
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::admission::{self, AdmissionError, Offered, Refusal};
+use super::discovery::identify;
 use super::link;
 use super::peers::CloseCode;
 use crate::core::session::Now;
@@ -47,6 +48,10 @@ async fn admit(shared: &Arc<Shared>, incoming: Incoming, logged: &RefusalLog) ->
     let connection = incoming.accept().map_err(|e| lost(&e))?.await.map_err(|e| lost(&e))?;
     let peer = connection.remote_id();
     let (me, key) = (shared.mesh.endpoint().id(), &shared.mesh.key);
+    if connection.alpn() == identify::ALPN {
+        identify::answer(&connection, me, std::slice::from_ref(key)).await?;
+        return Ok(None);
+    }
     let offered = match admission::check_offer(&connection, me, key).await {
         Ok(offered) => offered,
         Err(error) => {

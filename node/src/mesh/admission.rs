@@ -30,6 +30,17 @@ impl FormationKey {
         Self(*hasher.finalize().as_bytes())
     }
 
+    /// A keyed hash for another protocol of the formation: `purpose` keeps the protocols apart. The parts must be of
+    /// fixed lengths but for the last.
+    pub(super) fn seal(&self, purpose: &[u8; 8], parts: &[&[u8]]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(purpose);
+        for part in parts {
+            hasher.update(part);
+        }
+        hasher.finalize()
+    }
+
     fn proof(&self, role: &[u8; 8], binding: &Binding) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(role).update(&binding.exported);

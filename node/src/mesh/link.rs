@@ -174,6 +174,8 @@ impl Link<'_> {
     }
 
     async fn write_control(&self, mut send: SendStream) -> Result<(), LinkError> {
+        // Before all data: without a hello nothing flows, and receipts open the peer's window.
+        send.set_priority(CLASSES as i32 + 1).map_err(|e| LinkError::Lost(e.to_string()))?;
         loop {
             while let Some(payload) = self.shared.with_core(|core| core.next_control(self.id))? {
                 self.write(&mut send, TrafficClass::Control, &wire::frame(&payload)).await?;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use iroh::endpoint::{Connection, VarInt};
 use iroh::{Endpoint, EndpointId};
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::AddressResolver;
 use super::admission::{FormationKey, Refusal};
@@ -42,7 +43,8 @@ pub(crate) enum CloseCode {
 }
 
 impl CloseCode {
-    fn code(self) -> u8 {
+    /// The number that goes over the wire.
+    pub fn code(self) -> u8 {
         match self {
             Self::Goodbye => 0,
             Self::Refused(refusal) => refusal as u8,
@@ -119,6 +121,8 @@ pub(crate) struct Mesh {
     reconnect: Mutex<Reconnect>,
     /// The dialer has something to do.
     pub dial: Notify,
+    /// Ways of discovery that have a goodbye to say.
+    pub withdrawing: TaskTracker,
     state: Mutex<State>,
 }
 
@@ -139,6 +143,7 @@ impl Mesh {
             active: AtomicBool::new(false),
             reconnect: Mutex::new(Reconnect::new(policy)),
             dial: Notify::new(),
+            withdrawing: TaskTracker::new(),
             state: Mutex::default(),
         }
     }
@@ -260,6 +265,11 @@ impl Mesh {
 
     pub fn session_count(&self) -> usize {
         lock(&self.state).live.values().filter(|live| live.up).count()
+    }
+
+    /// Whether both sides have said hello.
+    pub fn has_session(&self, peer: &PeerId) -> bool {
+        lock(&self.state).live.get(peer).is_some_and(|live| live.up)
     }
 
     /// Where a peer may be found, by the word of the operator and of every way of discovery.

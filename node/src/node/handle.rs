@@ -196,7 +196,7 @@ impl NodeHandle {
     /// A digest over every document's key and heads: equal on two nodes exactly when both hold the same
     /// changes. For tests and simulators. Costs one addition a document.
     pub fn heads_digest(&self) -> [u8; 32] {
-        let (count, sum) = self.shared.with_core(|core| core.documents().index().fingerprint(None, None));
+        let (count, sum) = self.shared.with_core(|core| core.documents().index().fingerprint());
         *blake3::hash(&[&count.to_le_bytes()[..], &sum.to_le_bytes()[..]].concat()).as_bytes()
     }
 

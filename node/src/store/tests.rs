@@ -49,6 +49,7 @@ fn core_over(store: &Store, life: u8) -> Core {
         Box::new(store.reader()),
         stored,
         ActorId::from([life; 12].as_slice()),
+        [life; 32],
         Traffic::default(),
         Plants::default(),
     )

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -25,22 +26,20 @@ const KEY_EXAMPLE: &str = "make one with: head -c 32 /dev/urandom | base64";
 pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let mut bad = Vec::new();
     let listen = keep(&mut bad, listen(&flags.listen));
-    let data_dir = keep(&mut bad, data_dir(flags.data_dir));
+    let data_dir = keep(&mut bad, data_dir(flags.data_dir.clone()));
     let metrics_listen = keep(&mut bad, metrics_listen(&flags.metrics_listen));
-    let node_id = keep(&mut bad, flags.node_id.map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
-    let app_id = keep(&mut bad, name("--app-id", flags.app_id, "--app-id fleet-north"));
-    let shared_key = keep(&mut bad, flags.shared_key.map(|key| secret("--shared-key", &key)).transpose());
+    let node_id = keep(&mut bad, flags.node_id.clone().map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
+    let app_id = keep(&mut bad, name("--app-id", flags.app_id.clone(), "--app-id fleet-north"));
+    let shared_key = keep(&mut bad, flags.shared_key.as_ref().map(|key| secret("--shared-key", key)).transpose());
     let peers = keep(&mut bad, peers(&flags.peer));
-    let mesh_port = keep(&mut bad, flags.iroh_udp_port.map_or(Ok(0), |port| udp_port(&port)));
+    let mesh_port = keep(&mut bad, flags.iroh_udp_port.as_deref().map_or(Ok(0), udp_port));
     let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
     let interest = keep(&mut bad, interest(&flags.interest));
     let classes = keep(&mut bad, classes(&flags.class));
 
-    keep(&mut bad, discovery(&flags.discovery_mode));
-    if let Some(service) = flags.discovery_service {
-        bad.push(later("--discovery-service", &shown(&service)));
-    }
-    keep(&mut bad, seconds("--discovery-interval", &flags.discovery_interval));
+    let mesh_address = keep(&mut bad, flags.mesh_address.as_deref().map(ip_address).transpose());
+    let discovery = super::discovery::discovery(&flags, mesh_port.unwrap_or_default());
+    let discovery = discovery.map_err(|flags| bad.extend(flags)).ok();
     if let Some(key) = flags.encryption_key {
         bad.push(match secret("--encryption-key", &key) {
             Ok(_) => later("--encryption-key", "a key"),
@@ -71,9 +70,22 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(interest), Some(classes), Some(metrics_listen)) = (interest, classes, metrics_listen) else {
         return Err(bad);
     };
+    let (Some(mesh_address), Some(discovery)) = (mesh_address, discovery) else { return Err(bad) };
     let formation = Formation { app_id, shared_key };
     let traffic = Traffic { classes, interest };
-    Ok(Settings { listen, metrics_listen, data_dir, node_id, formation, peers, mesh_port, auto_sync, traffic })
+    Ok(Settings {
+        listen,
+        metrics_listen,
+        data_dir,
+        node_id,
+        formation,
+        peers,
+        mesh_address,
+        mesh_port,
+        auto_sync,
+        discovery,
+        traffic,
+    })
 }
 
 fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
@@ -85,7 +97,7 @@ pub(crate) fn wrong(flag: &'static str, problem: String, remedy: impl Into<Strin
 }
 
 /// A feature that the contract names and this version lacks. Ignoring the flag would be a lie.
-fn later(flag: &'static str, given: &str) -> BadFlag {
+pub(super) fn later(flag: &'static str, given: &str) -> BadFlag {
     wrong(flag, format!("{given} was given, but this is not available in this version"), "leave it out")
 }
 
@@ -163,26 +175,18 @@ fn truth(flag: &'static str, given: &str) -> Result<bool, BadFlag> {
     }
 }
 
-fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
+pub(super) fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
     given.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
         let problem = format!("{} is not a whole number of seconds above 0", shown(given));
         wrong(flag, problem, format!("write for example: {flag} 30"))
     })
 }
 
-fn discovery(modes: &[String]) -> Result<(), BadFlag> {
-    const FLAG: &str = "--discovery-mode";
-    let known = |mode: &String| matches!(mode.as_str(), "none" | "mdns" | "dns" | "gossip");
-    if let Some(unknown) = modes.iter().find(|mode| !known(mode)) {
-        let problem = format!("{} is not one of none, mdns, dns, gossip", shown(unknown));
-        return Err(wrong(FLAG, problem, "leave it out, or write: --discovery-mode none"));
-    }
-    match modes.iter().find(|mode| *mode != "none") {
-        Some(mode) => {
-            Err(BadFlag { remedy: "leave it out and name the peers with --peer".into(), ..later(FLAG, &shown(mode)) })
-        }
-        None => Ok(()),
-    }
+fn ip_address(given: &str) -> Result<IpAddr, BadFlag> {
+    given.parse().map_err(|_| {
+        let problem = format!("{} is not an IP address", shown(given));
+        wrong("--mesh-address", problem, "write for example: --mesh-address 10.0.0.7")
+    })
 }
 
 /// Words as templates leave them: trimmed, and none that is empty.

@@ -41,6 +41,8 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("discovery-mode", "DISCOVERY_MODE"),
         ("discovery-service", "DISCOVERY_SERVICE"),
         ("discovery-interval", "DISCOVERY_INTERVAL"),
+        ("discovery-nameserver", "DISCOVERY_NAMESERVER"),
+        ("mesh-address", "MESH_ADDRESS"),
     ];
     for (flag, name) in pairs {
         assert_eq!(variable(&format!("--{flag}")), Some(format!("PEAT_NODE_{name}")));
@@ -54,7 +56,8 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(settings.data_dir, PathBuf::from("/data/peat-node"));
     assert_eq!(settings.formation, Formation { app_id: "peat-default".into(), shared_key: None });
     assert!(settings.node_id.is_none() && settings.peers.is_empty() && settings.auto_sync);
-    assert_eq!(settings.mesh_port, 0);
+    assert_eq!((settings.mesh_address, settings.mesh_port), (None, 0));
+    assert_eq!(settings.discovery, Discovery::default());
 }
 
 #[test]
@@ -104,6 +107,21 @@ fn a_shared_key_is_32_bytes_of_base64() {
 }
 
 #[test]
+fn peers_are_found_in_several_ways_at_once() {
+    let line = "--discovery-mode dns,mdns --discovery-service peers --iroh-udp-port 7777 --discovery-interval 5";
+    let discovery = words(line).expect("valid").discovery;
+    assert!(discovery.mdns && !discovery.gossip);
+    assert_eq!(discovery.interval.as_secs(), 5);
+    let name = discovery.dns.expect("given");
+    assert_eq!((name.host.as_str(), name.port, name.nameserver), ("peers", 7777, None));
+
+    let line = "--discovery-mode dns --discovery-service peers.example.:8888 --discovery-nameserver 10.96.0.10";
+    let name = words(line).expect("valid").discovery.dns.expect("given");
+    assert_eq!((name.host.as_str(), name.port), ("peers.example.", 8888));
+    assert_eq!(name.nameserver.map(|server| server.to_string()).as_deref(), Some("10.96.0.10:53"));
+}
+
+#[test]
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
@@ -123,10 +141,21 @@ fn every_bad_flag_is_explained() {
         "--interest tracks,/x",
         "--class tracks",
         "--class tracks=urgent",
-        "--discovery-mode mdns",
+        "--mesh-address ship-7",
+        "--discovery-mode mdns,gossip",
+        "--discovery-mode none,mdns",
         "--discovery-mode carrier-pigeon",
+        "--discovery-mode dns",
+        "--discovery-mode dns --discovery-service peers.example",
+        "--discovery-mode dns --discovery-service peers.example:0",
+        "--discovery-mode dns --discovery-service peers.example:mesh",
+        "--discovery-mode dns --discovery-service peers..example:7777",
+        "--discovery-mode dns --discovery-service 10.0.0.7:7777",
+        "--discovery-mode dns --discovery-service peers.example:7777 --discovery-nameserver dns.example",
         "--discovery-service peers.example",
+        "--discovery-nameserver 10.96.0.10",
         "--discovery-interval 0",
+        "--discovery-interval 86401",
         "--encryption-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         "--encryption-key hunter2!",
         "--agent-addr localhost:8443",

@@ -30,7 +30,9 @@ fn backlogged() -> World {
     let mut world = World::new(2, &[(0, 1)]);
     world.settle();
     world.window = 1;
-    (0..300).for_each(|i| drop(world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#)));
+    for i in 0..300 {
+        world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#);
+    }
     commit(&mut world, 0);
     world.collect(0);
     for _ in 0..10 {
@@ -77,7 +79,9 @@ fn an_interrupted_backlog_does_not_make_other_classes_be_sent_again() {
 fn a_backlog_in_flight_is_bounded_by_the_send_window() {
     let mut world = World::new(2, &[(0, 1)]);
     world.settle();
-    (0..5000).for_each(|i| drop(world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#)));
+    for i in 0..5000 {
+        world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#);
+    }
     commit(&mut world, 0);
     world.collect(0);
     let bytes = world.data_in_flight() as u64;
@@ -130,7 +134,9 @@ fn an_edge_that_reconnects_resumes_although_others_changed_what_it_does_not_ask_
     world.nodes[0].put_in(&doc("plans", 1), r#"{"x":1}"#);
     world.settle();
     world.disconnect(0);
-    (0..100).for_each(|i| drop(world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#)));
+    for i in 0..100 {
+        world.nodes[0].put_in(&doc("tracks", i), r#"{"x":1}"#);
+    }
     world.nodes[0].put_in(&doc("plans", 1), r#"{"x":2}"#);
     commit(&mut world, 0);
     world.connect(0);

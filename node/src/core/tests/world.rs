@@ -24,7 +24,7 @@ struct Rows {
     tail: BTreeMap<Seq, Vec<u8>>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Content {
     docs: BTreeMap<DocKey, Rows>,
     seen: BTreeMap<[u8; 32], Seen>,
@@ -36,6 +36,13 @@ struct Content {
 pub struct Disk(Arc<Mutex<Content>>);
 
 impl Disk {
+    /// A disk of its own with the same content, which no longer says how far anybody has come.
+    pub fn copy_for_a_stranger(&self) -> Self {
+        let mut content = self.0.lock().expect("unpoisoned").clone();
+        content.seen.clear();
+        Self(Arc::new(Mutex::new(content)))
+    }
+
     fn commit(&self, batch: &Batch) {
         let mut content = self.0.lock().expect("unpoisoned");
         assert!(batch.last > content.last || batch.changes == 0, "a sequence number was used twice");
@@ -148,7 +155,7 @@ impl Node {
 
 fn start(id: u8, life: u8, disk: &Disk, traffic: &Traffic) -> Core {
     let actor = ActorId::from([id, life, 1, 2].as_slice());
-    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, traffic.clone(), Plants::default())
+    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, [id; 32], traffic.clone(), Plants::default())
 }
 
 /// Documents with an odd number are telemetry, all others state.
