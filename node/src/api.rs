@@ -8,13 +8,15 @@
 //! `error` is the one place where an error of the node becomes a status that a client sees.
 
 mod error;
+mod health;
 mod listen;
+mod operator;
 mod serve;
 mod server;
 mod service;
 mod typed;
 
-pub(crate) use listen::check_host_port;
 pub use listen::{BindError, Listen, ListenError};
+pub(crate) use listen::{Listener, check_host_port};
 pub use serve::serve_connection;
 pub use server::Server;

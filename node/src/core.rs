@@ -16,6 +16,7 @@ pub mod fair;
 pub mod index;
 pub mod interest;
 pub mod key;
+pub mod lag;
 pub mod lane;
 pub mod membership;
 pub mod outbox;

@@ -16,6 +16,7 @@ pub mod fuzzing;
 pub mod limits;
 pub mod mesh;
 pub mod node;
+pub mod ops;
 pub mod store;
 
 pub use node::{Node, NodeHandle};

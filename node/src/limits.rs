@@ -306,6 +306,29 @@ pub const KNOCK_PAUSE: Duration = Duration::from_millis(4);
 /// Addresses kept of one peer from its sessions, newest first.
 pub const MAX_KEPT_ADDRESSES: usize = 4;
 
+// ---- operator view -------------------------------------------------------------------------------
+
+/// Moments kept to tell the age of a change from its number: 16 bytes each. With one in 7 % of a change's age
+/// this reaches from [`LAG_RESOLUTION`] to years.
+pub const MAX_LAG_MARKS: usize = 512;
+/// Commits within this time of each other share a mark. Finer would say more than the lazy acknowledgements do.
+pub const LAG_RESOLUTION: Duration = Duration::from_millis(100);
+/// Peers that are away whose last acknowledgement is remembered: every one that an operator may name.
+pub const MAX_LAG_PEERS: usize = MAX_WANTED_PEERS;
+/// Peers whose sessions and failures are remembered, 300 bytes each. Only peers that were dialled or admitted.
+pub const MAX_LEDGER_PEERS: usize = MAX_WANTED_PEERS + MAX_SESSIONS;
+/// Longest remembered reason of a failure in bytes: a peer may have written it.
+pub const MAX_REASON_BYTES: usize = 200;
+/// Peers that get metrics of their own, by endpoint id: ten series each, and more would burden whoever scrapes. How
+/// many are left out is a metric too.
+pub const MAX_METRIC_PEERS: usize = 1024;
+/// Connections to the metrics listener at once: a scraper, the probes, and a person.
+pub const MAX_METRICS_CONNECTIONS: usize = 32;
+/// A request to the metrics listener must have come within this time, and its answer be taken within it.
+pub const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest head of such a request in bytes; it has no body. The least that the HTTP library allows.
+pub const MAX_METRICS_REQUEST_BYTES: usize = 8 << 10;
+
 // ---- api -----------------------------------------------------------------------------------------
 
 /// API connections served at once.

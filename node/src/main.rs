@@ -8,17 +8,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use peat_node::api::Server;
-use peat_node::config::flags::{self, FlagsError, Settings};
+use peat_node::api::{Listen, Server};
+use peat_node::config::flags::{self, Asked, FlagsError, Settings};
 use peat_node::config::{NodeConfig, Timing};
 use peat_node::limits;
 use peat_node::mesh::allow_list::{AllowList, AllowListFile, Reading};
 use peat_node::mesh::{self, SystemResolver, Underlay};
 use peat_node::node::{Plants, World};
+use peat_node::ops::cli::{self, Ask};
+use peat_node::ops::listener::{MetricsListener, Watched};
 use peat_node::store::Store;
 use peat_node::{Node, NodeHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Exit codes, as `--help` documents them.
@@ -37,7 +39,8 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let started = Instant::now();
     let settings = match flags::read(std::env::args_os()) {
-        Ok(settings) => settings,
+        Ok(Asked::Serve(settings)) => *settings,
+        Ok(Asked::Question(ask)) => return question(ask),
         Err(FlagsError::Clap(told)) => told.exit(),
         Err(bad) => {
             eprintln!("{bad}");
@@ -67,7 +70,44 @@ fn log_to_stderr() {
         .init();
 }
 
+/// Asks a running node. One thread is enough for three calls.
+fn question(ask: Ask) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    ExitCode::from(runtime.block_on(cli::run(ask)) as u8)
+}
+
 fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    runtime.block_on(async {
+        // First of all, so that a signal during the start stops it cleanly too.
+        let stop = StopSignals::new()?;
+        let stopping = CancellationToken::new();
+        let watched = Watched::new(stopping.clone());
+        // Before the store, whose recovery after a crash may take a while: a probe must find the process alive.
+        let _listening = serve_metrics(settings.metrics_listen.as_ref(), watched.clone()).await?;
+        let (store, node_id) = open_store(&settings)?;
+        serve(settings, node_id, store, started, Life { stop, stopping, watched }).await
+    })
+}
+
+/// Serves metrics and probes until what it returns is dropped: after the node has stopped.
+async fn serve_metrics(at: Option<&Listen>, watched: Watched) -> Result<Option<DropGuard>, Failure> {
+    let Some(at) = at else { return Ok(None) };
+    let listener = MetricsListener::bind(at).await?;
+    tracing::info!("metrics and probes at {}: /metrics, /healthz, /readyz", listener.address());
+    let stop = CancellationToken::new();
+    tokio::spawn(listener.serve(watched, stop.clone()));
+    Ok(Some(stop.drop_guard()))
+}
+
+/// Blocks this thread; the workers go on.
+fn open_store(settings: &Settings) -> Result<(Store, String), Failure> {
     let store = Store::open_dir(&settings.data_dir)?;
     let node_id = match settings.node_id.clone().or_else(|| store.node_id()) {
         Some(node_id) => node_id,
@@ -77,13 +117,18 @@ fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
             made
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
-    runtime.block_on(serve(settings, node_id, store, started))
+    Ok((store, node_id))
 }
 
-async fn serve(settings: Settings, node_id: String, store: Store, started: Instant) -> Result<(), Failure> {
-    // First of all, so that a signal during the start stops it cleanly too.
-    let mut stop = StopSignals::new()?;
+/// How the process learns that it must stop, and who is told.
+struct Life {
+    stop: StopSignals,
+    stopping: CancellationToken,
+    watched: Watched,
+}
+
+async fn serve(settings: Settings, node_id: String, store: Store, started: Instant, life: Life) -> Result<(), Failure> {
+    let Life { mut stop, stopping: shutdown, watched } = life;
     let allow_list = settings.allow_list.as_deref().map(AllowListFile::open).transpose()?;
     let server = Server::bind(&settings.listen).await?;
     let timing = Timing { dial_interval: settings.dial_interval, ..Timing::default() };
@@ -125,6 +170,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         }
         None => None,
     };
+    watched.started(node.handle().clone());
 
     tracing::info!("node {node_id} of {app_id} serves {} after {} ms", server.address(), started.elapsed().as_millis());
     tracing::info!("reach it with: --peer {}", peer_value(&endpoint));
@@ -132,7 +178,6 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         tracing::warn!("no --shared-key: every node that knows the app-id {app_id:?} and reaches this one is admitted");
     }
 
-    let shutdown = CancellationToken::new();
     let serving = server.serve(node.handle().clone(), shutdown.clone());
     let stopping = async {
         let signal = stop.next().await;

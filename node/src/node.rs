@@ -1,6 +1,7 @@
 //! The node: one core behind one lock, and the tasks that carry out what it decides.
 
 mod error;
+mod figures;
 mod handle;
 mod shared;
 mod subscription;
@@ -18,7 +19,8 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
 pub use error::{ConnectError, ReadError, StartError, WriteError};
-pub use handle::{NodeHandle, NodeStatus, PeerStatus, Phase, SyncStats};
+pub use figures::{Figures, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
+pub use handle::{NodeHandle, Phase};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};
@@ -63,9 +65,12 @@ impl Node {
             config.traffic.clone(),
             world.plants,
         );
+        let store_file = world.store.file().map(Into::into);
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,
+            app_id: config.formation.app_id.clone(),
+            store_file,
             core,
             committer: world.store.committer(),
             mesh,
@@ -93,6 +98,7 @@ impl Node {
     pub async fn shutdown(mut self) {
         let shared = Arc::clone(&self.shared);
         shared.stopping.store(true, Ordering::SeqCst);
+        shared.health_changed.notify_waiters();
         let last = shared.with_core(|core| core.documents().last());
         if let Err(why) = shared.wait_durable(last).await {
             tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");

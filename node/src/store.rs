@@ -5,7 +5,7 @@ mod error;
 mod reader;
 mod tables;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub trait Durability: Send + Sync {
 pub struct Store {
     db: Arc<Database>,
     at: String,
+    /// `None` on a backend of the world's.
+    file: Option<PathBuf>,
     mode: CommitMode,
     identity: SecretKey,
     epoch: [u8; 16],
@@ -65,7 +67,8 @@ impl Store {
             create(directory, &path).map_err(|e| StoreError::at(&at, "created", &e))?;
         }
         let db = open_file(&path).map_err(|e| StoreError::at(&at, "opened", &e))?;
-        Self::open(db, at, CommitMode::Thread, SecretKey::generate(), rand::random())
+        let store = Self::open(db, at, CommitMode::Thread, SecretKey::generate(), rand::random())?;
+        Ok(Self { file: Some(path), ..store })
     }
 
     /// Opens or creates a store on a backend of the world's (seam 2). A store that is new takes
@@ -101,7 +104,12 @@ impl Store {
         let identity: [u8; 32] =
             info("identity")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("identity"))?;
         let epoch: [u8; 16] = info("epoch")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("epoch"))?;
-        Ok(Self { db: Arc::new(db), identity: SecretKey::from_bytes(&identity), epoch, at, mode })
+        Ok(Self { db: Arc::new(db), identity: SecretKey::from_bytes(&identity), epoch, at, file: None, mode })
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The node's private key, made at first open and kept.

@@ -6,8 +6,12 @@
 mod binary;
 #[path = "api/discovery.rs"]
 mod discovery;
+#[path = "api/exposition.rs"]
+mod exposition;
 #[path = "api/harness.rs"]
 mod harness;
+#[path = "api/operator.rs"]
+mod operator;
 #[path = "api/refusals.rs"]
 mod refusals;
 
@@ -109,7 +113,9 @@ async fn status_peers_and_sync_are_told_and_switched() {
         ConnectPeerRequest { endpoint_id: stranger.into(), addresses: addresses.clone(), relay_url: String::new() };
     client.connect_peer(wanted).await.expect("nobody has to answer there");
     let peers = client.list_peers(ListPeersRequest {}).await.expect("list").into_inner().peers;
-    assert_eq!(peers, [PeerInfo { endpoint_id: stranger.into(), addresses, connected: false }]);
+    assert_eq!(peers.len(), 1);
+    let PeerInfo { endpoint_id, addresses: told, connected, wanted, .. } = &peers[0];
+    assert_eq!((endpoint_id.as_str(), told, *connected, *wanted), (stranger, &addresses, false, true));
     client.disconnect_peer(DisconnectPeerRequest { endpoint_id: stranger.into() }).await.expect("disconnect");
     assert!(client.list_peers(ListPeersRequest {}).await.expect("list").into_inner().peers.is_empty());
 

@@ -104,13 +104,13 @@ pub(crate) fn check_host_port(address: &str) -> Result<(), &'static str> {
 }
 
 /// A bound address.
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
 impl Listener {
-    pub(super) async fn bind(at: &Listen) -> Result<Self, BindError> {
+    pub(crate) async fn bind(at: &Listen) -> Result<Self, BindError> {
         let failed = |source| BindError::System { at: at.clone(), source };
         match at {
             Listen::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp).map_err(failed),
@@ -126,7 +126,7 @@ impl Listener {
     }
 
     /// The address that was really bound.
-    pub(super) fn address(&self) -> Option<Listen> {
+    pub(crate) fn address(&self) -> Option<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok().map(|a| Listen::Tcp(a.to_string())),
             Self::Unix(_, file) => Some(Listen::Unix(file.path.clone())),
@@ -152,7 +152,7 @@ fn clear_stale(at: &Listen, path: &Path) -> Result<(), BindError> {
 }
 
 /// The file of a Unix socket, removed with the listener if it is still the one that we made.
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device_and_inode: (u64, u64),
 }

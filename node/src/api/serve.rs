@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use connectrpc::{ConnectRpcService, Limits};
+use connectrpc::{Chain, CompressionRegistry, ConnectRpcService, Dispatcher, GzipProvider, Limits, Router};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -37,23 +37,44 @@ pub async fn serve_connection<IO>(node: NodeHandle, io: IO, shutdown: Cancellati
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    Api::new(node, shutdown).serve(io).await;
+    Api::bare(node, shutdown).serve(io).await;
 }
 
 /// The service with its limits, made once for all connections.
-#[derive(Clone)]
-pub(super) struct Api {
-    service: ConnectRpcService<PeatSidecarServer<Sidecar>>,
+pub(super) struct Api<D> {
+    service: ConnectRpcService<D>,
     shutdown: CancellationToken,
 }
 
-impl Api {
-    pub(super) fn new(node: NodeHandle, shutdown: CancellationToken) -> Self {
-        let sidecar = PeatSidecarServer::new(Sidecar::new(node, shutdown.clone()));
+impl<D> Clone for Api<D> {
+    fn clone(&self) -> Self {
+        Self { service: self.service.clone(), shutdown: self.shutdown.clone() }
+    }
+}
+
+impl Api<PeatSidecarServer<Sidecar>> {
+    /// The 20 methods.
+    pub(super) fn bare(node: NodeHandle, shutdown: CancellationToken) -> Self {
+        Self::of(PeatSidecarServer::new(Sidecar::new(node, shutdown.clone())), shutdown)
+    }
+}
+
+impl Api<Chain<PeatSidecarServer<Sidecar>, Router>> {
+    /// The 20 methods, health and reflection.
+    pub(super) fn complete(node: NodeHandle, shutdown: CancellationToken) -> Self {
+        let sidecar = PeatSidecarServer::new(Sidecar::new(node.clone(), shutdown.clone()));
+        Self::of(Chain(sidecar, super::health::router(node, shutdown.clone())), shutdown)
+    }
+}
+
+impl<D: Dispatcher> Api<D> {
+    fn of(dispatcher: D, shutdown: CancellationToken) -> Self {
         let limits = Limits::default()
             .with_max_request_body_size(limits::MAX_REQUEST_BYTES)
             .with_max_message_size(limits::MAX_REQUEST_BYTES);
-        Self { service: ConnectRpcService::new(sidecar).with_limits(limits), shutdown }
+        // The crates beside ours bring zstd with them; one decompressor is attack surface enough.
+        let compression = CompressionRegistry::new().register(GzipProvider::new());
+        Self { service: ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression), shutdown }
     }
 
     pub(super) async fn serve<IO>(self, io: IO)

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectrpc::Dispatcher;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ impl Server {
     /// way [`limits::SHUTDOWN_GRACE`] to finish, and drops what is left. Above
     /// [`limits::MAX_API_CONNECTIONS`] new connections wait in the system's backlog.
     pub async fn serve(self, node: NodeHandle, shutdown: CancellationToken) {
-        let api = Api::new(node, shutdown.clone());
+        let api = Api::complete(node, shutdown.clone());
         let mut connections = JoinSet::new();
         let places = Arc::new(Semaphore::new(limits::MAX_API_CONNECTIONS));
         {
@@ -77,7 +78,11 @@ impl Server {
 
     /// The next connection as a future that serves it. Cancel safe: a connection is not lost, since
     /// nothing is awaited after it was accepted.
-    async fn accept(&self, api: &Api, places: &Arc<Semaphore>) -> io::Result<impl Future<Output = ()> + Send + use<>> {
+    async fn accept<D: Dispatcher>(
+        &self,
+        api: &Api<D>,
+        places: &Arc<Semaphore>,
+    ) -> io::Result<impl Future<Output = ()> + Send + use<D>> {
         let place = match places.clone().try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {

@@ -7,8 +7,9 @@ use peat_proto::server::*;
 use tokio_util::sync::CancellationToken;
 
 use super::error::stopped;
+use super::operator;
 use super::typed::{self, Record, RecordError};
-use crate::node::{Change, ChangeEvent, NodeHandle, Phase, Subscription};
+use crate::node::{Change, ChangeEvent, NodeHandle, Subscription};
 
 /// The service over one node.
 pub(super) struct Sidecar {
@@ -42,15 +43,7 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         _: ServiceRequest<'_, GetStatusRequest>,
     ) -> ServiceResult<GetStatusResponse> {
-        let status = self.node.status();
-        Response::ok(GetStatusResponse {
-            node_id: status.node_id,
-            endpoint_addr: status.endpoint_id,
-            sync_active: status.sync_active,
-            connected_peers: status.connected_peers,
-            phase: phase(status.phase).into(),
-            ..Default::default()
-        })
+        Response::ok(operator::status(self.node.status()))
     }
 
     async fn connect_peer(
@@ -77,13 +70,7 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         _: ServiceRequest<'_, ListPeersRequest>,
     ) -> ServiceResult<ListPeersResponse> {
-        let info = |peer: crate::node::PeerStatus| PeerInfo {
-            endpoint_id: peer.endpoint_id,
-            addresses: peer.addresses,
-            connected: peer.connected,
-            ..Default::default()
-        };
-        let peers = self.node.list_peers().into_iter().map(info).collect();
+        let peers = self.node.list_peers().into_iter().map(operator::peer).collect();
         Response::ok(ListPeersResponse { peers, ..Default::default() })
     }
 
@@ -228,23 +215,7 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         _: ServiceRequest<'_, GetSyncStatsRequest>,
     ) -> ServiceResult<GetSyncStatsResponse> {
-        let stats = self.node.sync_stats();
-        Response::ok(GetSyncStatsResponse {
-            sync_active: stats.sync_active,
-            connected_peers: stats.connected_peers,
-            bytes_sent: stats.bytes_sent,
-            bytes_received: stats.bytes_received,
-            ..Default::default()
-        })
-    }
-}
-
-fn phase(phase: Phase) -> NodePhase {
-    match phase {
-        Phase::Initializing => NodePhase::Initializing,
-        Phase::Ready => NodePhase::Ready,
-        Phase::Syncing => NodePhase::Syncing,
-        Phase::ShuttingDown => NodePhase::ShuttingDown,
+        Response::ok(operator::stats(self.node.sync_stats(), &self.node.admissions()))
     }
 }
 

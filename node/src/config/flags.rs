@@ -8,6 +8,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use parse::{shown, wrong as example};
+
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use super::{Discovery, Formation, PeerAddress, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
+use crate::ops::cli::{Ask, ask};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +41,12 @@ Examples:
     peat-node --app-id fleet --iroh-udp-port 7777 \\
       --discovery-mode dns --discovery-service peat-mesh.fleet.svc.cluster.local.
 
-  Ask a node how it is:
+  Ask a running node how it is, how its peers are, and how far they are behind:
+    peat-node status --api tcp://127.0.0.1:50051
+    peat-node peers
+    peat-node lag --max-seconds 30 --json
+
+  The same by hand:
     curl -H 'content-type: application/json' -d '{}' \\
       http://127.0.0.1:50051/peat.sidecar.v1.PeatSidecar/GetStatus
 
@@ -49,7 +57,8 @@ Environment:
 Exit codes:
   0  stopped cleanly by SIGTERM or SIGINT, with everything acknowledged durable
   1  could not start, or was told twice to stop
-  2  a flag or variable is wrong";
+  2  a flag or variable is wrong
+  The commands have codes of their own: see 'peat-node status --help'.";
 
 /// Keeps JSON documents, serves them to the application beside it, and synchronises them with its peers.
 ///
@@ -57,7 +66,12 @@ Exit codes:
 /// the application reach it. Peers are reached over QUIC (UDP); there is no central server.
 #[derive(Parser)]
 #[command(name = "peat-node", version, after_long_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Flags {
+    /// Without one, the node runs.
+    #[command(subcommand)]
+    question: Option<ask::Words>,
+
     /// Where the API listens: tcp://host:port or unix:///path
     #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://0.0.0.0:50051")]
     #[arg(help_heading = "This node")]
@@ -67,6 +81,12 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DATA_DIR", value_name = "DIR", default_value = "/data/peat-node")]
     #[arg(value_parser = clap::builder::ValueParser::os_string(), help_heading = "This node")]
     data_dir: OsString,
+
+    /// Where /metrics, /healthz and /readyz are served, to everyone who gets there: tcp://host:port,
+    /// unix:///path or none
+    #[arg(long, env = "PEAT_NODE_METRICS_LISTEN", value_name = "URL", default_value = "none")]
+    #[arg(help_heading = "This node")]
+    metrics_listen: String,
 
     /// Name of the node for people [default: a random UUID, then kept in the data directory]
     #[arg(long, env = "PEAT_NODE_NODE_ID", value_name = "NAME", help_heading = "This node")]
@@ -189,6 +209,8 @@ struct Flags {
 pub struct Settings {
     /// Where the API listens.
     pub listen: Listen,
+    /// Where metrics and probes are served; `None`: nowhere.
+    pub metrics_listen: Option<Listen>,
     /// Directory of the store.
     pub data_dir: PathBuf,
     /// Name of the node, if one was given.
@@ -230,7 +252,8 @@ pub struct BadFlag {
 
 impl fmt::Display for BadFlag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}\n    {}", self.flag, variable(self.flag), self.problem, self.remedy)
+        let variable = variable(self.flag).map_or_else(String::new, |name| format!(" ({name})"));
+        write!(f, "{}{variable}: {}\n    {}", self.flag, self.problem, self.remedy)
     }
 }
 
@@ -257,28 +280,47 @@ impl fmt::Display for FlagsError {
     }
 }
 
+/// What a command line asks for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// To run a node.
+    Serve(Box<Settings>),
+    /// To ask a running one.
+    Question(Ask),
+}
+
 /// Reads a command line, whose first word is the name of the program, and the environment.
-pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Settings, FlagsError> {
+pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Asked, FlagsError> {
     let matches = command().try_get_matches_from(words).map_err(FlagsError::Clap)?;
-    let flags = Flags::from_arg_matches(&matches).map_err(FlagsError::Clap)?;
-    parse::settings(flags).map_err(FlagsError::Bad)
+    let mut flags = Flags::from_arg_matches(&matches).map_err(FlagsError::Clap)?;
+    match flags.question.take() {
+        None => parse::settings(flags).map(|settings| Asked::Serve(Box::new(settings))).map_err(FlagsError::Bad),
+        // The variables of a node may be set, and wrong, where one is asked.
+        Some(words) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
+    }
 }
 
 /// clap's view of the flags, with the variables that are empty taken for unset and none shown by value:
 /// some are secret, and help must not depend on where it is read.
 fn command() -> clap::Command {
-    Flags::command().mut_args(|arg| {
-        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-        let arg = arg.hide_env_values(true);
-        if empty { arg.env(None::<&str>) } else { arg }
-    })
+    let mut command = Flags::command().mut_args(without_empty_variable);
+    let questions: Vec<String> = command.get_subcommands().map(|question| question.get_name().to_owned()).collect();
+    for question in questions {
+        command = command.mut_subcommand(question, |question| question.mut_args(without_empty_variable));
+    }
+    command
 }
 
-/// The environment variable of a flag.
-fn variable(flag: &str) -> String {
-    Flags::command()
-        .get_arguments()
-        .find(|arg| arg.get_long() == Some(flag.trim_start_matches('-')))
-        .and_then(|arg| arg.get_env())
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+fn without_empty_variable(arg: clap::Arg) -> clap::Arg {
+    let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let arg = arg.hide_env_values(true);
+    if empty { arg.env(None::<&str>) } else { arg }
+}
+
+/// The environment variable of a flag, if it has one.
+fn variable(flag: &str) -> Option<String> {
+    let command = Flags::command();
+    let everywhere = std::iter::once(&command).chain(command.get_subcommands()).flat_map(clap::Command::get_arguments);
+    let arg = everywhere.into_iter().find(|arg| arg.get_long() == Some(flag.trim_start_matches('-')))?;
+    arg.get_env().map(|name| name.to_string_lossy().into_owned())
 }

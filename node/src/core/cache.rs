@@ -32,6 +32,11 @@ impl DocumentCache {
         Self { limit, bytes: 0, tick: 0, slots: BTreeMap::new(), by_use: BTreeMap::new(), taken: BTreeMap::new() }
     }
 
+    /// Estimated bytes of what is held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a document out.
     pub fn take(&mut self, key: &DocKey) -> Option<Document> {
         let slot = self.slots.remove(key)?;

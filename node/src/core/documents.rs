@@ -137,6 +137,11 @@ impl Documents {
         self.pending_bytes + self.in_flight_bytes
     }
 
+    /// Estimated bytes of loaded documents.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// Writes a document; `None`: its content is that already.
     pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
         self.write(key, |document| document.put(json, now_s).map_err(|e| e.to_string()))

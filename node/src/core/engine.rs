@@ -16,6 +16,7 @@ use super::document::JsonObject;
 use super::documents::{DocumentError, Documents, RemoteError};
 use super::interest::Interest;
 use super::key::DocKey;
+use super::lag::{Lacking, LagRecord};
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::members::MembersFrame;
@@ -58,6 +59,7 @@ pub struct Core {
     /// Known to nobody else.
     secret: [u8; 32],
     wakes: Wakes,
+    lag: LagRecord,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
     relayed: u64,
@@ -94,6 +96,7 @@ impl Core {
             seen_in_flight: BTreeMap::new(),
             secret,
             wakes: Wakes::default(),
+            lag: LagRecord::default(),
             plants,
             relayed: 0,
         }
@@ -157,6 +160,7 @@ impl Core {
 
     /// The batch that was taken is durable through `last`.
     pub fn committed(&mut self, last: Seq, now: Now) {
+        self.lag.committed(self.documents.durable() + 1, now);
         self.documents.committed(last);
         for event in std::mem::take(&mut self.events_in_flight) {
             if event.visible {
@@ -226,13 +230,29 @@ impl Core {
 
     /// Ends a session. Idempotent.
     pub fn close_session(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
+        if let Some(session) = self.sessions.remove(&id) {
+            match session.lacking() {
+                Lacking::Unknown => {}
+                Lacking::Nothing => self.lag.left(session.peer(), self.documents.durable()),
+                Lacking::Numbers { oldest, .. } => self.lag.left(session.peer(), oldest.saturating_sub(1)),
+            }
+        }
         self.wakes.sessions.remove(&id);
     }
 
     /// A session that is open.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id)
+    }
+
+    /// Every session that is open.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// When our numbers became durable, and what peers that are away had.
+    pub fn lag(&self) -> &LagRecord {
+        &self.lag
     }
 
     /// Whether any peer is known to lack something.

@@ -113,6 +113,30 @@ pub struct Index {
     classes: ClassMap,
     docs: BTreeMap<DocKey, Entry>,
     by_seq: PerClass<BTreeMap<Seq, DocKey>>,
+    totals: Totals,
+}
+
+/// Sums over all documents, kept as they change: to ask for them costs nothing however many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Documents that are not deleted.
+    pub live: u64,
+    /// Documents that are.
+    pub tombstones: u64,
+    /// Bytes of their snapshots and change rows.
+    pub bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, meta: &Meta) {
+        *if meta.deleted { &mut self.tombstones } else { &mut self.live } += 1;
+        self.bytes = self.bytes.wrapping_add(meta.snapshot_bytes).wrapping_add(meta.tail_bytes);
+    }
+
+    fn subtract(&mut self, meta: &Meta) {
+        *if meta.deleted { &mut self.tombstones } else { &mut self.live } -= 1;
+        self.bytes = self.bytes.wrapping_sub(meta.snapshot_bytes).wrapping_sub(meta.tail_bytes);
+    }
 }
 
 impl Index {
@@ -136,9 +160,11 @@ impl Index {
         let place = self.docs.get(key).map_or_else(|| place(key), |old| old.summary.place);
         let entry = Entry { summary: Summary { place, digest: digest(key, &meta.heads) }, meta };
         let seq = entry.meta.seq;
+        self.totals.add(&entry.meta);
         let by_seq = &mut self.by_seq[self.classes.of(key.collection()).index()];
         if let Some(old) = self.docs.insert(key.clone(), entry) {
             by_seq.remove(&old.meta.seq);
+            self.totals.subtract(&old.meta);
         }
         by_seq.insert(seq, key.clone());
     }
@@ -147,6 +173,7 @@ impl Index {
     pub fn remove(&mut self, key: &DocKey) {
         if let Some(old) = self.docs.remove(key) {
             self.by_seq[self.classes.of(key.collection()).index()].remove(&old.meta.seq);
+            self.totals.subtract(&old.meta);
         }
     }
 
@@ -185,6 +212,11 @@ impl Index {
     pub fn fingerprint(&self) -> (u64, u128) {
         let digests = self.docs.values().map(|entry| entry.summary.digest);
         digests.fold((0, 0), |(count, sum), digest| (count + 1, u128::wrapping_add(sum, digest)))
+    }
+
+    /// Sums over all documents.
+    pub fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// Documents, tombstones included.
@@ -239,6 +271,27 @@ mod tests {
         assert_eq!(changed, [("b".to_owned(), 2), ("a".to_owned(), 3)]);
         assert_eq!(index.changed_after(Class::State, 2).count(), 1);
         assert_eq!(index.changed_after(Class::Command, 0).count(), 1);
+    }
+
+    #[test]
+    fn totals_are_what_a_scan_would_find() {
+        let mut index = Index::default();
+        let mut random = 1u64;
+        for seq in 1..=2000u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let doc = key("c", &format!("{}", (random >> 33) % 40));
+            if random >> 61 == 0 {
+                index.remove(&doc);
+            } else {
+                let deleted = random >> 62 == 1;
+                let (snapshot_bytes, tail_bytes) = (random >> 50, random >> 55);
+                index.set(&doc, Meta { deleted, snapshot_bytes, tail_bytes, ..meta(seq) });
+            }
+        }
+        let mut scanned = Totals::default();
+        index.after(None).for_each(|(_, meta)| scanned.add(meta));
+        assert_eq!(index.totals(), scanned);
+        assert_eq!(scanned.live + scanned.tombstones, index.len() as u64);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::documents::Documents;
 use super::key::DocKey;
+use super::lag::Lacking;
 use super::outbox::Outbox;
 use super::session::SessionError;
 use super::wire::{Data, Ordinal, Seq, Update};
@@ -27,6 +28,12 @@ pub struct Lane {
     pub data_in: Ordinal,
     /// Number of our newest change of this class that the peer wants or brought.
     newest: Seq,
+    /// Numbers of the oldest and the newest change of ours that the peer wants, did not bring itself, and has not
+    /// acknowledged; the newest is at most `peer_has` when there is none.
+    oldest_lacking: Seq,
+    newest_lacking: Seq,
+    /// Whether the peer is yet to say for the first time what it has: reconciliation does not tell.
+    unknown: bool,
     /// Highest number of ours that we told the peer it has.
     claimed: Seq,
     /// What of ours the peer has durably, by its word.
@@ -44,6 +51,7 @@ impl Lane {
         self.claimed = theirs;
         self.peer_has = theirs;
         self.newest = theirs;
+        self.newest_lacking = theirs;
         self.received = ours;
         self.received_durable = ours;
         self.acked = ours;
@@ -53,11 +61,35 @@ impl Lane {
     pub fn mark(&mut self, key: &DocKey, seq: Seq) {
         self.outbox.mark(key, seq);
         self.newest = self.newest.max(seq);
+        self.lack(seq);
     }
 
     /// A change became durable that is to be claimed, not sent.
     pub fn note(&mut self, seq: Seq) {
         self.newest = self.newest.max(seq);
+    }
+
+    fn lack(&mut self, seq: Seq) {
+        if self.newest_lacking <= self.peer_has || seq < self.oldest_lacking {
+            self.oldest_lacking = seq;
+        }
+        self.newest_lacking = self.newest_lacking.max(seq);
+    }
+
+    /// Reconciliation has marked what differs; our changes of this class go up to this number.
+    pub fn reconciled(&mut self, newest: Seq) {
+        self.note(newest);
+        self.lack(newest);
+        self.unknown = newest > 0;
+    }
+
+    /// Which numbers of ours the peer wants and has not acknowledged.
+    pub fn lacking(&self) -> Lacking {
+        match self.newest_lacking > self.peer_has {
+            true if self.unknown => Lacking::Unknown,
+            true => Lacking::Numbers { oldest: self.oldest_lacking, newest: self.newest_lacking },
+            false => Lacking::Nothing,
+        }
     }
 
     /// A change became durable that came from the peer itself.
@@ -127,7 +159,11 @@ impl Lane {
 
     /// The peer has ours durably up to this number; that may have been claimed in a session before this one.
     pub fn on_ack(&mut self, through: Seq) {
-        self.peer_has = self.peer_has.max(through);
+        if through > self.peer_has {
+            self.peer_has = through;
+            self.oldest_lacking = self.oldest_lacking.max(through + 1);
+            self.unknown = false;
+        }
     }
 
     /// Whether the peer may be told that more of its changes are durable here.

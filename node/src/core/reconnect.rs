@@ -144,6 +144,11 @@ impl Reconnect {
         }
     }
 
+    /// Attempts since the last session; `None`: not wanted.
+    pub fn attempts(&self, id: &PeerId) -> Option<u32> {
+        self.peers.get(id).map(|peer| peer.attempts)
+    }
+
     /// The peer gave a sign of life, or the network did: its next attempt is due at once, but not sooner than
     /// `hasty` after the last one, nor before a refusal has passed.
     pub fn alive(&mut self, id: &PeerId, now: Now) {

@@ -11,6 +11,7 @@ use super::class::{Class, PerClass};
 use super::documents::{DocumentError, Documents, RemoteError};
 use super::fair::Fair;
 use super::key::DocKey;
+use super::lag::Lacking;
 use super::lane::Lane;
 use super::membership::MembersError;
 use super::reconcile::{Reconcile, ReconcileError, View};
@@ -152,6 +153,19 @@ impl Session {
     /// Whether something is known to be missing on the peer.
     pub fn is_behind(&self) -> bool {
         !matches!(self.phase, Phase::Live) || self.lanes.iter().any(Lane::is_behind)
+    }
+
+    /// Which numbers of ours the peer wants and has not acknowledged.
+    pub fn lacking(&self) -> Lacking {
+        match self.phase {
+            Phase::Live => self.lanes.iter().map(Lane::lacking).fold(Lacking::Nothing, Lacking::and),
+            Phase::Greeting | Phase::Reconciling(_) => Lacking::Unknown,
+        }
+    }
+
+    /// Whether it is still being learned what differs.
+    pub fn is_reconciling(&self) -> bool {
+        matches!(self.phase, Phase::Reconciling(_))
     }
 
     /// What of ours the peer has durably, by its own word: every change up to this number that it wants.
@@ -374,7 +388,7 @@ impl Session {
     /// the next session resumes.
     fn finish_reconciling(&mut self, documents: &Documents) {
         for class in Class::ALL {
-            self.lanes[class.index()].note(documents.index().newest(class));
+            self.lanes[class.index()].reconciled(documents.index().newest(class));
         }
         self.lazy_ready = true;
         self.phase = Phase::Live;

@@ -2,6 +2,7 @@
 //! between them that cuts, loses, repeats and overtakes.
 
 mod hostile;
+mod lag;
 mod random;
 mod traffic;
 mod world;

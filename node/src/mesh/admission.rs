@@ -47,6 +47,19 @@ impl Refusal {
         Self::ALL.into_iter().find(|refusal| *refusal as u8 == code)
     }
 
+    /// The name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Formation => "formation",
+            Self::Version => "version",
+            Self::Busy => "busy",
+            Self::Stopped => "stopped",
+            Self::Unwanted => "unwanted",
+            Self::Duplicate => "duplicate",
+            Self::NotAllowed => "not-allowed",
+        }
+    }
+
     /// For people.
     pub fn describe(self) -> &'static str {
         match self {

@@ -65,6 +65,7 @@ async fn dial(shared: Arc<Shared>, peer: PeerId, attempt: u32) {
             } else {
                 tracing::debug!(peer = %id.fmt_short(), attempt, "cannot connect: {reason}");
             }
+            shared.dial_failed(peer, &reason);
             shared.mesh.dial_failed(&shared, &peer, attempt, failure);
         }
     }

@@ -14,6 +14,7 @@ use crate::core::session::{SessionError, SessionId};
 use crate::core::wire::{self, FrameError};
 use crate::limits;
 use crate::node::{Observation, SessionWake, Shared, commit_now_or_later, lock};
+use crate::ops::traffic::TrafficClass;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +115,7 @@ impl Link<'_> {
     async fn read_control(&self, mut receive: ControlReader) -> Result<(), LinkError> {
         let mut greeted = false;
         while let Some(payload) = receive.next().await? {
-            self.shared.count_received(payload.len());
+            self.shared.count_received(TrafficClass::Control, payload.len());
             let now = self.shared.now();
             let (resumed, members) = self.shared.with_core(|core| {
                 core.on_control(self.id, &payload, now)?;
@@ -163,7 +164,7 @@ impl Link<'_> {
         }
         let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
         while let Some(payload) = frames.next().await? {
-            self.shared.count_received(payload.len());
+            self.shared.count_received(TrafficClass::of_stream(class.code()), payload.len());
             let now = self.shared.now();
             let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, class, &payload, now));
             taken?;
@@ -184,11 +185,11 @@ impl Link<'_> {
         send.set_priority(CLASSES as i32 + 1).map_err(|e| LinkError::Lost(e.to_string()))?;
         loop {
             while let Some(payload) = self.shared.with_core(|core| core.next_control(self.id))? {
-                self.write(&mut send, &wire::frame(&payload)).await?;
+                self.write(&mut send, TrafficClass::Control, &wire::frame(&payload)).await?;
             }
             while let Some(frame) = self.shared.mesh.next_members(self.shared, self.id) {
                 let payload = self.shared.with_core(|core| core.encode_members(self.id, frame))?;
-                self.write(&mut send, &wire::frame(&payload)).await?;
+                self.write(&mut send, TrafficClass::Membership, &wire::frame(&payload)).await?;
             }
             let deadline = self.shared.with_core(|core| core.deadline(self.id));
             let at_deadline = async {
@@ -245,12 +246,12 @@ impl Link<'_> {
                     closed.insert(opened)
                 }
             };
-            self.write(stream, &bytes).await?;
+            self.write(stream, TrafficClass::of_stream(class.code()), &bytes).await?;
         }
     }
 
-    async fn write(&self, stream: &mut SendStream, bytes: &[u8]) -> Result<(), LinkError> {
-        self.shared.count_sent(bytes.len());
+    async fn write(&self, stream: &mut SendStream, class: TrafficClass, bytes: &[u8]) -> Result<(), LinkError> {
+        self.shared.count_sent(class, bytes.len());
         stream.write_all(bytes).await.map_err(|e| LinkError::Lost(e.to_string()))
     }
 }

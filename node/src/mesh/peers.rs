@@ -24,7 +24,7 @@ use crate::core::reconnect::{Failure, Policy, Reconnect};
 use crate::core::session::Now;
 use crate::core::wire::members::{FormationTag, is_address};
 use crate::limits;
-use crate::node::{ConnectError, PeerStatus, Shared, lock};
+use crate::node::{ConnectError, Shared, lock};
 use crate::store::Intent;
 use neighbours::Neighbours;
 
@@ -102,6 +102,17 @@ struct Live {
     ticket: u64,
     /// Whether both sides have said hello.
     up: bool,
+}
+
+/// A peer as the mesh knows it.
+#[derive(Default)]
+pub(crate) struct PeerRow {
+    pub addresses: Vec<String>,
+    pub wanted: bool,
+    /// Attempts to dial since the last session.
+    pub attempts: u32,
+    /// The connection, since when, and whether both sides have said hello.
+    pub live: Option<(Connection, Now, bool)>,
 }
 
 #[derive(Default)]
@@ -296,21 +307,29 @@ impl Mesh {
         Ok(())
     }
 
-    pub fn list_peers(&self) -> Vec<PeerStatus> {
-        let state = lock(&self.state);
-        let mut peers: BTreeMap<PeerId, PeerStatus> = BTreeMap::new();
-        let named = state.wanted.iter().map(|(id, addresses)| (id, addresses.clone()));
-        let listed = named.chain(state.neighbours.chosen.iter().map(|id| (id, state.addresses(id))));
-        let came = state.live.keys().map(|id| (id, vec![]));
-        for (id, addresses) in listed.chain(came) {
-            let connected = state.live.get(id).is_some_and(|live| live.up);
-            peers.entry(*id).or_insert_with(|| PeerStatus {
-                endpoint_id: EndpointId::from_bytes(id).map_or_else(|_| String::new(), |id| id.to_string()),
-                addresses,
-                connected,
-            });
+    /// Wanted peers, those that discovery chose, and those that came by themselves, by endpoint id.
+    pub fn rows(&self) -> BTreeMap<PeerId, PeerRow> {
+        let mut rows: BTreeMap<PeerId, PeerRow> = BTreeMap::new();
+        {
+            let state = lock(&self.state);
+            for id in state.wanted.keys().chain(&state.neighbours.chosen) {
+                let addresses = state.wanted.get(id).cloned().unwrap_or_else(|| state.addresses(id));
+                rows.insert(*id, PeerRow { addresses, wanted: true, ..PeerRow::default() });
+            }
+            for (id, live) in &state.live {
+                rows.entry(*id).or_default().live = Some((live.connection.clone(), live.since, live.up));
+            }
         }
-        peers.into_values().collect()
+        let reconnect = lock(&self.reconnect);
+        for (id, row) in &mut rows {
+            row.attempts = reconnect.attempts(id).unwrap_or(0);
+        }
+        rows
+    }
+
+    /// Peers that an operator named.
+    pub fn wanted_count(&self) -> usize {
+        lock(&self.state).wanted.len()
     }
 
     pub fn session_count(&self) -> usize {

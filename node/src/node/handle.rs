@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{ConnectError, ReadError, WriteError};
+use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later};
 use super::subscription::Subscription;
 use super::world::Observation;
@@ -33,45 +34,6 @@ pub enum Phase {
     Syncing,
     /// Stopping.
     ShuttingDown,
-}
-
-/// Answer of GetStatus.
-#[derive(Debug, Clone)]
-pub struct NodeStatus {
-    /// Name of the node.
-    pub node_id: String,
-    /// Its endpoint id, 64 hex digits.
-    pub endpoint_id: String,
-    /// Whether it synchronises.
-    pub sync_active: bool,
-    /// Sessions that are up.
-    pub connected_peers: u32,
-    /// Where it is in its life.
-    pub phase: Phase,
-}
-
-/// One row of ListPeers.
-#[derive(Debug, Clone)]
-pub struct PeerStatus {
-    /// Endpoint id, 64 hex digits.
-    pub endpoint_id: String,
-    /// Addresses the operator gave.
-    pub addresses: Vec<String>,
-    /// Whether a session is up.
-    pub connected: bool,
-}
-
-/// Answer of GetSyncStats.
-#[derive(Debug, Clone, Copy)]
-pub struct SyncStats {
-    /// Whether it synchronises.
-    pub sync_active: bool,
-    /// Sessions that are up.
-    pub connected_peers: u32,
-    /// Frame bytes handed to peers since start.
-    pub bytes_sent: u64,
-    /// Frame bytes taken from peers since start.
-    pub bytes_received: u64,
 }
 
 impl NodeHandle {
@@ -186,25 +148,35 @@ impl NodeHandle {
 
     /// Wanted peers and those that came by themselves, sorted by endpoint id.
     pub fn list_peers(&self) -> Vec<PeerStatus> {
-        self.shared.mesh.list_peers()
+        figures::peers(&self.shared)
     }
 
-    /// Name, address and phase.
+    /// Name, address, phase, and what the store holds.
     pub fn status(&self) -> NodeStatus {
-        let connected_peers = self.shared.mesh.session_count() as u32;
-        let phase = if self.shared.stopping.load(Ordering::SeqCst) {
-            Phase::ShuttingDown
-        } else if self.shared.with_core(|core| core.is_anyone_behind()) {
-            Phase::Syncing
-        } else {
-            Phase::Ready
-        };
-        NodeStatus {
-            node_id: self.shared.node_id.clone(),
-            endpoint_id: self.shared.mesh.endpoint().id().to_string(),
-            sync_active: self.shared.mesh.is_active(),
-            connected_peers,
-            phase,
+        figures::status(&self.shared)
+    }
+
+    /// Everything that can be measured, for metrics. Holds the core's lock for one look at each session, whatever
+    /// the number of documents.
+    pub fn figures(&self) -> Figures {
+        figures::figures(&self.shared)
+    }
+
+    /// Why the node is not ready to serve; `None`: it is.
+    pub fn unready(&self) -> Option<String> {
+        figures::unready(&self.shared)
+    }
+
+    /// Waits until the node is ready, or no longer, whichever it was not.
+    pub async fn readiness_change(&self, was_ready: bool) {
+        loop {
+            let changed = self.shared.health_changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if self.unready().is_none() != was_ready {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -221,12 +193,7 @@ impl NodeHandle {
 
     /// Traffic counters.
     pub fn sync_stats(&self) -> SyncStats {
-        SyncStats {
-            sync_active: self.shared.mesh.is_active(),
-            connected_peers: self.shared.mesh.session_count() as u32,
-            bytes_sent: self.shared.traffic.sent.load(Ordering::Relaxed),
-            bytes_received: self.shared.traffic.received.load(Ordering::Relaxed),
-        }
+        figures::sync_stats(&self.shared)
     }
 
     /// Puts another allow-list in force: sessions with peers that it does not have are closed at once, and they are

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Observation, Observer, Plants, WallClock};
-use crate::core::batch::Batch;
+use crate::core::batch::{Batch, PeerId};
 use crate::core::engine::{Core, Wakes};
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
 use crate::core::wire::Seq;
 use crate::mesh::Mesh;
+use crate::ops::ledger::Ledger;
+use crate::ops::traffic::{Traffic, TrafficClass};
 use crate::store::{CommitFailed, Committer};
 
 /// How far the store has come.
@@ -42,15 +45,11 @@ pub(crate) struct SessionWake {
     pub greeted: Notify,
 }
 
-/// Traffic since start.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    pub sent: AtomicU64,
-    pub received: AtomicU64,
-}
-
 pub(crate) struct Shared {
     pub node_id: String,
+    pub app_id: String,
+    /// The file of the store; `None` in a world without files.
+    pub store_file: Option<PathBuf>,
     core: Mutex<Core>,
     pub committer: Committer,
     durable: Mutex<Durable>,
@@ -58,6 +57,8 @@ pub(crate) struct Shared {
     /// depends on how many runtimes the process has made.
     durable_changed: Notify,
     pub commit: Notify,
+    /// Told whenever the node stops being ready.
+    pub health_changed: Notify,
     /// Held while a batch is committed on a thread that blocks.
     turn: Mutex<()>,
     session_wakes: Mutex<BTreeMap<SessionId, Arc<SessionWake>>>,
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub mesh: Mesh,
     pub rng: Mutex<ChaCha8Rng>,
     pub traffic: Traffic,
+    pub ledger: Mutex<Ledger>,
     pub stopping: AtomicBool,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
@@ -78,6 +80,8 @@ pub(crate) struct Shared {
 /// What [`Shared`] is made of.
 pub(crate) struct Parts {
     pub node_id: String,
+    pub app_id: String,
+    pub store_file: Option<PathBuf>,
     pub core: Core,
     pub committer: Committer,
     pub mesh: Mesh,
@@ -92,17 +96,21 @@ impl Shared {
         let through = parts.core.documents().durable();
         Self {
             node_id: parts.node_id,
+            app_id: parts.app_id,
+            store_file: parts.store_file,
             core: Mutex::new(parts.core),
             committer: parts.committer,
             durable: Mutex::new(Durable { through, failed: None }),
             durable_changed: Notify::new(),
             commit: Notify::new(),
+            health_changed: Notify::new(),
             turn: Mutex::new(()),
             session_wakes: Mutex::default(),
             watch_wakes: Mutex::default(),
             mesh: parts.mesh,
             rng: Mutex::new(parts.rng),
             traffic: Traffic::default(),
+            ledger: Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tasks: Mutex::new(Some(JoinSet::new())),
@@ -215,7 +223,14 @@ impl Shared {
     }
 
     fn set_durable(&self, set: impl FnOnce(&mut Durable)) {
-        set(&mut lock(&self.durable));
+        let failed = {
+            let mut durable = lock(&self.durable);
+            set(&mut durable);
+            durable.failed.is_some()
+        };
+        if failed {
+            self.health_changed.notify_waiters();
+        }
         self.durable_changed.notify_waiters();
     }
 
@@ -249,17 +264,23 @@ impl Shared {
     }
 
     pub fn observe(&self, event: Observation) {
+        lock(&self.ledger).observe(&event, self.now());
         if let Some(observer) = &self.observer {
             observer.observe(event);
         }
     }
 
-    pub fn count_sent(&self, bytes: usize) {
-        self.traffic.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// A dial led to no session.
+    pub fn dial_failed(&self, peer: PeerId, reason: &str) {
+        lock(&self.ledger).dial_failed(peer, reason, self.now());
     }
 
-    pub fn count_received(&self, bytes: usize) {
-        self.traffic.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub fn count_sent(&self, class: TrafficClass, bytes: usize) {
+        self.traffic.count_sent(class, bytes);
+    }
+
+    pub fn count_received(&self, class: TrafficClass, bytes: usize) {
+        self.traffic.count_received(class, bytes);
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let mut bad = Vec::new();
     let listen = keep(&mut bad, listen(&flags.listen));
     let data_dir = keep(&mut bad, data_dir(flags.data_dir.clone()));
+    let metrics_listen = keep(&mut bad, metrics_listen(&flags.metrics_listen));
     let node_id = keep(&mut bad, flags.node_id.clone().map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
     let app_id = keep(&mut bad, name("--app-id", flags.app_id.clone(), "--app-id fleet-north"));
     let shared_key = keep(&mut bad, flags.shared_key.as_ref().map(|key| secret("--shared-key", key)).transpose());
@@ -73,7 +74,9 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(listen), Some(data_dir), Some(node_id)) = (listen, data_dir, node_id) else { return Err(bad) };
     let (Some(app_id), Some(shared_key), Some(peers)) = (app_id, shared_key, peers) else { return Err(bad) };
     let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
-    let (Some(interest), Some(classes)) = (interest, classes) else { return Err(bad) };
+    let (Some(interest), Some(classes), Some(metrics_listen)) = (interest, classes, metrics_listen) else {
+        return Err(bad);
+    };
     let (Some(mesh_address), Some(discovery)) = (mesh_address, discovery) else { return Err(bad) };
     let (Some(previous_key), Some(allow_list)) = (previous_key, allow_list) else { return Err(bad) };
     let formation = Formation { app_id, shared_key, previous_key };
@@ -82,6 +85,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let Some(dial_interval) = dial_interval.map(Duration::from_secs) else { return Err(bad) };
     Ok(Settings {
         listen,
+        metrics_listen,
         data_dir,
         node_id,
         formation,
@@ -129,7 +133,7 @@ fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
     parsed.map_err(|flag| bad.push(flag)).ok()
 }
 
-pub(super) fn wrong(flag: &'static str, problem: String, remedy: impl Into<String>) -> BadFlag {
+pub(crate) fn wrong(flag: &'static str, problem: String, remedy: impl Into<String>) -> BadFlag {
     BadFlag { flag, problem, remedy: remedy.into() }
 }
 
@@ -139,7 +143,7 @@ pub(super) fn later(flag: &'static str, given: &str) -> BadFlag {
 }
 
 /// A value in quotes, with nothing that a terminal would obey, cut to a length that can be read.
-pub(super) fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     let mut start: String = value.chars().take(SHOWN_CHARACTERS).collect();
     if start.len() < value.len() {
         start.push('…');
@@ -150,6 +154,16 @@ pub(super) fn shown(value: &str) -> String {
 fn listen(given: &str) -> Result<crate::api::Listen, BadFlag> {
     let example = "write for example: --listen tcp://127.0.0.1:50051 or --listen unix:///run/peat/peat.sock";
     given.parse().map_err(|e: crate::api::ListenError| wrong("--listen", e.to_string(), example))
+}
+
+/// Off unless asked for: the port would be the same for every node of a machine, and figures are not for everyone.
+fn metrics_listen(given: &str) -> Result<Option<crate::api::Listen>, BadFlag> {
+    if given == "none" {
+        return Ok(None);
+    }
+    let example = "write for example: --metrics-listen tcp://127.0.0.1:9464, or none";
+    let parsed = given.parse();
+    parsed.map(Some).map_err(|e: crate::api::ListenError| wrong("--metrics-listen", e.to_string(), example))
 }
 
 fn data_dir(given: OsString) -> Result<PathBuf, BadFlag> {

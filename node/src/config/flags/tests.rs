@@ -2,8 +2,15 @@ use super::*;
 
 const ID: &str = "ae58ff8833241ac82d6ff7611046ed67b5072d142c588d0063e942d9a75502b6";
 
-fn words(line: &str) -> Result<Settings, FlagsError> {
+fn read_line(line: &str) -> Result<Asked, FlagsError> {
     read(std::iter::once("peat-node").chain(line.split_whitespace()))
+}
+
+fn words(line: &str) -> Result<Settings, FlagsError> {
+    match read_line(line)? {
+        Asked::Serve(settings) => Ok(*settings),
+        Asked::Question(ask) => panic!("{line} is a question: {ask:?}"),
+    }
 }
 
 #[test]
@@ -30,6 +37,7 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("advertise", "ADVERTISE"),
         ("dial-interval", "DIAL_INTERVAL"),
         ("encryption-key", "ENCRYPTION_KEY"),
+        ("metrics-listen", "METRICS_LISTEN"),
         ("agent-addr", "AGENT_ADDR"),
         ("agent-poll-interval", "AGENT_POLL_INTERVAL"),
         ("agent-tls-cert", "AGENT_TLS_CERT"),
@@ -42,7 +50,7 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("mesh-address", "MESH_ADDRESS"),
     ];
     for (flag, name) in pairs {
-        assert_eq!(variable(&format!("--{flag}")), format!("PEAT_NODE_{name}"));
+        assert_eq!(variable(&format!("--{flag}")), Some(format!("PEAT_NODE_{name}")));
     }
 }
 
@@ -68,6 +76,35 @@ fn gossip_is_configured_by_four_flags() {
     assert_eq!(settings.topology, Topology::Spoke);
     assert_eq!(settings.advertise, ["ship-7:7777", "[fd00::7]:7"]);
     assert_eq!(settings.dial_interval, Duration::from_secs(30));
+}
+
+#[test]
+fn metrics_are_served_only_where_they_are_asked_for() {
+    assert_eq!(words("").expect("valid").metrics_listen, None);
+    assert_eq!(words("--metrics-listen none").expect("valid").metrics_listen, None);
+    let asked = words("--metrics-listen tcp://127.0.0.1:9464").expect("valid").metrics_listen;
+    assert_eq!(asked, Some(Listen::Tcp("127.0.0.1:9464".into())));
+}
+
+#[test]
+fn a_question_is_asked_where_a_node_listens() {
+    let api = |line: &str| match read_line(line).expect("valid") {
+        Asked::Question(ask) => ask.api.to_string(),
+        Asked::Serve(_) => panic!("{line} is a question"),
+    };
+    assert_eq!(api("status"), "tcp://127.0.0.1:50051");
+    assert_eq!(api("peers --api tcp://0.0.0.0:50052"), "tcp://127.0.0.1:50052", "nobody can call every address");
+    assert_eq!(api("lag --max-changes 0 --api tcp://[::]:50052"), "tcp://[::1]:50052");
+    assert_eq!(api("status --json --api unix:///run/peat.sock"), "unix:///run/peat.sock");
+}
+
+#[test]
+fn help_of_the_questions() {
+    let help = ["status", "peers", "lag"].map(|question| {
+        let asked = command().term_width(100).try_get_matches_from(["peat-node", question, "--help"]);
+        asked.expect_err("help").to_string()
+    });
+    insta::assert_snapshot!(help.join("\n================\n\n"));
 }
 
 #[test]
@@ -114,6 +151,7 @@ fn a_change_over_has_two_keys() {
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
+        "--metrics-listen localhost:9464",
         "--data-dir=",
         "--node-id=",
         "--app-id=",

@@ -45,6 +45,7 @@ async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     let node = lone_node(open(&disk)).await;
     let handle = node.handle();
     handle.put("c", "kept", r#"{"v":1}"#).await.expect("put");
+    assert_eq!(handle.unready(), None);
     disk.fill();
     for (id, text) in [("kept", r#"{"v":2}"#), ("new", "{}")] {
         let error = handle.put("c", id, text).await.expect_err("no space");
@@ -54,6 +55,11 @@ async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     assert_eq!(handle.get("c", "kept").await.expect("readable").as_deref(), Some(r#"{"v":1}"#));
     assert_eq!(handle.get("c", "new").await.expect("readable"), None);
     assert_eq!(handle.list("c").await.expect("readable"), ["kept"]);
+    handle.readiness_change(true).await;
+    let why = handle.unready().expect("a node that cannot write is not ready");
+    assert!(why.contains("No space left"), "{why}");
+    let page = crate::ops::metrics::encode(handle.figures());
+    assert!(page.contains("peat_ready 0\n") && page.contains("peat_store_documents 1\n"), "{page}");
     node.shutdown().await;
 
     let node = lone_node(open(&disk.image())).await;

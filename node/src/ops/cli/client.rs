@@ -1,0 +1,99 @@
+//! The call: three methods over one connection, all within one time limit.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use hyper_util::rt::TokioIo;
+use peat_proto::client::*;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tonic::transport::{Channel, Endpoint};
+
+use super::ask::Ask;
+use crate::api::Listen;
+
+/// What a node said of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answer {
+    pub status: GetStatusResponse,
+    pub peers: Vec<PeerInfo>,
+    pub stats: GetSyncStatsResponse,
+}
+
+/// Asks; the error is for people.
+pub(super) async fn answer(ask: &Ask) -> Result<Answer, String> {
+    match tokio::time::timeout(ask.timeout, call(ask.api.clone())).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(problem)) => Err(problem.told(&ask.api)),
+        Err(_) => Err(format!("{} did not answer within {:?}; --timeout allows it more", ask.api, ask.timeout)),
+    }
+}
+
+enum Problem {
+    /// There was no connection.
+    Connect(String),
+    /// There was one, and no answer.
+    Answer(tonic::Status),
+}
+
+impl Problem {
+    fn told(self, api: &Listen) -> String {
+        match self {
+            Self::Connect(why) => format!(
+                "no node answers at {api}: {why}\n    is it running? --api, or PEAT_NODE_LISTEN, says where it listens"
+            ),
+            Self::Answer(status) => format!("{api} answered, but not to the question: {}", reason(&status)),
+        }
+    }
+}
+
+fn reason(status: &tonic::Status) -> String {
+    match status.message() {
+        "" => status.code().to_string(),
+        message => message.chars().filter(|c| !c.is_control()).collect(),
+    }
+}
+
+async fn call(api: Listen) -> Result<Answer, Problem> {
+    let channel = connect(api).await.map_err(|error| Problem::Connect(innermost(&error)))?;
+    let mut client = PeatSidecarClient::new(channel);
+    let status = client.get_status(GetStatusRequest {}).await.map_err(Problem::Answer)?.into_inner();
+    let peers = client.list_peers(ListPeersRequest {}).await.map_err(Problem::Answer)?.into_inner().peers;
+    let stats = client.get_sync_stats(GetSyncStatsRequest {}).await.map_err(Problem::Answer)?.into_inner();
+    Ok(Answer { status, peers, stats })
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Box<dyn Stream>>>> + Send>>;
+
+async fn connect(api: Listen) -> Result<Channel, tonic::transport::Error> {
+    let connector = tower::service_fn(move |_| -> Connecting {
+        let api = api.clone();
+        Box::pin(async move {
+            let stream: Box<dyn Stream> = match api {
+                Listen::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+                Listen::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            };
+            Ok(TokioIo::new(stream))
+        })
+    });
+    // The name is not looked up: the connector knows where to go.
+    Endpoint::from_static("http://node").connect_with_connector(connector).await
+}
+
+/// What the system said, without the layers around it, and without the number that is added for programmers.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
