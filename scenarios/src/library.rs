@@ -34,6 +34,9 @@ const LIBRARY: &[Shipped] = shipped![
     "late-joiner",
     "line-of-five",
     "degraded-radio",
+    "outage-1m",
+    "outage-1h",
+    "outage-24h",
 ];
 
 /// No shipped scenario has that name.

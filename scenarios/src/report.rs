@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-pub use format::{bytes, plural, span};
+pub use format::{bytes, count, plural, span};
 pub use json::JsonReport;
 
 use crate::check::{self, CheckResult, Verdict};

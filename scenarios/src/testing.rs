@@ -168,12 +168,18 @@ impl World<'_> {
                         let fate = self.network.offer(now, a, b, 60);
                         let dropped = matches!(fate, crate::physics::Fate::Drop(_));
                         self.record.datagram(now, a, b, 60, dropped);
+                        if !dropped {
+                            self.record.arrived(a, b, 60);
+                        }
                     }
                 }
                 self.push(now + KEEP_ALIVE, Event::KeepAlive);
             }
             Event::Session(a, b, up) => {
                 if self.open(a, b) == up {
+                    if up {
+                        self.record.dial(now, a, b);
+                    }
                     self.record.session(now, a, b, up);
                     self.record.session(now, b, a, up);
                 }

@@ -9,7 +9,8 @@ use peat_node::config::{Formation, NodeConfig, PeerAddress, Timing};
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
-use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
+use peat_scenarios::model::Discovery;
+use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec, Topology};
 use peat_scenarios::record::{Life, RestartSnapshot};
 
 use crate::client::{self, Client};
@@ -20,7 +21,7 @@ use crate::observer::{Directory, LifeObserver};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
 use crate::workload::{self, Agenda};
-use crate::{hooks, seeds};
+use crate::{SimError, hooks, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
@@ -269,6 +270,23 @@ impl Begin {
         let at = journal.now();
         journal.record.restart_snapshots.push(RestartSnapshot { node: self.spec.index, at, docs });
     }
+}
+
+/// Refuses what a scenario asks of nodes and these nodes do not have: left out in silence, a run would prove what
+/// it did not try.
+pub(crate) fn supported(topology: &Topology) -> Result<(), SimError> {
+    for node in &topology.nodes {
+        let field = match node {
+            NodeSpec { interest, .. } if !interest.is_empty() => "an `interest`".to_owned(),
+            NodeSpec { classes, .. } if !classes.is_empty() => "`classes`".to_owned(),
+            NodeSpec { discovery, .. } if *discovery != Discovery::None => {
+                format!("`discovery = \"{}\"`", discovery.name())
+            }
+            _ => continue,
+        };
+        return Err(SimError::Unsupported { node: node.name.clone(), field });
+    }
+    Ok(())
 }
 
 /// The key of a host: it stays over all its lives, as a file on its disk would.

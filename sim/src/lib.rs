@@ -108,6 +108,14 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
+    /// The scenario asks for something that the nodes of this build do not have.
+    #[error("this build cannot run it: {node} has {field}, which its nodes do not know")]
+    Unsupported {
+        /// The first node that has it.
+        node: String,
+        /// What it has.
+        field: String,
+    },
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
@@ -132,6 +140,7 @@ fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunR
     hooks::self_check()?;
     let RunOptions { seed, plants, source, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
+    host::supported(&plan.topology)?;
     let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
     let began = Instant::now();
     let (report, reports) = mpsc::channel();

@@ -1,6 +1,7 @@
 //! From what was written to what can be run: the only way to a [`Scenario`], for files and for the
 //! builder. Goes on after an error, so that one pass reports everything that is wrong.
 
+mod expect;
 mod faults;
 mod topology;
 mod workloads;
@@ -11,11 +12,11 @@ use std::time::Duration;
 use serde_spanned::Spanned;
 
 use super::error::{Diagnostic, Location, ScenarioError};
-use super::raw::{Field, RawExpect, RawScenario};
+use super::raw::{Field, RawScenario};
 use super::units::{
     BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration, parse_size,
 };
-use super::{Expect, LinkShape, Scenario, builder, write};
+use super::{LinkShape, Scenario, builder, write};
 use crate::limits;
 use crate::plan;
 use crate::profiles::Profile;
@@ -288,28 +289,6 @@ impl Lower<'_> {
             Some(_) => {}
         }
         amount
-    }
-
-    fn expect(&mut self, raw: &RawExpect) -> Expect {
-        let ratio = self.figure(&raw.connected_latency_p50_max_ratio, "connected_latency_p50_max_ratio", 1.0);
-        Expect {
-            converge_within: self.positive(&raw.converge_within, "expect.converge_within"),
-            reconnect_within: self.positive(&raw.reconnect_within, "expect.reconnect_within"),
-            connected_latency_p50_max_ratio: ratio,
-            connected_p99_within: self.positive(&raw.connected_p99_within, "expect.connected_p99_within"),
-            bytes_per_operation_max: self.figure(&raw.bytes_per_operation_max, "bytes_per_operation_max", 0.0),
-            idle_bytes_per_second_max: self.figure(&raw.idle_bytes_per_second_max, "idle_bytes_per_second_max", 0.0),
-        }
-    }
-
-    fn figure(&mut self, raw: &Field<f64>, field: &str, least: f64) -> Option<f64> {
-        let raw = raw.as_ref()?;
-        let figure = *raw.get_ref();
-        if !figure.is_finite() || figure < least {
-            let message = format!("{figure} can never be met");
-            self.error(raw.span(), format!("expect.{field}"), message, format!("at least {least}"));
-        }
-        Some(figure)
     }
 }
 

@@ -39,7 +39,7 @@ pub fn plural(number: u64, noun: &str) -> String {
 }
 
 /// An integer with thin groups of thousands: `12,345`.
-pub(super) fn count(value: u64) -> String {
+pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
