@@ -37,6 +37,7 @@ const LIBRARY: &[Shipped] = shipped![
     "outage-1m",
     "outage-1h",
     "outage-24h",
+    "two-hundred-spokes",
 ];
 
 /// No shipped scenario has that name.

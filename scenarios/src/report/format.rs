@@ -52,7 +52,7 @@ pub fn count(value: u64) -> String {
 }
 
 /// Breaks a text at spaces into lines of at most `width` characters; a longer word is broken hard.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {
