@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::engine::Traffic;
 use crate::limits;
 
 pub mod flags;
@@ -17,8 +18,46 @@ pub struct NodeConfig {
     pub peers: Vec<PeerAddress>,
     /// Whether to synchronise from the start.
     pub auto_sync: bool,
+    /// How peers are found beyond those.
+    pub discovery: Discovery,
+    /// What the node carries, and in which order.
+    pub traffic: Traffic,
     /// Timers of the mesh.
     pub timing: Timing,
+}
+
+impl NodeConfig {
+    /// A node that synchronises with the peers it is told of; everything else by default.
+    pub fn new(node_id: impl Into<String>, formation: Formation) -> Self {
+        Self {
+            node_id: node_id.into(),
+            formation,
+            peers: vec![],
+            auto_sync: true,
+            discovery: Discovery::default(),
+            traffic: Traffic::default(),
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// How peers are found that nobody named. All off by default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// Announce and browse on the local network.
+    pub mdns: bool,
+    /// Look this host name up (`name:port`; the port is the mesh's).
+    pub dns: Option<String>,
+    /// Exchange known peers with connected ones.
+    pub gossip: bool,
+    /// Time between two look-ups.
+    pub interval: Duration,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self { mdns: false, dns: None, gossip: false, interval: limits::DISCOVERY_INTERVAL }
+    }
 }
 
 /// Nodes with the same application id and shared key form one mesh; no others exchange a byte of it.

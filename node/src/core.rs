@@ -8,14 +8,19 @@
 
 pub mod batch;
 pub mod cache;
+pub mod class;
 pub mod document;
 pub mod documents;
 pub mod engine;
+pub mod fair;
 pub mod index;
+pub mod interest;
 pub mod key;
+pub mod lane;
 pub mod outbox;
 pub mod reconcile;
 pub mod reconnect;
+pub mod send_window;
 pub mod session;
 pub mod watch;
 pub mod wire;

@@ -45,8 +45,26 @@ pub const DEFLATE_FROM_BYTES: usize = 512;
 pub const SEND_BURST_BYTES: usize = 32 << 10;
 /// Items in one reconciliation message. Bounds its size: 256 ranges or leaves of about 100 bytes.
 pub const MAX_RECONCILE_ITEMS: usize = 256;
-/// Acknowledgements wait this long for company: they carry no urgency, only lag figures.
-pub const ACK_DELAY: Duration = Duration::from_millis(500);
+/// Acknowledgements and lone claims wait this long for company: they carry no urgency, only lag figures. A little less than
+/// [`KEEP_ALIVE`], so that on a quiet link they take the place of a keep-alive packet and cost next to nothing.
+pub const ACK_DELAY: Duration = Duration::from_millis(2500);
+/// A peer says how much it has received whenever it has taken this much more: often enough to steer a link of a few
+/// kilobytes a second, rare enough to cost it little.
+pub const RECEIPT_EVERY_BYTES: u64 = 2 << 10;
+/// What may be on its way to a peer is what the link carries in this time: the most that a command waits behind
+/// telemetry, and long enough for the receipts of any terrestrial link.
+pub const SEND_WINDOW_TARGET: Duration = Duration::from_secs(1);
+/// Bytes that may be on their way before anything is known of the link: two seconds of 32 kbit/s.
+pub const FIRST_SEND_WINDOW: u64 = 8 << 10;
+/// Smallest send window in bytes: above [`RECEIPT_EVERY_BYTES`], or both sides would wait for each other.
+pub const MIN_SEND_WINDOW: u64 = 4 << 10;
+/// Largest send window in bytes. A peer that stops reading holds this much of our memory at most; less than QUIC's window
+/// of one stream, so that a class never waits for another to be read.
+pub const MAX_SEND_WINDOW: u64 = 1 << 20;
+/// Collections that may have a class of their own.
+pub const MAX_CLASSED_COLLECTIONS: usize = 256;
+/// Selectors of an interest. Each is compared with every change.
+pub const MAX_INTEREST_SELECTORS: usize = 64;
 /// Heads that a document may have on the wire: more concurrent branches than any formation has nodes.
 pub const MAX_HEADS: usize = 4096;
 
@@ -82,6 +100,8 @@ pub const REDIAL_PAUSE: Duration = Duration::from_millis(100);
 pub const REDIAL_REFUSED: Duration = Duration::from_secs(10);
 /// A peer that asked us to come back is asked again after this pause.
 pub const REDIAL_BUSY: Duration = Duration::from_secs(2);
+/// Time between two look-ups of peers.
+pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
 /// A stranger that is refused is logged once in this time.
 pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers remembered for that; further ones are not logged until one is forgotten.

@@ -89,13 +89,11 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let open_formation = settings.formation.shared_key.is_none();
     let app_id = settings.formation.app_id.clone();
 
-    let config = NodeConfig {
-        node_id: node_id.clone(),
-        formation: settings.formation,
-        peers: settings.peers,
-        auto_sync: settings.auto_sync,
-        timing,
-    };
+    let mut config = NodeConfig::new(node_id.clone(), settings.formation);
+    config.peers = settings.peers;
+    config.auto_sync = settings.auto_sync;
+    config.traffic = settings.traffic;
+    config.timing = timing;
     let world = World {
         store,
         endpoint: endpoint.clone(),

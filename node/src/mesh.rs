@@ -6,6 +6,7 @@
 mod acceptor;
 mod admission;
 mod dialer;
+mod discovery;
 mod link;
 mod peers;
 

@@ -4,6 +4,8 @@ mod error;
 mod handle;
 mod shared;
 mod subscription;
+#[cfg(test)]
+pub(crate) mod testing;
 mod world;
 
 use std::sync::Arc;
@@ -49,7 +51,7 @@ impl Node {
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
-        let core = Core::new(Box::new(world.store.reader()), stored, actor, world.plants);
+        let core = Core::new(Box::new(world.store.reader()), stored, actor, config.traffic.clone(), world.plants);
         let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,

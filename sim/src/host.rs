@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future;
 use iroh::Endpoint;
-use peat_node::config::{Formation, NodeConfig, PeerAddress, Timing};
+use peat_node::config::{Formation, NodeConfig, PeerAddress};
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
@@ -233,13 +233,9 @@ impl Begin {
             epoch,
         )
         .map_err(|error| format!("its store does not open: {error}"))?;
-        let config = NodeConfig {
-            node_id: self.spec.name.clone(),
-            formation: Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) },
-            peers: self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect(),
-            auto_sync: true,
-            timing: Timing::default(),
-        };
+        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) };
+        let mut config = NodeConfig::new(self.spec.name.clone(), formation);
+        config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
         let observer: Arc<dyn Observer> = self.observer.clone();
         let world = World {
             store,

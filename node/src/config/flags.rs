@@ -15,6 +15,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::{Formation, PeerAddress};
 use crate::api::Listen;
+use crate::core::engine::Traffic;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,6 +84,16 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_AUTO_SYNC", value_name = "BOOL", default_value = "true", help_heading = "Mesh")]
     auto_sync: String,
 
+    /// What to ask peers for: collection or collection/id-prefix, with commas or repeated [default: everything]
+    #[arg(long, env = "PEAT_NODE_INTEREST", value_name = "SELECTOR", value_delimiter = ',', help_heading = "Traffic")]
+    interest: Vec<String>,
+
+    /// Class of a collection, with commas or repeated: collection=command|state|telemetry|blob. Unless given:
+    /// commands=command, tracks=telemetry, and state for all others
+    #[arg(long, env = "PEAT_NODE_CLASSES", value_name = "COLLECTION=CLASS", value_delimiter = ',')]
+    #[arg(help_heading = "Traffic")]
+    class: Vec<String>,
+
     /// How peers are found beyond --peer: none, mdns, dns, gossip. Only none in this version
     #[arg(long, env = "PEAT_NODE_DISCOVERY_MODE", value_name = "MODES", default_value = "none")]
     #[arg(value_delimiter = ',', help_heading = "Discovery (not available in this version)")]
@@ -148,6 +159,8 @@ pub struct Settings {
     pub mesh_port: u16,
     /// Whether to synchronise from the start.
     pub auto_sync: bool,
+    /// What the node carries, and in which order.
+    pub traffic: Traffic,
 }
 
 /// One flag that cannot be used.

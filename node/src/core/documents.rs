@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::batch::{Batch, DocRows, DocumentStore, StoreReadError};
 use super::cache::DocumentCache;
+use super::class::ClassMap;
 use automerge::ActorId;
 
 use super::document::{ApplyError, Document, JsonObject, LoadError};
@@ -89,8 +90,14 @@ pub struct Documents {
 impl Documents {
     /// Over a store that holds `docs` and has used numbers up to `last`. `actor` must be new: it signs
     /// this run's changes.
-    pub fn new(store: Box<dyn DocumentStore>, docs: Vec<(DocKey, Meta)>, last: Seq, actor: ActorId) -> Self {
-        let mut index = Index::default();
+    pub fn new(
+        store: Box<dyn DocumentStore>,
+        docs: Vec<(DocKey, Meta)>,
+        last: Seq,
+        actor: ActorId,
+        classes: ClassMap,
+    ) -> Self {
+        let mut index = Index::new(classes);
         for (key, meta) in docs {
             index.set(&key, meta);
         }

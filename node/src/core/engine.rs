@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use automerge::ActorId;
 
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
+use super::class::{Class, ClassMap};
 use super::document::JsonObject;
 use super::documents::{DocumentError, Documents, RemoteError};
+use super::interest::Interest;
 use super::key::DocKey;
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
@@ -29,9 +31,19 @@ pub struct Wakes {
     pub commit: bool,
 }
 
+/// What a node carries, and in which order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Which class each collection is in.
+    pub classes: ClassMap,
+    /// What the node asks its peers for.
+    pub interest: Interest,
+}
+
 /// The state of a node.
 pub struct Core {
     epoch: Epoch,
+    interest: Interest,
     documents: Documents,
     /// Watermarks of peers as of the last commit.
     seen: BTreeMap<PeerId, Seen>,
@@ -53,13 +65,21 @@ const PLANTED_DROP_EVERY: u64 = 5;
 
 impl Core {
     /// Takes up what a store holds. `actor` must be new.
-    pub fn new(store: Box<dyn DocumentStore>, mut stored: Stored, actor: ActorId, plants: Plants) -> Self {
+    pub fn new(
+        store: Box<dyn DocumentStore>,
+        mut stored: Stored,
+        actor: ActorId,
+        traffic: Traffic,
+        plants: Plants,
+    ) -> Self {
+        let Traffic { classes, interest } = traffic;
         if plants.forgets_tombstones() {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
         Self {
             epoch: stored.epoch,
-            documents: Documents::new(store, stored.docs, stored.last, actor),
+            documents: Documents::new(store, stored.docs, stored.last, actor, classes),
+            interest,
             seen: stored.seen,
             sessions: BTreeMap::new(),
             watches: BTreeMap::new(),
@@ -146,19 +166,18 @@ impl Core {
                     continue;
                 }
             }
+            let class = self.documents.index().classes().of(event.key.collection());
             for (id, session) in &mut self.sessions {
-                if Some(*id) != event.origin {
-                    session.mark(&event.key, event.seq);
-                }
+                session.mark(&event.key, class, event.seq, Some(*id) == event.origin);
             }
         }
         let seen = std::mem::take(&mut self.seen_in_flight);
         for (id, session) in &mut self.sessions {
             let through = match seen.get(&session.peer()) {
-                Some(Some(seen)) if session.theirs().is_some_and(|h| h.epoch == seen.epoch) => Some(seen.through),
+                Some(Some(seen)) if session.is_about(seen) => Some(&seen.through),
                 _ => None,
             };
-            session.on_committed(through, last, now);
+            session.on_committed(through, now);
             self.wakes.sessions.insert(*id);
         }
         for (peer, seen) in seen {
@@ -187,7 +206,11 @@ impl Core {
     /// Begins a session with an admitted peer.
     pub fn open_session(&mut self, peer: PeerId, dialer: bool) -> SessionId {
         let id = self.next_id();
-        let ours = Hello { epoch: self.epoch, last: self.documents.durable(), seen: self.seen.get(&peer).copied() };
+        let interest = self.interest.clone();
+        // A watermark says nothing of what was not asked for when it was given.
+        let seen = self.seen.get(&peer).copied().filter(|seen| seen.interest == interest.fingerprint());
+        let classes = self.documents.index().classes().fingerprint();
+        let ours = Hello { epoch: self.epoch, last: self.documents.durable(), classes, interest, seen };
         self.sessions.insert(id, Session::new(peer, dialer, ours));
         self.wakes.sessions.insert(id);
         id
@@ -210,52 +233,61 @@ impl Core {
     }
 
     /// Takes the payload of a control frame of a peer.
-    pub fn on_control(&mut self, id: SessionId, payload: &[u8]) -> Result<(), SessionError> {
+    pub fn on_control(&mut self, id: SessionId, payload: &[u8], now: Now) -> Result<(), SessionError> {
         let session = self.sessions.get_mut(&id).ok_or(SessionError::Closed)?;
-        session.on_control(&self.documents, payload)?;
+        session.on_control(&self.documents, payload, now)?;
         self.wakes.sessions.insert(id);
         Ok(())
     }
 
-    /// Takes the payload of a data frame of a peer.
-    pub fn on_data(&mut self, id: SessionId, payload: &[u8], now: Now) -> Result<(), SessionError> {
+    /// Takes the payload of a data frame of a peer, from its stream of a class.
+    pub fn on_data(&mut self, id: SessionId, class: Class, payload: &[u8], now: Now) -> Result<(), SessionError> {
         let session = self.sessions.get_mut(&id).ok_or(SessionError::Closed)?;
-        let (frame, Hello { epoch, .. }) = session.decode_data(payload)?;
         let peer = session.peer();
+        let (frame, _) = session.decode_data(class, payload)?;
+        if session.owes_receipt() {
+            self.wakes.sessions.insert(id);
+        }
         let through = match frame {
             Data::Through { through } => through,
             Data::Update(update) => {
-                match self.documents.apply(&update.key, &update.changes) {
-                    Ok(Some(recorded)) => {
-                        let (seq, visible) = (recorded.seq, recorded.visible);
-                        self.events.push(Event { key: update.key, seq, origin: Some(id), visible });
-                        self.wakes.commit = true;
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        if let RemoteError::Apply { .. } = error {
-                            // What the peer believes of us is wrong: next time, compare everything.
-                            self.documents.pending_mut().seen.insert(peer, None);
-                            self.seen.remove(&peer);
-                        }
-                        return Err(error.into());
-                    }
+                if session.asks_for(&update.key) || self.documents.index().get(&update.key).is_some() {
+                    self.apply(id, peer, update.key, &update.changes)?;
                 }
                 update.through
             }
         };
-        if self.sessions.get_mut(&id).is_some_and(|session| session.on_claim(through)) {
-            let seen = Seen { epoch, through };
+        let session = self.sessions.get_mut(&id).ok_or(SessionError::Closed)?;
+        if let Some(seen) = session.on_claim(class, through) {
             self.documents.pending_mut().seen.insert(peer, Some(seen));
             if self.documents.is_all_durable() {
                 // A claim alone is worth no sync: it is true already, and written with the next batch.
                 self.seen.insert(peer, seen);
-                let session = self.sessions.get_mut(&id).expect("found above");
-                session.on_committed(Some(through), self.documents.durable(), now);
+                session.on_committed(Some(&seen.through), now);
                 self.wakes.sessions.insert(id);
             }
         }
         Ok(())
+    }
+
+    fn apply(&mut self, id: SessionId, peer: PeerId, key: DocKey, changes: &[u8]) -> Result<(), SessionError> {
+        match self.documents.apply(&key, changes) {
+            Ok(Some(recorded)) => {
+                let (seq, visible) = (recorded.seq, recorded.visible);
+                self.events.push(Event { key, seq, origin: Some(id), visible });
+                self.wakes.commit = true;
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                if let RemoteError::Apply { .. } = error {
+                    // What the peer believes of us is wrong: next time, compare everything.
+                    self.documents.pending_mut().seen.insert(peer, None);
+                    self.seen.remove(&peer);
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// Payload of the next control frame to send to a peer.
@@ -263,9 +295,9 @@ impl Core {
         Ok(self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.next_control())
     }
 
-    /// Payload of the next data frame to send to a peer.
-    pub fn next_data(&mut self, id: SessionId) -> Result<Option<Vec<u8>>, SessionError> {
-        self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.next_data(&self.documents)
+    /// Payload of the next data frame to send to a peer, and the class of the stream that it belongs to.
+    pub fn next_data(&mut self, id: SessionId, now: Now) -> Result<Option<(Class, Vec<u8>)>, SessionError> {
+        self.sessions.get_mut(&id).ok_or(SessionError::Closed)?.next_data(&self.documents, now)
     }
 
     /// When a session wants [`Core::tick`].

@@ -8,6 +8,7 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, ClassMap, PerClass};
 use super::key::DocKey;
 use super::wire::{Heads, Seq};
 use crate::limits;
@@ -92,14 +93,25 @@ struct Entry {
     digest: u128,
 }
 
-/// All documents, by key and by the number of their newest change.
+/// All documents, by key and, per class, by the number of their newest change.
 #[derive(Debug, Default)]
 pub struct Index {
+    classes: ClassMap,
     docs: BTreeMap<DocKey, Entry>,
-    by_seq: BTreeMap<Seq, DocKey>,
+    by_seq: PerClass<BTreeMap<Seq, DocKey>>,
 }
 
 impl Index {
+    /// An empty index.
+    pub fn new(classes: ClassMap) -> Self {
+        Self { classes, ..Self::default() }
+    }
+
+    /// Which class each collection is in.
+    pub fn classes(&self) -> &ClassMap {
+        &self.classes
+    }
+
     /// What is known of a document.
     pub fn get(&self, key: &DocKey) -> Option<&Meta> {
         self.docs.get(key).map(|entry| &entry.meta)
@@ -109,22 +121,29 @@ impl Index {
     pub fn set(&mut self, key: &DocKey, meta: Meta) {
         let entry = Entry { digest: digest(key, &meta.heads), meta };
         let seq = entry.meta.seq;
+        let by_seq = &mut self.by_seq[self.classes.of(key.collection()).index()];
         if let Some(old) = self.docs.insert(key.clone(), entry) {
-            self.by_seq.remove(&old.meta.seq);
+            by_seq.remove(&old.meta.seq);
         }
-        self.by_seq.insert(seq, key.clone());
+        by_seq.insert(seq, key.clone());
     }
 
     /// Forgets a document (a write that failed is undone).
     pub fn remove(&mut self, key: &DocKey) {
         if let Some(old) = self.docs.remove(key) {
-            self.by_seq.remove(&old.meta.seq);
+            self.by_seq[self.classes.of(key.collection()).index()].remove(&old.meta.seq);
         }
     }
 
-    /// Documents changed after `through`, in the order of their newest change.
-    pub fn changed_after(&self, through: Seq) -> impl Iterator<Item = (&DocKey, &Meta)> {
-        self.by_seq.range((Bound::Excluded(through), Bound::Unbounded)).map(|(_, key)| (key, &self.docs[key].meta))
+    /// Documents of a class changed after `through`, in the order of their newest change.
+    pub fn changed_after(&self, class: Class, through: Seq) -> impl Iterator<Item = (&DocKey, &Meta)> {
+        let changed = self.by_seq[class.index()].range((Bound::Excluded(through), Bound::Unbounded));
+        changed.map(|(_, key)| (key, &self.docs[key].meta))
+    }
+
+    /// Number of the newest change of a class; 0: there is none.
+    pub fn newest(&self, class: Class) -> Seq {
+        self.by_seq[class.index()].last_key_value().map_or(0, |(seq, _)| *seq)
     }
 
     /// Documents from a key on (exclusive), in key order.
@@ -215,9 +234,11 @@ mod tests {
         index.set(&key("c", "a"), meta(1));
         index.set(&key("c", "b"), meta(2));
         index.set(&key("c", "a"), meta(3));
-        let changed: Vec<_> = index.changed_after(0).map(|(k, m)| (k.id().to_owned(), m.seq)).collect();
+        index.set(&key("commands", "a"), meta(4));
+        let changed: Vec<_> = index.changed_after(Class::State, 0).map(|(k, m)| (k.id().to_owned(), m.seq)).collect();
         assert_eq!(changed, [("b".to_owned(), 2), ("a".to_owned(), 3)]);
-        assert_eq!(index.changed_after(2).count(), 1);
+        assert_eq!(index.changed_after(Class::State, 2).count(), 1);
+        assert_eq!(index.changed_after(Class::Command, 0).count(), 1);
     }
 
     #[test]

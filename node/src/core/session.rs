@@ -7,11 +7,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::batch::{PeerId, StoreReadError};
+use super::class::{Class, PerClass};
 use super::documents::{DocumentError, Documents, RemoteError};
+use super::fair::Fair;
 use super::key::DocKey;
-use super::outbox::Outbox;
+use super::lane::Lane;
 use super::reconcile::{Reconcile, ReconcileError};
-use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seq, Update};
+use super::send_window::SendWindow;
+use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seen, Seq};
 use crate::limits;
 
 /// Names a session within one run of a node.
@@ -34,6 +37,9 @@ pub enum SessionError {
         /// What the session was doing.
         phase: &'static str,
     },
+    /// The peer says that it has what it was never sent.
+    #[error("a receipt for more than was sent")]
+    Receipt,
     /// A reconciliation message is not acceptable.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
@@ -72,22 +78,6 @@ impl Phase {
     }
 }
 
-/// A document on its way out, cut into frames.
-#[derive(Debug)]
-struct Sending {
-    key: DocKey,
-    pieces: VecDeque<Vec<u8>>,
-}
-
-/// Positions in the four streams of a session.
-#[derive(Debug, Default)]
-struct Ordinals {
-    control_out: Ordinal,
-    control_in: Ordinal,
-    data_out: Ordinal,
-    data_in: Ordinal,
-}
-
 /// One peer.
 #[derive(Debug)]
 pub struct Session {
@@ -96,20 +86,16 @@ pub struct Session {
     phase: Phase,
     ours: Hello,
     theirs: Option<Hello>,
-    outbox: Outbox,
-    sending: Option<Sending>,
-    /// Highest number of ours that we told the peer it has.
-    claimed: Seq,
-    /// Highest number of theirs that the peer told us we have.
-    received: Seq,
-    /// The same, as far as it is durable here.
-    received_durable: Seq,
-    acked: Seq,
-    /// What of ours the peer has durably, by its word.
-    peer_has: Seq,
+    lanes: PerClass<Lane>,
+    fair: Fair,
+    window: SendWindow,
+    /// Bytes of data frames that came in, and how many of them the peer was told of.
+    received_bytes: u64,
+    receipted_bytes: u64,
     control: VecDeque<Control>,
-    ordinals: Ordinals,
-    /// When the next lazy frame (ack or claim) is due.
+    control_out: Ordinal,
+    control_in: Ordinal,
+    /// When the next lazy frame (receipt or claim) is due.
     lazy_due: Option<Now>,
     lazy_ready: bool,
 }
@@ -121,17 +107,16 @@ impl Session {
             peer,
             dialer,
             phase: Phase::Greeting,
+            control: VecDeque::from([Control::Hello(ours.clone())]),
             ours,
             theirs: None,
-            outbox: Outbox::default(),
-            sending: None,
-            claimed: 0,
-            received: 0,
-            received_durable: 0,
-            acked: 0,
-            peer_has: 0,
-            control: VecDeque::from([Control::Hello(ours)]),
-            ordinals: Ordinals::default(),
+            lanes: PerClass::default(),
+            fair: Fair::default(),
+            window: SendWindow::default(),
+            received_bytes: 0,
+            receipted_bytes: 0,
+            control_out: Ordinal::default(),
+            control_in: Ordinal::default(),
             lazy_due: None,
             lazy_ready: false,
         }
@@ -154,39 +139,52 @@ impl Session {
 
     /// Whether something is known to be missing on the peer.
     pub fn is_behind(&self) -> bool {
-        !matches!(self.phase, Phase::Live) || !self.outbox.is_empty() || self.sending.is_some()
+        !matches!(self.phase, Phase::Live) || self.lanes.iter().any(Lane::has_work)
     }
 
-    /// What of ours the peer has durably, by its own word.
-    pub fn peer_has(&self) -> Seq {
-        self.peer_has
+    /// What of ours the peer has durably, by its own word: every change up to this number that it wants.
+    pub fn peer_has(&self, documents: &Documents) -> Seq {
+        let lacking = self.lanes.iter().filter_map(Lane::unacknowledged_from);
+        lacking.min().unwrap_or_else(|| documents.durable())
+    }
+
+    /// Documents that the peer still has to be sent.
+    pub fn dirty(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.outbox.len()).sum()
     }
 
     /// Takes the payload of a control frame.
-    pub fn on_control(&mut self, documents: &Documents, payload: &[u8]) -> Result<(), SessionError> {
-        let frame = Control::decode(payload, &mut self.ordinals.control_in)?;
+    pub fn on_control(&mut self, documents: &Documents, payload: &[u8], now: Now) -> Result<(), SessionError> {
+        let frame = Control::decode(payload, &mut self.control_in)?;
         match (frame, &mut self.phase) {
             (Control::Hello(theirs), Phase::Greeting) => self.greet(documents, theirs),
             (Control::Reconcile(ranges), Phase::Reconciling(reconcile)) => {
                 let outcome = reconcile.receive(documents.index(), ranges)?;
                 for (key, heads) in outcome.send {
-                    self.outbox.mark_from_heads(key, heads);
+                    if self.is_asked_for(&key) {
+                        self.lane_of(documents, &key).outbox.mark_from_heads(key, heads);
+                    }
                 }
                 self.control.extend(outcome.reply.map(Control::Reconcile));
                 if outcome.done {
-                    self.phase = Phase::Live;
+                    self.finish_reconciling(documents);
                 }
                 Ok(())
             }
-            (Control::Ack { through }, Phase::Live | Phase::Reconciling(_)) => {
-                self.peer_has = self.peer_has.max(through);
+            (Control::Receipt { received, through }, Phase::Live | Phase::Reconciling(_)) => {
+                if through.iter().any(|through| *through > documents.durable())
+                    || !self.window.on_received(received, now)
+                {
+                    return Err(SessionError::Receipt);
+                }
+                self.lanes.iter_mut().zip(through).for_each(|(lane, through)| lane.on_ack(through));
                 Ok(())
             }
             (frame, phase) => {
                 let frame = match frame {
                     Control::Hello(_) => "hello",
                     Control::Reconcile(_) => "reconcile",
-                    Control::Ack { .. } => "ack",
+                    Control::Receipt { .. } => "receipt",
                 };
                 Err(SessionError::OutOfPhase { frame, phase: phase.name() })
             }
@@ -194,33 +192,59 @@ impl Session {
     }
 
     /// Decodes a data frame. Data before hello is refused: it is not known whose numbers it claims.
-    pub fn decode_data(&mut self, payload: &[u8]) -> Result<(Data, Hello), SessionError> {
-        match self.theirs {
-            None => Err(SessionError::OutOfPhase { frame: "data", phase: self.phase.name() }),
-            Some(theirs) => Ok((Data::decode(payload, &mut self.ordinals.data_in)?, theirs)),
-        }
+    pub fn decode_data(&mut self, class: Class, payload: &[u8]) -> Result<(Data, &Hello), SessionError> {
+        let Some(theirs) = &self.theirs else {
+            return Err(SessionError::OutOfPhase { frame: "data", phase: self.phase.name() });
+        };
+        self.received_bytes += payload.len() as u64;
+        Ok((Data::decode(payload, &mut self.lanes[class.index()].data_in)?, theirs))
     }
 
-    /// The peer claims that we have its changes up to here; returns whether that is news.
-    pub fn on_claim(&mut self, through: Seq) -> bool {
-        let news = through > self.received;
-        self.received = self.received.max(through);
-        news
+    /// Whether the peer is to be told how much of its data has come in.
+    pub fn owes_receipt(&self) -> bool {
+        self.received_bytes - self.receipted_bytes >= limits::RECEIPT_EVERY_BYTES
     }
 
-    /// A change became durable and the peer may lack it.
-    pub fn mark(&mut self, key: &DocKey, seq: Seq) {
-        if !matches!(self.phase, Phase::Greeting) {
-            self.outbox.mark(key, seq);
+    /// Whether we ask for a document.
+    pub fn asks_for(&self, key: &DocKey) -> bool {
+        self.ours.interest.wants(key)
+    }
+
+    /// The peer claims that we have its changes of a class up to here. If that is news: how far we have all of them.
+    pub fn on_claim(&mut self, class: Class, through: Seq) -> Option<Seen> {
+        let theirs = self.theirs.as_ref()?;
+        let (epoch, classes, interest) = (theirs.epoch, theirs.classes, self.ours.interest.fingerprint());
+        if !self.lanes[class.index()].on_claim(through) {
+            return None;
         }
+        let mut seen = Seen { epoch, classes, interest, through: PerClass::default() };
+        for (seen, lane) in seen.through.iter_mut().zip(&self.lanes) {
+            *seen = lane.received();
+        }
+        Some(seen)
+    }
+
+    /// Whether a watermark is about the peer's present store and class map, and about what we ask for.
+    pub fn is_about(&self, seen: &Seen) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.epoch == seen.epoch && theirs.classes == seen.classes)
+            && self.ours.interest.fingerprint() == seen.interest
+    }
+
+    /// A change became durable. If the peer asks for it, it may lack it, unless it brought it itself.
+    pub fn mark(&mut self, key: &DocKey, class: Class, seq: Seq, theirs: bool) {
+        if matches!(self.phase, Phase::Greeting) || !self.is_asked_for(key) {
+            return;
+        }
+        let lane = &mut self.lanes[class.index()];
+        if theirs { lane.note(seq) } else { lane.mark(key, seq) }
     }
 
     /// A transaction ended: lazy frames may be due later.
-    pub fn on_committed(&mut self, received_durable: Option<Seq>, durable: Seq, now: Now) {
+    pub fn on_committed(&mut self, received_durable: Option<&PerClass<Seq>>, now: Now) {
         if let Some(through) = received_durable {
-            self.received_durable = self.received_durable.max(through);
+            self.lanes.iter_mut().zip(through).for_each(|(lane, through)| lane.on_durable(*through));
         }
-        if self.theirs.is_some() && self.lazy_due.is_none() && self.has_lazy(durable) {
+        if self.theirs.is_some() && self.lazy_due.is_none() && self.has_lazy() {
             self.lazy_due = Some(now + limits::ACK_DELAY);
         }
     }
@@ -237,82 +261,95 @@ impl Session {
         }
         self.lazy_due = None;
         self.lazy_ready = true;
-        if self.received_durable > self.acked {
-            self.acked = self.received_durable;
-            self.control.push_back(Control::Ack { through: self.acked });
+        if self.lanes.iter().any(Lane::owes_ack) {
+            self.push_receipt();
         }
         true
     }
 
     /// Payload of the next control frame to send.
     pub fn next_control(&mut self) -> Option<Vec<u8>> {
-        Some(self.control.pop_front()?.encode(&mut self.ordinals.control_out))
+        if self.control.is_empty() && self.owes_receipt() {
+            self.push_receipt();
+        }
+        Some(self.control.pop_front()?.encode(&mut self.control_out))
     }
 
-    /// Payload of the next data frame to send.
-    pub fn next_data(&mut self, documents: &Documents) -> Result<Option<Vec<u8>>, SessionError> {
-        let frame = self.next_data_frame(documents)?;
-        Ok(frame.map(|frame| frame.encode(&mut self.ordinals.data_out)))
-    }
-
-    fn next_data_frame(&mut self, documents: &Documents) -> Result<Option<Data>, SessionError> {
+    /// Payload of the next data frame to send, and the class of the stream that it belongs to.
+    pub fn next_data(&mut self, documents: &Documents, now: Now) -> Result<Option<(Class, Vec<u8>)>, SessionError> {
         if !matches!(self.phase, Phase::Live) {
             return Ok(None);
         }
-        loop {
-            if let Some(sending) = &mut self.sending {
-                if let Some(changes) = sending.pieces.pop_front() {
-                    let key = sending.key.clone();
-                    let last = sending.pieces.is_empty();
-                    if last {
-                        self.sending = None;
-                    }
-                    let through = if last { self.claim(documents.durable()) } else { 0 };
-                    return Ok(Some(Data::Update(Update { key, changes, through })));
-                }
-                self.sending = None;
+        while let Some(class) = self.fair.next(|class| self.lanes[class.index()].has_work()) {
+            if !self.window.is_open() {
+                return Ok(None);
             }
-            let Some((key, base)) = self.outbox.pop() else { break };
-            let pieces = documents.changes_for(&key, &base)?;
-            if !pieces.is_empty() {
-                self.sending = Some(Sending { key, pieces: pieces.into() });
+            if let Some(update) = self.lanes[class.index()].next_update(documents)? {
+                return Ok(Some(self.encode(class, &update, now)));
             }
         }
-        // Nothing is dirty. A claim alone is worth a frame only after its delay, or at first.
-        let due = std::mem::take(&mut self.lazy_ready) || self.claimed == 0;
-        if due && documents.durable() > self.claimed {
-            let through = self.claim(documents.durable());
-            return Ok(Some(Data::Through { through }));
+        // Nothing is dirty. A claim alone is worth a frame only after its delay.
+        if self.lazy_ready {
+            for class in Class::ALL {
+                if let Some(claim) = self.lanes[class.index()].next_claim(documents.durable()) {
+                    return Ok(Some(self.encode(class, &claim, now)));
+                }
+            }
+            self.lazy_ready = false;
         }
         Ok(None)
     }
 
-    fn has_lazy(&self, durable: Seq) -> bool {
-        self.received_durable > self.acked || (self.outbox.is_empty() && durable > self.claimed)
+    fn encode(&mut self, class: Class, frame: &Data, now: Now) -> (Class, Vec<u8>) {
+        let payload = frame.encode(&mut self.lanes[class.index()].data_out);
+        self.fair.served(class, payload.len());
+        self.window.wrote(payload.len(), now);
+        (class, payload)
     }
 
-    /// What may be claimed now; remembers it.
-    fn claim(&mut self, durable: Seq) -> Seq {
-        let through = self.outbox.claimable(durable);
-        if through <= self.claimed {
-            return 0;
+    fn push_receipt(&mut self) {
+        let mut through = PerClass::default();
+        through.iter_mut().zip(&mut self.lanes).for_each(|(through, lane)| *through = lane.ack());
+        self.receipted_bytes = self.received_bytes;
+        self.control.push_back(Control::Receipt { received: self.received_bytes, through });
+    }
+
+    fn has_lazy(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.owes_ack() || lane.owes_claim())
+    }
+
+    fn is_asked_for(&self, key: &DocKey) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.interest.wants(key))
+    }
+
+    fn lane_of(&mut self, documents: &Documents, key: &DocKey) -> &mut Lane {
+        &mut self.lanes[documents.index().classes().of(key.collection()).index()]
+    }
+
+    /// From here on everything that the peer lacks is dirty; once that is sent it is told how far it has come, so that
+    /// the next session resumes.
+    fn finish_reconciling(&mut self, documents: &Documents) {
+        for class in Class::ALL {
+            self.lanes[class.index()].note(documents.index().newest(class));
         }
-        self.claimed = through;
-        through
+        self.lazy_ready = true;
+        self.phase = Phase::Live;
     }
 
     fn greet(&mut self, documents: &Documents, theirs: Hello) -> Result<(), SessionError> {
-        self.theirs = Some(theirs);
         if self.ours.both_resume(&theirs) {
-            let through = theirs.seen.map_or(0, |seen| seen.through);
-            self.claimed = through;
-            self.peer_has = through;
-            self.received = self.ours.seen.map_or(0, |seen| seen.through);
-            self.received_durable = self.received;
-            self.acked = self.received;
-            for (key, _) in documents.index().changed_after(through) {
-                if let Some(first) = documents.first_unsent(key, through)? {
-                    self.outbox.mark(key, first);
+            let ours_there = self.ours.watermarks_of(&theirs);
+            let theirs_here = theirs.watermarks_of(&self.ours);
+            for class in Class::ALL {
+                let lane = &mut self.lanes[class.index()];
+                let through = ours_there[class.index()];
+                lane.resume(through, theirs_here[class.index()]);
+                let changed = documents.index().changed_after(class, through);
+                for (key, meta) in changed.filter(|(key, _)| theirs.interest.wants(key)) {
+                    match documents.first_unsent(key, through)? {
+                        Some(first) => lane.mark(key, first),
+                        None => lane.note(meta.seq),
+                    }
                 }
             }
             self.phase = Phase::Live;
@@ -323,6 +360,7 @@ impl Session {
         } else {
             self.phase = Phase::Reconciling(Reconcile::wait());
         }
+        self.theirs = Some(theirs);
         Ok(())
     }
 }

@@ -3,4 +3,5 @@
 
 mod hostile;
 mod random;
+mod traffic;
 mod world;

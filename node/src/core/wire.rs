@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use framing::{Deframer, frame};
 
+use super::class::{CLASSES, Class, PerClass};
+use super::interest::{Interest, InterestError};
 use super::key::{DocKey, KeyError};
 use crate::limits;
 
@@ -25,25 +27,30 @@ pub type Epoch = [u8; 16];
 /// Hashes of a document's newest changes, ascending.
 pub type Heads = Vec<[u8; 32]>;
 
-/// The class byte that begins a data stream. One class exists in version 1.
-pub const CLASS_STATE: u8 = 2;
-
 /// How far a node durably has another store's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Which store.
     pub epoch: Epoch,
-    /// Every change up to and including this one.
-    pub through: Seq,
+    /// Fingerprint of that store's class map when it claimed them.
+    pub classes: u64,
+    /// Fingerprint of what was asked for then.
+    pub interest: u64,
+    /// Per class, every change up to and including this one.
+    pub through: PerClass<Seq>,
 }
 
 /// Each side's first control frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// The sender's store.
     pub epoch: Epoch,
     /// Last durable sequence number of that store.
     pub last: Seq,
+    /// Fingerprint of the sender's class map.
+    pub classes: u64,
+    /// What the sender asks for.
+    pub interest: Interest,
     /// How far the sender has the receiver's changes.
     pub seen: Option<Seen>,
 }
@@ -51,7 +58,21 @@ pub struct Hello {
 impl Hello {
     /// Whether the writer of this hello, as a sender, can resume towards `other` from a watermark.
     fn resumes_towards(&self, other: &Hello) -> bool {
-        other.seen.is_some_and(|seen| seen.epoch == self.epoch && seen.through <= self.last)
+        other.seen.is_some_and(|seen| {
+            seen.epoch == self.epoch
+                && seen.interest == other.interest.fingerprint()
+                && seen.through.iter().all(|through| *through <= self.last)
+        })
+    }
+
+    /// From where the writer of this hello resumes towards `other`, per class. A watermark of another class map is worth
+    /// its lowest number in every class.
+    pub fn watermarks_of(&self, other: &Hello) -> PerClass<Seq> {
+        match &other.seen {
+            Some(seen) if seen.classes == self.classes => seen.through,
+            Some(seen) => [seen.through.into_iter().min().unwrap_or(0); CLASSES],
+            None => [0; CLASSES],
+        }
     }
 
     /// Whether two nodes that exchanged these hellos resume; symmetric.
@@ -103,10 +124,12 @@ pub enum Control {
     Hello(Hello),
     /// A turn of reconciliation.
     Reconcile(Vec<Range>),
-    /// Everything of yours through here is durable.
-    Ack {
-        /// The watermark.
-        through: Seq,
+    /// How far the sender of the frame has come with what it was sent.
+    Receipt {
+        /// Bytes of data frames that it has received in this session.
+        received: u64,
+        /// Per class, everything of yours through here is durable.
+        through: PerClass<Seq>,
     },
 }
 
@@ -194,6 +217,12 @@ pub enum FrameError {
     /// A data stream of a class that this version does not know.
     #[error("unknown data class {0}")]
     Class(u8),
+    /// A second data stream of a class.
+    #[error("a second data stream of class {0}")]
+    ClassTwice(Class),
+    /// An interest outside the limits.
+    #[error("interest: {0}")]
+    Interest(#[from] InterestError),
 }
 
 /// Position in one stream and direction. Each frame begins with a check over its position and content, so that a
@@ -221,6 +250,9 @@ impl Control {
     /// Decodes and validates the payload that comes next on a stream.
     pub fn decode(payload: &[u8], ordinal: &mut Ordinal) -> Result<Self, FrameError> {
         let frame: Self = decode_numbered(payload, ordinal)?;
+        if let Self::Hello(hello) = &frame {
+            hello.interest.validate()?;
+        }
         if let Self::Reconcile(ranges) = &frame {
             if ranges.len() > limits::MAX_RECONCILE_ITEMS {
                 return Err(FrameError::Range(format!(
@@ -385,23 +417,32 @@ mod tests {
         assert!(matches!(Data::decode(&bomb, &mut Ordinal(0)), Err(FrameError::TooLarge { .. })));
     }
 
+    fn seen(epoch: u8, through: Seq) -> Seen {
+        Seen { epoch: [epoch; 16], classes: 0, interest: 0, through: [through, 0, 0, 0] }
+    }
+
+    fn hello(epoch: u8, last: Seq) -> Hello {
+        Hello { epoch: [epoch; 16], last, classes: 0, interest: Interest::Everything, seen: None }
+    }
+
     #[test]
     fn a_hello_is_laid_out_as_documented() {
-        let hello = Hello { epoch: [1; 16], last: 5, seen: Some(Seen { epoch: [2; 16], through: 3 }) };
+        let hello = Hello { seen: Some(seen(2, 3)), ..hello(1, 5) };
         let mut expected = vec![0];
         expected.extend([1; 16]);
-        expected.extend([5, 1]);
+        // last, classes, interest (everything), seen (some)
+        expected.extend([5, 0, 0, 1]);
         expected.extend([2; 16]);
-        expected.push(3);
+        // classes, interest, and a number per class
+        expected.extend([0, 0, 3, 0, 0, 0]);
         assert_eq!(Control::Hello(hello).encode(&mut Ordinal(0))[4..], expected);
     }
 
     #[test]
     fn both_sides_come_to_the_same_mode() {
-        let store = |epoch: u8, last, seen: Option<(u8, u64)>| Hello {
-            epoch: [epoch; 16],
-            last,
-            seen: seen.map(|(e, through)| Seen { epoch: [e; 16], through }),
+        let store = |epoch: u8, last, known: Option<(u8, u64)>| Hello {
+            seen: known.map(|(e, through)| seen(e, through)),
+            ..hello(epoch, last)
         };
         let a = store(1, 10, Some((2, 7)));
         for (b, resumes) in [

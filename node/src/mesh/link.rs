@@ -1,16 +1,19 @@
 //! One session over one connection: moves frames between the core and the streams.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use iroh::EndpointId;
 use iroh::endpoint::{Connection, SendStream};
 
 use super::admission::{Admitted, ControlReader, ReadFrameError};
 use super::peers::CloseCode;
+use crate::core::class::{CLASSES, Class, PerClass};
 use crate::core::session::{SessionError, SessionId};
-use crate::core::wire::{self, CLASS_STATE, FrameError};
+use crate::core::wire::{self, FrameError};
 use crate::limits;
-use crate::node::{Observation, SessionWake, Shared, commit_now_or_later};
+use crate::node::{Observation, SessionWake, Shared, commit_now_or_later, lock};
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,8 @@ struct Link<'a> {
     wake: Arc<SessionWake>,
     peer: EndpointId,
     ticket: u64,
+    /// Classes of which the peer has opened a stream.
+    incoming: Mutex<PerClass<bool>>,
 }
 
 /// Frees the core's and the mesh's side of a session, also when its task is aborted.
@@ -68,7 +73,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: Connection, admitted: 
     let id = shared.with_core(|core| core.open_session(*peer.as_bytes(), dialer));
     let wake = shared.register_session(id);
     let registration = Registration { shared, peer, id, ticket };
-    let link = Link { shared, connection: &connection, id, wake, peer, ticket };
+    let link = Link { shared, connection: &connection, id, wake, peer, ticket, incoming: Mutex::default() };
     let error = link.run(admitted).await;
     if matches!(error, LinkError::Session(_)) {
         tracing::warn!(peer = %peer.fmt_short(), "session ended: {error}");
@@ -107,8 +112,9 @@ impl Link<'_> {
         let mut greeted = false;
         while let Some(payload) = receive.next().await? {
             self.shared.count_received(payload.len());
+            let now = self.shared.now();
             let resumed = self.shared.with_core(|core| {
-                core.on_control(self.id, &payload)?;
+                core.on_control(self.id, &payload, now)?;
                 Ok::<_, SessionError>(core.session(self.id).and_then(|session| session.resumed()))
             })?;
             if let Some(resumed) = resumed
@@ -127,21 +133,31 @@ impl Link<'_> {
     async fn read_data(&self) -> Result<(), LinkError> {
         // Streams overtake each other: data may be here before the hello that says whose numbers it has.
         self.wake.greeted.notified().await;
-        let stream = self.connection.accept_uni().await.map_err(|e| LinkError::Lost(e.to_string()))?;
-        self.read_data_stream(stream).await
+        let mut streams = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(ended) = streams.next() => return ended,
+                opened = self.connection.accept_uni(), if streams.len() < CLASSES => {
+                    let stream = opened.map_err(|e| LinkError::Lost(e.to_string()))?;
+                    streams.push(self.read_data_stream(stream));
+                }
+            }
+        }
     }
 
     async fn read_data_stream(&self, mut stream: iroh::endpoint::RecvStream) -> Result<(), LinkError> {
-        let mut class = [0];
-        stream.read_exact(&mut class).await.map_err(|e| LinkError::Lost(e.to_string()))?;
-        if class[0] != CLASS_STATE {
-            return Err(FrameError::Class(class[0]).into());
+        let mut code = [0];
+        stream.read_exact(&mut code).await.map_err(|e| LinkError::Lost(e.to_string()))?;
+        let class = Class::from_code(code[0]).ok_or(FrameError::Class(code[0]))?;
+        if std::mem::replace(&mut lock(&self.incoming)[class.index()], true) {
+            return Err(FrameError::ClassTwice(class).into());
         }
         let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
         while let Some(payload) = frames.next().await? {
             self.shared.count_received(payload.len());
             let now = self.shared.now();
-            let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, &payload, now));
+            let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, class, &payload, now));
             taken?;
             if commit && frames.is_drained() {
                 commit_now_or_later(self.shared);
@@ -179,29 +195,43 @@ impl Link<'_> {
     }
 
     async fn write_data(&self) -> Result<(), LinkError> {
-        let mut stream: Option<SendStream> = None;
+        let mut streams: PerClass<Option<SendStream>> = PerClass::default();
+        // A frame of another class than the burst that it followed.
+        let mut ahead: Option<(Class, Vec<u8>)> = None;
         loop {
             // Frames are gathered up to a burst, so that small ones share packets; what is still in the
             // outbox while a burst waits for the link goes on being coalesced.
-            let mut burst = Vec::new();
-            while burst.len() < limits::SEND_BURST_BYTES {
-                let Some(payload) = self.shared.with_core(|core| core.next_data(self.id))? else { break };
-                burst.extend_from_slice(&wire::frame(&payload));
+            let mut burst: Option<(Class, Vec<u8>)> = ahead.take();
+            while burst.as_ref().is_none_or(|(_, bytes)| bytes.len() < limits::SEND_BURST_BYTES) {
+                let now = self.shared.now();
+                let Some((class, payload)) = self.shared.with_core(|core| core.next_data(self.id, now))? else { break };
+                let frame = wire::frame(&payload);
+                match &mut burst {
+                    Some((of, bytes)) if *of == class => bytes.extend_from_slice(&frame),
+                    Some(_) => {
+                        ahead = Some((class, frame));
+                        break;
+                    }
+                    None => burst = Some((class, frame)),
+                }
             }
-            if burst.is_empty() {
+            let Some((class, mut bytes)) = burst else {
                 self.wake.data.notified().await;
                 continue;
-            }
-            let open = match &mut stream {
+            };
+            let stream = match &mut streams[class.index()] {
                 Some(open) => open,
-                None => {
+                closed => {
                     let opened = self.connection.open_uni().await;
                     let opened = opened.map_err(|e| LinkError::Lost(e.to_string()))?;
-                    burst.insert(0, CLASS_STATE);
-                    stream.insert(opened)
+                    // What QUIC has not put into packets yet is overtaken, too. The weights rule what is handed over.
+                    let urgency = CLASSES - class.index();
+                    opened.set_priority(urgency as i32).map_err(|e| LinkError::Lost(e.to_string()))?;
+                    bytes.insert(0, class.code());
+                    closed.insert(opened)
                 }
             };
-            self.write(open, &burst).await?;
+            self.write(stream, &bytes).await?;
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::AddressResolver;
 use super::admission::{FormationKey, Refusal};
+use super::discovery::Source;
 use crate::config::{NodeConfig, PeerAddress};
 use crate::core::batch::PeerId;
 use crate::core::reconnect::{Failure, Policy, Reconnect};
@@ -85,8 +86,10 @@ struct Live {
 
 #[derive(Default)]
 struct State {
-    /// Wanted peers and where they may be found.
+    /// Peers that the operator wants and where they may be found.
     wanted: BTreeMap<PeerId, Vec<String>>,
+    /// Peers that each way of discovery knows at present.
+    found: BTreeMap<Source, BTreeMap<PeerId, Vec<String>>>,
     unwanted: BTreeSet<PeerId>,
     /// Peers at which one of our dials has come as far as admission.
     admitting: BTreeSet<PeerId>,
@@ -240,9 +243,34 @@ impl Mesh {
         lock(&self.state).live.values().filter(|live| live.up).count()
     }
 
-    /// Where a wanted peer may be found.
+    /// Where a peer may be found, by the word of the operator and of every way of discovery.
     pub fn addresses(&self, peer: &PeerId) -> Vec<String> {
-        lock(&self.state).wanted.get(peer).cloned().unwrap_or_default()
+        let state = lock(&self.state);
+        let known = state.wanted.get(peer).into_iter().chain(state.found.values().filter_map(|peers| peers.get(peer)));
+        let distinct: BTreeSet<&String> = known.flatten().collect();
+        distinct.into_iter().take(limits::MAX_PEER_ADDRESSES).cloned().collect()
+    }
+
+    /// What a way of discovery knows now, all of it: peers that it no longer names are left to the others. A peer
+    /// that was disconnected by its operator stays so.
+    pub fn set_found(&self, source: Source, mut peers: BTreeMap<PeerId, Vec<String>>, now: Now) {
+        peers.remove(self.endpoint.id().as_bytes());
+        let (mut begin, mut end) = (vec![], vec![]);
+        {
+            let mut state = lock(&self.state);
+            let before = state.found.insert(source, peers).unwrap_or_default();
+            let state = &*state;
+            let sought = |peer: &PeerId| {
+                !state.unwanted.contains(peer)
+                    && (state.wanted.contains_key(peer) || state.found.values().any(|found| found.contains_key(peer)))
+            };
+            begin.extend(state.found[&source].keys().filter(|peer| !before.contains_key(*peer) && sought(peer)));
+            end.extend(before.keys().filter(|peer| !sought(peer)));
+            let mut reconnect = lock(&self.reconnect);
+            begin.iter().for_each(|peer| reconnect.want(*peer, state.live.contains_key(peer), now));
+            end.iter().for_each(|peer| reconnect.unwant(peer));
+        }
+        self.dial.notify_one();
     }
 
     /// StartSync and StopSync.

@@ -9,7 +9,7 @@ use crate::core::index::Meta;
 use crate::core::key::DocKey;
 
 /// Version of the layout.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 pub(super) const INFO: TableDefinition<&str, &[u8]> = TableDefinition::new("info");
 pub(super) const META: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("meta");

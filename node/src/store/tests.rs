@@ -15,7 +15,7 @@ use iroh::SecretKey;
 use super::*;
 use crate::core::batch::{Batch, DocumentStore};
 use crate::core::document::{JsonLimits, JsonObject};
-use crate::core::engine::Core;
+use crate::core::engine::{Core, Traffic};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
 use crate::core::wire::{Seen, Seq};
@@ -45,7 +45,17 @@ fn open(disk: &Disk) -> Store {
 
 fn core_over(store: &Store, life: u8) -> Core {
     let stored = store.stored().expect("readable");
-    Core::new(Box::new(store.reader()), stored, ActorId::from([life; 12].as_slice()), Plants::default())
+    Core::new(
+        Box::new(store.reader()),
+        stored,
+        ActorId::from([life; 12].as_slice()),
+        Traffic::default(),
+        Plants::default(),
+    )
+}
+
+fn seen(through: Seq) -> Seen {
+    Seen { epoch: EPOCH, classes: 1, interest: 2, through: [through, 0, through, 0] }
 }
 
 fn key(id: &str) -> DocKey {

@@ -45,13 +45,7 @@ impl TestNode {
         let store = Store::open_dir(directory.path()).expect("store");
         let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
         let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
-        let config = NodeConfig {
-            node_id: "test-node".into(),
-            formation: Formation { app_id: "test".into(), shared_key: Some([7; 32]) },
-            peers: Vec::new(),
-            auto_sync: true,
-            timing,
-        };
+        let config = NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: Some([7; 32]) });
         let world = World {
             store,
             endpoint,

@@ -2,9 +2,8 @@ use peat_proto::server::{CommandStatus, PlatformStatus, TrackCategory};
 use prost::Message as _;
 
 use super::*;
-use crate::config::{Formation, NodeConfig, Timing};
-use crate::mesh::{self, SystemResolver, Underlay};
-use crate::node::{Node, Plants, World, WriteError};
+use crate::node::testing::lone_node;
+use crate::node::{Node, WriteError};
 use crate::store::{CommitMode, Store};
 
 fn platform() -> Platform {
@@ -175,27 +174,7 @@ async fn a_modification_that_is_refused_changes_nothing() {
 }
 
 async fn node() -> Node {
-    let timing = Timing::default();
     let disk = redb::backends::InMemoryBackend::new();
     let store = Store::open_backend(disk, CommitMode::Thread, iroh::SecretKey::from_bytes(&[7; 32]), [9; 16]);
-    let store = store.expect("store");
-    let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
-    let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
-    let config = NodeConfig {
-        node_id: "test-node".into(),
-        formation: Formation { app_id: "test".into(), shared_key: None },
-        peers: vec![],
-        auto_sync: false,
-        timing,
-    };
-    let world = World {
-        store,
-        endpoint,
-        resolver: std::sync::Arc::new(SystemResolver),
-        wall_clock: std::sync::Arc::new(|| 0),
-        seed: [1; 32],
-        observer: None,
-        plants: Plants::default(),
-    };
-    Node::start(config, world).await.expect("node")
+    lone_node(store.expect("store")).await
 }

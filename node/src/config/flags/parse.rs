@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::{BadFlag, Flags, Settings};
 use crate::api::check_host_port;
 use crate::config::{Formation, PeerAddress};
+use crate::core::class::{ClassMap, ClassMapError};
+use crate::core::engine::Traffic;
+use crate::core::interest::{Interest, InterestError, Selector};
 use crate::limits;
 
 /// Longest name of a node or a formation in bytes: both stand in log lines and handshakes.
@@ -29,6 +32,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let peers = keep(&mut bad, peers(&flags.peer));
     let mesh_port = keep(&mut bad, flags.iroh_udp_port.map_or(Ok(0), |port| udp_port(&port)));
     let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
+    let interest = keep(&mut bad, interest(&flags.interest));
+    let classes = keep(&mut bad, classes(&flags.class));
 
     keep(&mut bad, discovery(&flags.discovery_mode));
     if let Some(service) = flags.discovery_service {
@@ -62,8 +67,10 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(listen), Some(data_dir), Some(node_id)) = (listen, data_dir, node_id) else { return Err(bad) };
     let (Some(app_id), Some(shared_key), Some(peers)) = (app_id, shared_key, peers) else { return Err(bad) };
     let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
+    let (Some(interest), Some(classes)) = (interest, classes) else { return Err(bad) };
     let formation = Formation { app_id, shared_key };
-    Ok(Settings { listen, data_dir, node_id, formation, peers, mesh_port, auto_sync })
+    let traffic = Traffic { classes, interest };
+    Ok(Settings { listen, data_dir, node_id, formation, peers, mesh_port, auto_sync, traffic })
 }
 
 fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
@@ -165,12 +172,38 @@ fn discovery(modes: &[String]) -> Result<(), BadFlag> {
     }
 }
 
+/// Words as templates leave them: trimmed, and none that is empty.
+fn words(given: &[String]) -> impl Iterator<Item = &str> {
+    given.iter().map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+fn interest(given: &[String]) -> Result<Interest, BadFlag> {
+    let example = "write for example: --interest platforms,commands/ship-7.";
+    let refuse = |error: InterestError| wrong("--interest", error.to_string(), example);
+    let selectors: Vec<Selector> = words(given).map(str::parse).collect::<Result<_, _>>().map_err(refuse)?;
+    if selectors.is_empty() { Ok(Interest::Everything) } else { Interest::only(selectors).map_err(refuse) }
+}
+
+fn classes(given: &[String]) -> Result<ClassMap, BadFlag> {
+    let example = "write for example: --class tracks=telemetry,images=blob";
+    let mut map = ClassMap::default();
+    for pair in words(given) {
+        // A collection may have an equals sign in it, a class has none.
+        let Some((collection, class)) = pair.rsplit_once('=') else {
+            return Err(wrong("--class", format!("{} has no = between collection and class", shown(pair)), example));
+        };
+        let set = class.parse().and_then(|class| map.set(collection, class));
+        set.map_err(|e: ClassMapError| wrong("--class", e.to_string(), example))?;
+    }
+    Ok(map)
+}
+
 /// Peers in the order in which their ids first stand; the addresses of one id are tried together.
 fn peers(given: &[String]) -> Result<Vec<PeerAddress>, BadFlag> {
     let mut peers: Vec<PeerAddress> = Vec::new();
     let mut seen = BTreeSet::new();
     // A trailing comma, as templates leave one, names nobody.
-    for text in given.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+    for text in words(given) {
         let (id, address) = peer(text)?;
         if !seen.insert((id, address.clone())) {
             continue;

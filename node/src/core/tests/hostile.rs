@@ -1,10 +1,14 @@
 //! What resuming costs, and what a peer that does not keep to the protocol achieves: nothing.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::super::class::Class;
+use super::super::interest::Interest;
 use super::super::session::SessionError;
 use super::super::wire::{Control, Data, Epoch, FrameError, Hello, Ordinal, Range, RangeBody, Update, with_check};
-use super::world::{World, key};
+use super::world::{Stream, World, key};
 
 fn committed(world: &mut World, node: usize) {
     let now = world.now;
@@ -25,8 +29,8 @@ fn a_resume_sends_what_changed_and_not_what_exists() {
     committed(&mut world, 0);
     committed(&mut world, 1);
     world.connect(0);
-    assert!(world.deliver(0, 0, false) && world.deliver(0, 1, false), "both say hello");
-    assert!(!world.deliver(0, 0, false) && !world.deliver(0, 1, false), "nothing else is said");
+    assert!(world.deliver(0, 0, Stream::Control) && world.deliver(0, 1, Stream::Control), "both say hello");
+    assert!(!world.deliver(0, 0, Stream::Control) && !world.deliver(0, 1, Stream::Control), "nothing else is said");
     let bytes = world.data_in_flight();
     assert!(bytes > 0 && bytes < 400, "{bytes} bytes for two changes");
     world.settle();
@@ -45,7 +49,7 @@ fn what_came_from_a_peer_is_not_sent_back_after_a_reconnect() {
     world.settle();
     world.disconnect(0);
     world.connect(0);
-    while world.deliver(0, 0, false) || world.deliver(0, 1, false) {}
+    while world.deliver(0, 0, Stream::Control) || world.deliver(0, 1, Stream::Control) {}
     assert_eq!(world.data_in_flight(), 0);
 }
 
@@ -60,9 +64,9 @@ fn a_backlog_of_one_document_is_one_send() {
         committed(&mut world, 0);
     }
     world.connect(0);
-    while world.deliver(0, 0, false) || world.deliver(0, 1, false) {}
-    assert!(world.deliver(0, 1, true), "one frame");
-    assert!(!world.deliver(0, 1, true), "and no other");
+    while world.deliver(0, 0, Stream::Control) || world.deliver(0, 1, Stream::Control) {}
+    assert!(world.deliver(0, 1, Stream::Data(Class::State)), "one frame");
+    assert!(!world.deliver(0, 1, Stream::Data(Class::State)), "and no other");
     assert_eq!(world.nodes[1].read("d").as_deref(), Some(r#"{"n":1000}"#));
 }
 
@@ -92,12 +96,14 @@ fn victim() -> (World, u64) {
     (world, id)
 }
 
-const STRANGER: Hello = Hello { epoch: [9; 16], last: 3, seen: None };
+fn stranger() -> Hello {
+    Hello { epoch: [9; 16], last: 3, classes: 0, interest: Interest::Everything, seen: None }
+}
 
 fn greet(world: &mut World, id: u64) -> Ordinal {
     let mut ordinal = Ordinal::default();
-    let hello = Control::Hello(STRANGER).encode(&mut ordinal);
-    world.nodes[0].core.on_control(id, &hello).expect("a good hello");
+    let hello = Control::Hello(stranger()).encode(&mut ordinal);
+    world.nodes[0].core.on_control(id, &hello, Duration::ZERO).expect("a good hello");
     ordinal
 }
 
@@ -105,11 +111,11 @@ fn greet(world: &mut World, id: u64) -> Ordinal {
 fn frames_out_of_phase_are_refused() {
     let (mut world, id) = victim();
     let claim = Data::Through { through: 1 }.encode(&mut Ordinal::default());
-    let early = world.nodes[0].core.on_data(id, &claim, world.now);
+    let early = world.nodes[0].core.on_data(id, Class::State, &claim, world.now);
     assert!(matches!(early, Err(SessionError::OutOfPhase { frame: "data", .. })), "{early:?}");
     let mut ordinal = greet(&mut world, id);
-    let again = Control::Hello(STRANGER).encode(&mut ordinal);
-    let second = world.nodes[0].core.on_control(id, &again);
+    let again = Control::Hello(stranger()).encode(&mut ordinal);
+    let second = world.nodes[0].core.on_control(id, &again, Duration::ZERO);
     assert!(matches!(second, Err(SessionError::OutOfPhase { frame: "hello", .. })), "{second:?}");
 }
 
@@ -127,7 +133,7 @@ fn changes_without_their_past_are_refused_and_leave_no_trace() {
     greet(&mut world, id);
     let update = Update { key: key("e"), changes, through: 3 };
     let frame = Data::Update(update).encode(&mut Ordinal::default());
-    let refused = world.nodes[0].core.on_data(id, &frame, world.now);
+    let refused = world.nodes[0].core.on_data(id, Class::State, &frame, world.now);
     assert!(matches!(refused, Err(SessionError::Remote(_))), "{refused:?}");
     assert_eq!(world.nodes[0].read("e"), None);
     assert_eq!(world.nodes[0].core.documents().index().len(), 1);
@@ -153,7 +159,7 @@ proptest! {
             let payload = with_check([vec![0; 4], body].concat(), if data { &mut data_stream } else { &mut control });
             let now = world.now;
             let core = &mut world.nodes[0].core;
-            let taken = if data { core.on_data(id, &payload, now) } else { core.on_control(id, &payload) };
+            let taken = if data { core.on_data(id, Class::State, &payload, now) } else { core.on_control(id, &payload, Duration::ZERO) };
             if taken.is_err() {
                 core.close_session(id);
                 break;
@@ -166,11 +172,11 @@ proptest! {
     fn no_epoch_or_claim_makes_a_node_forget_or_invent(epoch in any::<Epoch>(), last: u64, through: u64) {
         let (mut world, id) = victim();
         let mut ordinal = Ordinal::default();
-        let hello = Control::Hello(Hello { epoch, last, seen: None }).encode(&mut ordinal);
-        world.nodes[0].core.on_control(id, &hello).expect("a possible hello");
+        let hello = Control::Hello(Hello { epoch, last, ..stranger() }).encode(&mut ordinal);
+        world.nodes[0].core.on_control(id, &hello, Duration::ZERO).expect("a possible hello");
         let claim = Data::Through { through }.encode(&mut Ordinal::default());
         let now = world.now;
-        world.nodes[0].core.on_data(id, &claim, now).expect("a possible claim");
+        world.nodes[0].core.on_data(id, Class::State, &claim, now).expect("a possible claim");
         let text = world.nodes[0].read("d");
         prop_assert_eq!(text.as_deref(), Some(r#"{"x":1}"#));
     }
@@ -185,7 +191,7 @@ fn a_reconciliation_that_never_ends_is_ended() {
     let flood = Control::Reconcile((0..256).map(nonsense).collect());
     for _ in 0..100 {
         let payload = flood.encode(&mut ordinal);
-        if let Err(error) = world.nodes[0].core.on_control(id, &payload) {
+        if let Err(error) = world.nodes[0].core.on_control(id, &payload, Duration::ZERO) {
             assert!(matches!(error, SessionError::Reconcile(_)), "{error}");
             return;
         }

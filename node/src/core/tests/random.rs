@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::class::{Class, ClassMap};
+use super::super::engine::Traffic;
+use super::super::interest::Interest;
 use super::super::session::SessionError;
 use super::super::wire::Seq;
-use super::world::{Mishap, World, key};
+use super::world::{Mishap, Stream, World, key};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -25,7 +28,8 @@ enum Op {
     Burst(usize),
     BeginCommit(usize),
     FinishCommit(usize),
-    Crash(usize),
+    /// A node comes back with another interest and another class map.
+    Crash(usize, Traffic),
     Connect(usize),
     /// Connects and lets both sides say all they have to say on the control streams.
     Greet(usize),
@@ -33,13 +37,13 @@ enum Op {
     Deliver {
         link: usize,
         side: usize,
-        data: bool,
+        stream: Stream,
         most: u8,
     },
     Mishap {
         link: usize,
         side: usize,
-        data: bool,
+        stream: Stream,
         mishap: Mishap,
     },
 }
@@ -49,6 +53,26 @@ const DOCS: u8 = 6;
 /// A line of three and a triangle at its end: relaying and duplicates.
 const LINKS: [(usize, usize); 4] = [(0, 1), (1, 2), (2, 3), (1, 3)];
 
+fn stream() -> impl Strategy<Value = Stream> {
+    prop_oneof![Just(Stream::Control), Just(Stream::Data(Class::State)), Just(Stream::Data(Class::Telemetry))]
+}
+
+/// What a node carries in its next life.
+fn traffic() -> impl Strategy<Value = Traffic> {
+    let interest = prop_oneof![
+        3 => Just(Interest::Everything),
+        1 => Just(Interest::only(["c".parse().expect("a selector")]).expect("an interest")),
+        1 => Just(Interest::only(["tracks/1".parse().expect("a selector")]).expect("an interest")),
+    ];
+    (interest, any::<bool>()).prop_map(|(interest, patient)| {
+        let mut classes = ClassMap::default();
+        if patient {
+            classes.set("tracks", Class::Blob).expect("a collection");
+        }
+        Traffic { classes, interest }
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let (node, link, side) = (0..NODES, 0..LINKS.len(), 0usize..2);
     prop_oneof![
@@ -57,12 +81,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => node.clone().prop_map(Op::Burst),
         4 => node.clone().prop_map(Op::BeginCommit),
         4 => node.clone().prop_map(Op::FinishCommit),
-        1 => node.prop_map(Op::Crash),
+        1 => (node, traffic()).prop_map(|(node, traffic)| Op::Crash(node, traffic)),
         2 => link.clone().prop_map(Op::Connect),
         3 => link.clone().prop_map(Op::Greet),
         2 => link.clone().prop_map(Op::Disconnect),
-        10 => (link, side, any::<bool>(), 1u8..6)
-            .prop_map(|(link, side, data, most)| Op::Deliver { link, side, data, most }),
+        10 => (link, side, stream(), 1u8..6)
+            .prop_map(|(link, side, stream, most)| Op::Deliver { link, side, stream, most }),
     ]
 }
 
@@ -76,8 +100,8 @@ fn op_or_mishap() -> impl Strategy<Value = Op> {
     ];
     prop_oneof![
         30 => op(),
-        1 => (0..LINKS.len(), 0usize..2, any::<bool>(), mishap)
-            .prop_map(|(link, side, data, mishap)| Op::Mishap { link, side, data, mishap }),
+        1 => (0..LINKS.len(), 0usize..2, stream(), mishap)
+            .prop_map(|(link, side, stream, mishap)| Op::Mishap { link, side, stream, mishap }),
     ]
 }
 
@@ -110,7 +134,7 @@ impl Run {
     }
 
     fn step(&mut self, op: &Op) {
-        match *op {
+        match op.clone() {
             Op::Edit { node, doc, field } => self.edit(node, doc, field),
             Op::Delete { node, doc } => {
                 self.world.nodes[node].delete(&doc.to_string());
@@ -124,23 +148,24 @@ impl Run {
             }
             Op::BeginCommit(node) => self.world.nodes[node].begin_commit(),
             Op::FinishCommit(node) => self.finish_commit(node),
-            Op::Crash(node) => {
+            Op::Crash(node, traffic) => {
+                self.world.nodes[node].traffic = traffic;
                 self.world.crash(node);
                 self.pending.retain(|(at, ..)| *at != node);
             }
             Op::Connect(link) => self.world.connect(link),
             Op::Greet(link) => {
                 self.world.connect(link);
-                while self.world.deliver(link, 0, false) || self.world.deliver(link, 1, false) {}
+                while self.world.deliver(link, 0, Stream::Control) || self.world.deliver(link, 1, Stream::Control) {}
             }
             Op::Disconnect(link) => self.world.disconnect(link),
-            Op::Deliver { link, side, data, most } => {
+            Op::Deliver { link, side, stream, most } => {
                 for _ in 0..most {
-                    self.world.deliver(link, side, data);
+                    self.world.deliver(link, side, stream);
                 }
             }
-            Op::Mishap { link, side, data, mishap } => {
-                self.disturbed |= self.world.mishap(link, side, data, mishap);
+            Op::Mishap { link, side, stream, mishap } => {
+                self.disturbed |= self.world.mishap(link, side, stream, mishap);
             }
         }
     }
@@ -172,6 +197,31 @@ impl Run {
     }
 }
 
+/// The nodes that ask for a document, in groups that are connected by links between them.
+fn reachable(world: &World, doc: u8) -> Vec<Vec<usize>> {
+    let asks = |node: usize| world.nodes[node].traffic.interest.wants(&key(&doc.to_string()));
+    let mut groups: Vec<Vec<usize>> = (0..NODES).filter(|node| asks(*node)).map(|node| vec![node]).collect();
+    for (a, b) in LINKS {
+        let at = |groups: &[Vec<usize>], node| groups.iter().position(|group| group.contains(&node));
+        if let (Some(a), Some(b)) = (at(&groups, a), at(&groups, b))
+            && a != b
+        {
+            let joined = groups.remove(a.max(b));
+            groups[a.min(b)].extend(joined);
+        }
+    }
+    groups
+}
+
+fn agree(world: &mut World, nodes: &[usize], id: &str) -> Result<(), TestCaseError> {
+    let texts: Vec<_> = nodes.iter().map(|node| world.nodes[*node].read(id)).collect();
+    prop_assert!(texts.iter().all(|text| *text == texts[0]), "document {id} on {nodes:?}: {texts:?}");
+    let heads = |node: &usize| world.nodes[*node].core.documents().index().get(&key(id)).map(|m| m.heads.clone());
+    let heads: Vec<_> = nodes.iter().map(heads).collect();
+    prop_assert!(heads.iter().all(|h| *h == heads[0]), "heads of document {id} on {nodes:?} differ");
+    Ok(())
+}
+
 fn check(ops: &[Op]) -> Result<(), TestCaseError> {
     let mut run = Run::new();
     ops.iter().for_each(|op| run.step(op));
@@ -183,19 +233,25 @@ fn check(ops: &[Op]) -> Result<(), TestCaseError> {
     }
     for doc in 0..DOCS {
         let id = doc.to_string();
-        let texts: Vec<_> = world.nodes.iter_mut().map(|node| node.read(&id)).collect();
-        prop_assert!(texts.iter().all(|text| *text == texts[0]), "document {doc}: {texts:?}");
-        let metas: Vec<_> =
-            world.nodes.iter().map(|n| n.core.documents().index().get(&key(&id)).map(|m| m.heads.clone())).collect();
-        prop_assert!(metas.iter().all(|heads| *heads == metas[0]), "heads of document {doc} differ");
-        if deleted[usize::from(doc)] {
-            continue;
-        }
-        let json: serde_json::Value = texts[0]
-            .as_deref()
-            .map_or(serde_json::Value::Null, |text| serde_json::from_str(text).expect("rendered JSON"));
-        for ((_, name), least) in durable.range((doc, String::new())..(doc + 1, String::new())) {
-            prop_assert!(json[name].as_u64() >= Some(*least), "document {doc}: {name} < {least} in {json}");
+        for member in reachable(&world, doc) {
+            agree(&mut world, &member, &id)?;
+            // Somebody asked for it, so nothing that was durable anywhere in reach of them is lost.
+            let json = world.nodes[member[0]].read(&id);
+            if deleted[usize::from(doc)] {
+                continue;
+            }
+            let json: serde_json::Value = json
+                .as_deref()
+                .map_or(serde_json::Value::Null, |text| serde_json::from_str(text).expect("rendered JSON"));
+            for ((_, name), least) in durable.range((doc, String::new())..(doc + 1, String::new())) {
+                let author: usize = name[1..2].parse().expect("named after its node");
+                let met = |(a, b): &(usize, usize)| {
+                    (*a == author && member.contains(b)) || (*b == author && member.contains(a))
+                };
+                if member.contains(&author) || LINKS.iter().any(met) {
+                    prop_assert!(json[name].as_u64() >= Some(*least), "document {doc}: {name} < {least} in {json}");
+                }
+            }
         }
     }
     Ok(())

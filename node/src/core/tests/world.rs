@@ -7,8 +7,9 @@ use std::time::Duration;
 use automerge::ActorId;
 
 use super::super::batch::{Batch, DocumentStore, StoreReadError, Stored};
+use super::super::class::Class;
 use super::super::document::{JsonLimits, JsonObject};
-use super::super::engine::Core;
+use super::super::engine::{Core, Traffic};
 use super::super::index::Meta;
 use super::super::key::DocKey;
 use super::super::session::{SessionError, SessionId};
@@ -91,18 +92,24 @@ pub struct Node {
     pub disk: Disk,
     id: u8,
     lives: u8,
+    /// What it carries from its next start on.
+    pub traffic: Traffic,
     in_flight: Option<Batch>,
 }
 
 impl Node {
     fn new(id: u8) -> Self {
-        let disk = Disk::default();
-        Self { core: start(id, 0, &disk), disk, id, lives: 0, in_flight: None }
+        let (disk, traffic) = (Disk::default(), Traffic::default());
+        Self { core: start(id, 0, &disk, &traffic), disk, id, lives: 0, traffic, in_flight: None }
     }
 
     pub fn put(&mut self, id: &str, json: &str) -> Seq {
+        self.put_in(&key(id), json)
+    }
+
+    pub fn put_in(&mut self, key: &DocKey, json: &str) -> Seq {
         let json = JsonObject::parse(json, &JsonLimits::default()).expect("valid JSON");
-        self.core.put(&key(id), &json, 0).expect("healthy store")
+        self.core.put(key, &json, 0).expect("healthy store")
     }
 
     pub fn delete(&mut self, id: &str) -> Seq {
@@ -131,7 +138,7 @@ impl Node {
     fn crash(&mut self) {
         self.lives += 1;
         self.in_flight = None;
-        self.core = start(self.id, self.lives, &self.disk);
+        self.core = start(self.id, self.lives, &self.disk, &self.traffic);
     }
 
     fn endpoint(&self) -> [u8; 32] {
@@ -139,21 +146,49 @@ impl Node {
     }
 }
 
-fn start(id: u8, life: u8, disk: &Disk) -> Core {
+fn start(id: u8, life: u8, disk: &Disk, traffic: &Traffic) -> Core {
     let actor = ActorId::from([id, life, 1, 2].as_slice());
-    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, Plants::default())
+    Core::new(Box::new(disk.clone()), disk.stored([id; 16]), actor, traffic.clone(), Plants::default())
 }
 
+/// Documents with an odd number are telemetry, all others state.
 pub fn key(id: &str) -> DocKey {
-    DocKey::new("c", id).expect("valid")
+    let odd = id.parse::<u8>().is_ok_and(|number| number % 2 == 1);
+    DocKey::new(if odd { "tracks" } else { "c" }, id).expect("valid")
 }
 
-/// A connection between two nodes: per side a session and the frames that are on their way to it.
+/// A stream of a connection, in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Control,
+    Data(Class),
+}
+
+/// All streams: control first.
+pub const STREAMS: [Stream; 5] = [
+    Stream::Control,
+    Stream::Data(Class::Command),
+    Stream::Data(Class::State),
+    Stream::Data(Class::Telemetry),
+    Stream::Data(Class::Blob),
+];
+
+/// A connection between two nodes: per side a session and the frames that are on their way to it, by stream.
 struct Connection {
     sessions: [SessionId; 2],
-    control: [VecDeque<Vec<u8>>; 2],
-    data: [VecDeque<Vec<u8>>; 2],
+    wires: [[VecDeque<Vec<u8>>; 5]; 2],
     greeted: [bool; 2],
+}
+
+impl Connection {
+    fn wire(&mut self, side: usize, stream: Stream) -> &mut VecDeque<Vec<u8>> {
+        let index = STREAMS.iter().position(|s| *s == stream).expect("all are listed");
+        &mut self.wires[side][index]
+    }
+
+    fn data_frames(&self, side: usize) -> impl Iterator<Item = &Vec<u8>> {
+        self.wires[side][1..].iter().flatten()
+    }
 }
 
 /// What the network does to the next frame of a stream.
@@ -197,8 +232,7 @@ impl World {
         let (a, b) = self.links[link];
         let (peer_a, peer_b) = (self.nodes[a].endpoint(), self.nodes[b].endpoint());
         let sessions = [self.nodes[a].core.open_session(peer_b, true), self.nodes[b].core.open_session(peer_a, false)];
-        self.connections[link] =
-            Some(Connection { sessions, control: Default::default(), data: Default::default(), greeted: [false; 2] });
+        self.connections[link] = Some(Connection { sessions, wires: Default::default(), greeted: [false; 2] });
         self.collect(link);
     }
 
@@ -221,19 +255,21 @@ impl World {
     }
 
     /// Delivers the next frame of a stream, if there is one. Returns whether there was.
-    pub fn deliver(&mut self, link: usize, side: usize, data: bool) -> bool {
+    pub fn deliver(&mut self, link: usize, side: usize, stream: Stream) -> bool {
         let Some(connection) = &mut self.connections[link] else { return false };
-        let queue = if data { &mut connection.data[side] } else { &mut connection.control[side] };
         // The shell holds data back until the hello is there.
-        if data && !connection.greeted[side] {
+        if stream != Stream::Control && !connection.greeted[side] {
             return false;
         }
-        let Some(payload) = queue.pop_front() else { return false };
-        connection.greeted[side] |= !data;
+        let Some(payload) = connection.wire(side, stream).pop_front() else { return false };
+        connection.greeted[side] |= stream == Stream::Control;
         let id = connection.sessions[side];
         let (a, b) = self.links[link];
         let core = &mut self.nodes[[a, b][side]].core;
-        let taken = if data { core.on_data(id, &payload, self.now) } else { core.on_control(id, &payload) };
+        let taken = match stream {
+            Stream::Control => core.on_control(id, &payload, self.now),
+            Stream::Data(class) => core.on_data(id, class, &payload, self.now),
+        };
         match taken {
             Ok(()) => self.collect(link),
             Err(error) => {
@@ -245,9 +281,9 @@ impl World {
     }
 
     /// Something happens to the next frame of a stream. Returns whether there was one to which it could.
-    pub fn mishap(&mut self, link: usize, side: usize, data: bool, mishap: Mishap) -> bool {
+    pub fn mishap(&mut self, link: usize, side: usize, stream: Stream, mishap: Mishap) -> bool {
         let Some(connection) = &mut self.connections[link] else { return false };
-        let queue = if data { &mut connection.data[side] } else { &mut connection.control[side] };
+        let queue = connection.wire(side, stream);
         let Some(first) = queue.front().cloned() else { return false };
         match mishap {
             // Losing the last frame before silence is the cut of a connection, not a lost frame.
@@ -275,12 +311,11 @@ impl World {
                 core.tick(id, self.now);
             }
             while let Some(payload) = core.next_control(id).expect("open") {
-                connection.control[1 - side].push_back(payload);
+                connection.wire(1 - side, Stream::Control).push_back(payload);
             }
-            let wire = &mut connection.data[1 - side];
-            while wire.len() < self.window {
-                let Some(payload) = core.next_data(id).expect("healthy store") else { break };
-                wire.push_back(payload);
+            while connection.data_frames(1 - side).count() < self.window {
+                let Some((class, payload)) = core.next_data(id, self.now).expect("healthy store") else { break };
+                connection.wire(1 - side, Stream::Data(class)).push_back(payload);
             }
         }
     }
@@ -303,13 +338,19 @@ impl World {
             }
             for link in 0..self.links.len() {
                 self.collect(link);
-                for (side, data) in [(0, false), (1, false), (0, true), (1, true)] {
-                    while self.deliver(link, side, data) {
+                for (stream, side) in STREAMS.into_iter().flat_map(|stream| [(stream, 0), (stream, 1)]) {
+                    while self.deliver(link, side, stream) {
                         moved = true;
                     }
                 }
             }
-            let waiting = self.nodes.iter().any(|node| node.core.is_anyone_behind());
+            let behind = self.nodes.iter().any(|node| node.core.is_anyone_behind());
+            let lazy = (0..self.links.len()).any(|link| {
+                let ((a, b), connection) = (self.links[link], self.connections[link].as_ref());
+                let sides = connection.map(|c| [(a, c.sessions[0]), (b, c.sessions[1])]);
+                sides.into_iter().flatten().any(|(node, id)| self.nodes[node].core.deadline(id).is_some())
+            });
+            let waiting = behind || lazy;
             if !moved && !waiting && self.connections.iter().all(Option::is_some) {
                 break;
             }
@@ -319,6 +360,6 @@ impl World {
     /// Bytes of data frames on their way, over all links.
     pub fn data_in_flight(&self) -> usize {
         let connections = self.connections.iter().flatten();
-        connections.flat_map(|c| &c.data).flatten().map(Vec::len).sum()
+        connections.flat_map(|c| c.data_frames(0).chain(c.data_frames(1))).map(Vec::len).sum()
     }
 }

@@ -1,9 +1,8 @@
 //! The disk is full.
 
 use super::*;
-use crate::config::{Formation, NodeConfig, Timing};
-use crate::mesh::{SystemResolver, Underlay};
-use crate::node::{Node, World, WriteError};
+use crate::node::WriteError;
+use crate::node::testing::lone_node;
 
 #[tokio::test]
 async fn a_batch_that_cannot_be_written_is_taken_back_whole() {
@@ -38,35 +37,12 @@ async fn a_batch_that_cannot_be_written_is_taken_back_whole() {
     assert_eq!(texts(&reopened, 2), [("deleted".into(), r#"{"v":1}"#.into()), ("kept".into(), r#"{"v":1}"#.into())]);
 }
 
-async fn node_on(disk: &Disk) -> Node {
-    let (store, timing) = (open(disk), Timing::default());
-    let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
-    let endpoint = crate::mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
-    let config = NodeConfig {
-        node_id: "test-node".into(),
-        formation: Formation { app_id: "test".into(), shared_key: None },
-        peers: vec![],
-        auto_sync: false,
-        timing,
-    };
-    let world = World {
-        store,
-        endpoint,
-        resolver: Arc::new(SystemResolver),
-        wall_clock: Arc::new(|| 0),
-        seed: [1; 32],
-        observer: None,
-        plants: Plants::default(),
-    };
-    Node::start(config, world).await.expect("node")
-}
-
 /// Only what is in memory: once a write has failed, redb 4 refuses to read pages that it does not have in its
 /// cache, until it is opened again.
 #[tokio::test]
 async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     let disk = Disk::default();
-    let node = node_on(&disk).await;
+    let node = lone_node(open(&disk)).await;
     let handle = node.handle();
     handle.put("c", "kept", r#"{"v":1}"#).await.expect("put");
     disk.fill();
@@ -80,7 +56,7 @@ async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     assert_eq!(handle.list("c").await.expect("readable"), ["kept"]);
     node.shutdown().await;
 
-    let node = node_on(&disk.image()).await;
+    let node = lone_node(open(&disk.image())).await;
     assert_eq!(node.handle().get("c", "kept").await.expect("readable").as_deref(), Some(r#"{"v":1}"#));
     node.handle().put("c", "kept", r#"{"v":3}"#).await.expect("there is space again");
     node.shutdown().await;

@@ -39,7 +39,7 @@ async fn run(disk: &Disk, rng: &mut ChaCha8Rng) -> Vec<Acknowledged> {
             }
         }
         let Some(mut batch) = core.take_batch() else { continue };
-        batch.seen.insert([rng.random_range(0..3); 32], Some(Seen { epoch: EPOCH, through: number.into() }));
+        batch.seen.insert([rng.random_range(0..3); 32], Some(seen(number.into())));
         let last = batch.last;
         store.committer().commit(batch).await.expect("commit");
         core.committed(last, Duration::ZERO);

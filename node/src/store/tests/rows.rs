@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn seen(through: Seq) -> Seen {
-    Seen { epoch: EPOCH, through }
-}
-
 /// A document of more than [`limits::TAIL_FOLD_BYTES`], different for each number.
 fn large(number: usize) -> JsonObject {
     let text: String = (0..900).map(|i| format!("{:x}", i * 7919 + number * 104_729)).collect();

@@ -1,0 +1,152 @@
+//! One class of traffic of a session: what is to be sent, and how far both sides have come.
+
+use std::collections::VecDeque;
+
+use super::documents::Documents;
+use super::key::DocKey;
+use super::outbox::Outbox;
+use super::session::SessionError;
+use super::wire::{Data, Ordinal, Seq, Update};
+
+/// A document on its way out, cut into frames.
+#[derive(Debug)]
+struct Sending {
+    key: DocKey,
+    pieces: VecDeque<Vec<u8>>,
+}
+
+/// One class of traffic of a session.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// What the peer still has to be sent.
+    pub outbox: Outbox,
+    sending: Option<Sending>,
+    /// Position in our stream of this class.
+    pub data_out: Ordinal,
+    /// Position in the peer's.
+    pub data_in: Ordinal,
+    /// Number of our newest change of this class that the peer wants or brought.
+    newest: Seq,
+    /// Highest number of ours that we told the peer it has.
+    claimed: Seq,
+    /// What of ours the peer has durably, by its word.
+    peer_has: Seq,
+    /// Highest number of theirs that the peer told us we have.
+    received: Seq,
+    /// The same, as far as it is durable here.
+    received_durable: Seq,
+    acked: Seq,
+}
+
+impl Lane {
+    /// Takes up what both sides know from before: the peer has our changes up to `theirs`, we have its up to `ours`.
+    pub fn resume(&mut self, theirs: Seq, ours: Seq) {
+        self.claimed = theirs;
+        self.peer_has = theirs;
+        self.newest = theirs;
+        self.received = ours;
+        self.received_durable = ours;
+        self.acked = ours;
+    }
+
+    /// A change became durable that the peer may lack.
+    pub fn mark(&mut self, key: &DocKey, seq: Seq) {
+        self.outbox.mark(key, seq);
+        self.newest = self.newest.max(seq);
+    }
+
+    /// A change became durable that came from the peer itself: it is to be claimed, not sent.
+    pub fn note(&mut self, seq: Seq) {
+        self.newest = self.newest.max(seq);
+    }
+
+    /// Whether a document is dirty or half sent.
+    pub fn has_work(&self) -> bool {
+        self.sending.is_some() || !self.outbox.is_empty()
+    }
+
+    /// The next update, if anything is left to send of what is dirty.
+    pub fn next_update(&mut self, documents: &Documents) -> Result<Option<Data>, SessionError> {
+        loop {
+            if let Some(sending) = &mut self.sending {
+                if let Some(changes) = sending.pieces.pop_front() {
+                    let key = sending.key.clone();
+                    let last = sending.pieces.is_empty();
+                    if last {
+                        self.sending = None;
+                    }
+                    let through = if last { self.claim(documents.durable()) } else { 0 };
+                    return Ok(Some(Data::Update(Update { key, changes, through })));
+                }
+                self.sending = None;
+            }
+            let Some((key, base)) = self.outbox.pop() else { return Ok(None) };
+            let pieces = documents.changes_for(&key, &base)?;
+            if !pieces.is_empty() {
+                self.sending = Some(Sending { key, pieces: pieces.into() });
+            }
+        }
+    }
+
+    /// Whether a claim is due that no update carries.
+    pub fn owes_claim(&self) -> bool {
+        !self.has_work() && self.newest > self.claimed
+    }
+
+    /// The claim that is owed.
+    pub fn next_claim(&mut self, durable: Seq) -> Option<Data> {
+        if !self.owes_claim() {
+            return None;
+        }
+        let through = self.claim(durable);
+        (through > 0).then_some(Data::Through { through })
+    }
+
+    /// The peer claims that we have its changes up to here; returns whether that is news.
+    pub fn on_claim(&mut self, through: Seq) -> bool {
+        let news = through > self.received;
+        self.received = self.received.max(through);
+        news
+    }
+
+    /// What the peer claimed is durable here up to this number.
+    pub fn on_durable(&mut self, through: Seq) {
+        self.received_durable = self.received_durable.max(through);
+    }
+
+    /// The peer has ours durably up to this number; that may have been claimed in a session before this one.
+    pub fn on_ack(&mut self, through: Seq) {
+        self.peer_has = self.peer_has.max(through);
+    }
+
+    /// Whether the peer may be told that more of its changes are durable here.
+    pub fn owes_ack(&self) -> bool {
+        self.received_durable > self.acked
+    }
+
+    /// What of the peer's is durable here; it is told now.
+    pub fn ack(&mut self) -> Seq {
+        self.acked = self.received_durable;
+        self.acked
+    }
+
+    /// What of the peer's is claimed and received so far.
+    pub fn received(&self) -> Seq {
+        self.received
+    }
+
+    /// Everything of ours up to here is durable at the peer, by its word; `None`: everything it wants is.
+    pub fn unacknowledged_from(&self) -> Option<Seq> {
+        (self.has_work() || self.newest > self.peer_has).then_some(self.peer_has)
+    }
+
+    /// What may be claimed now; remembers it.
+    fn claim(&mut self, durable: Seq) -> Seq {
+        let through = self.outbox.claimable(durable);
+        if through <= self.claimed {
+            return 0;
+        }
+        self.claimed = through;
+        through
+    }
+}
