@@ -6,10 +6,13 @@ use std::time::Duration;
 use futures::future;
 use iroh::Endpoint;
 use peat_node::config::{Formation, NodeConfig, PeerAddress};
+use peat_node::core::class::Class;
+use peat_node::core::engine::Traffic;
+use peat_node::core::interest::{Interest, Selector};
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
-use peat_scenarios::model::Discovery;
+use peat_scenarios::model::{self, Discovery};
 use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec, Topology};
 use peat_scenarios::record::{Life, RestartSnapshot};
 
@@ -236,6 +239,7 @@ impl Begin {
         let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]) };
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
+        config.traffic = traffic(&self.spec)?;
         let observer: Arc<dyn Observer> = self.observer.clone();
         let world = World {
             store,
@@ -271,18 +275,34 @@ impl Begin {
 /// Refuses what a scenario asks of nodes and these nodes do not have: left out in silence, a run would prove what
 /// it did not try.
 pub(crate) fn supported(topology: &Topology) -> Result<(), SimError> {
-    for node in &topology.nodes {
-        let field = match node {
-            NodeSpec { interest, .. } if !interest.is_empty() => "an `interest`".to_owned(),
-            NodeSpec { classes, .. } if !classes.is_empty() => "`classes`".to_owned(),
-            NodeSpec { discovery, .. } if *discovery != Discovery::None => {
-                format!("`discovery = \"{}\"`", discovery.name())
-            }
-            _ => continue,
-        };
-        return Err(SimError::Unsupported { node: node.name.clone(), field });
+    match topology.nodes.iter().find(|node| node.discovery != Discovery::None) {
+        None => Ok(()),
+        Some(node) => {
+            let field = format!("`discovery = \"{}\"`", node.discovery.name());
+            Err(SimError::Unsupported { node: node.name.clone(), field })
+        }
     }
-    Ok(())
+}
+
+/// What a node carries, and in which order.
+fn traffic(spec: &NodeSpec) -> Result<Traffic, String> {
+    let mut traffic = Traffic::default();
+    for (collection, class) in &spec.classes {
+        let class = match class {
+            model::Class::Command => Class::Command,
+            model::Class::State => Class::State,
+            model::Class::Telemetry => Class::Telemetry,
+            model::Class::Blob => Class::Blob,
+        };
+        traffic.classes.set(collection, class).map_err(|error| error.to_string())?;
+    }
+    if !spec.interest.is_empty() {
+        let selector = |of: &model::Selector| Selector::new(&of.collection, &of.prefix);
+        let selectors: Result<Vec<Selector>, _> = spec.interest.iter().map(selector).collect();
+        let interest = selectors.and_then(Interest::only);
+        traffic.interest = interest.map_err(|error| error.to_string())?;
+    }
+    Ok(traffic)
 }
 
 /// The key of a host: it stays over all its lives, as a file on its disk would.

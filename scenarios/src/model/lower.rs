@@ -4,6 +4,7 @@
 mod expect;
 mod faults;
 mod topology;
+mod unknown;
 mod workloads;
 
 use std::ops::Range;
@@ -31,11 +32,18 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
         lower.error(0..0, "", message, format!("at most {} are read", limits::FILE_BYTES));
         return Err(lower.failed(file));
     }
-    match toml::from_str::<RawScenario>(text) {
-        Ok(raw) => lower.finish(file, &raw),
-        Err(error) => {
+    let mut read = text.to_owned();
+    loop {
+        let error = match toml::from_str::<RawScenario>(&read) {
+            Ok(raw) => return lower.finish(file, &raw),
+            Err(error) => error,
+        };
+        // The field that an unknown one was meant to be is missing for that reason.
+        if !lower.explained(&error) {
             lower.syntax(text, &error);
-            Err(lower.failed(file))
+        }
+        if lower.diagnostics.len() >= limits::DIAGNOSTICS || !unknown::blank_out(&mut read, &error) {
+            return Err(lower.failed(file));
         }
     }
 }
@@ -70,6 +78,13 @@ impl Lower<'_> {
     fn failed(mut self, file: &str) -> ScenarioError {
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.location.as_ref().map(|at| (at.line, at.column)));
         ScenarioError { file: file.to_owned(), diagnostics: self.diagnostics }
+    }
+
+    /// A missing field that an unknown one was taken for already.
+    fn explained(&self, error: &toml::de::Error) -> bool {
+        let Some(missing) = error.message().strip_prefix("missing field ") else { return false };
+        let help = format!("did you mean {missing}?");
+        self.diagnostics.iter().any(|diagnostic| diagnostic.help.as_deref() == Some(&help))
     }
 
     /// What the TOML reader itself refused: syntax, types, unknown and missing fields.

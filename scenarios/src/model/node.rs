@@ -65,29 +65,26 @@ impl Discovery {
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Orders, and whatever else cannot wait.
-    Commands,
-    /// Who is there.
-    Membership,
+    Command,
     /// What applications share.
     State,
     /// What is measured again and again.
     Telemetry,
     /// What is large.
-    Blobs,
+    Blob,
 }
 
 impl Class {
     /// Every class, in order.
-    pub const ALL: [Class; 5] = [Class::Commands, Class::Membership, Class::State, Class::Telemetry, Class::Blobs];
+    pub const ALL: [Class; 4] = [Class::Command, Class::State, Class::Telemetry, Class::Blob];
 
     /// The word in scenario files.
     pub const fn name(self) -> &'static str {
         match self {
-            Class::Commands => "commands",
-            Class::Membership => "membership",
+            Class::Command => "command",
             Class::State => "state",
             Class::Telemetry => "telemetry",
-            Class::Blobs => "blobs",
+            Class::Blob => "blob",
         }
     }
 }

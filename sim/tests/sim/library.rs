@@ -30,7 +30,7 @@ passes! {
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.
-const IN_RELEASE: &[&str] = &["outage-24h", "two-hundred-spokes"];
+const IN_RELEASE: &[&str] = &["outage-24h", "two-hundred-spokes", "thin-link"];
 
 #[test]
 fn no_shipped_scenario_is_left_out() {

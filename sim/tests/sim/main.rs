@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod interest;
 mod judged;
 mod library;
 mod planted;
