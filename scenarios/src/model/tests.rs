@@ -169,7 +169,7 @@ fn every_error_of_a_file_is_reported_in_one_pass() {
 fn an_unknown_field_hides_no_other_error() {
     let text = GOOD
         .replace("every = \"20s\"", "evry = \"20s\"\nstart = \"never\"")
-        .replace("count = 1", "cuont = 1")
+        .replace("count = 1", "count = 1\njoin_at = \"1m\"")
         .replace("at = \"2m\"", "at = \"2m\"\nforr = [\n  1,\n]");
     let error = Scenario::parse("small.toml", &text).unwrap_err();
     insta::assert_snapshot!(error);

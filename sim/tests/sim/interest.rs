@@ -52,5 +52,6 @@ fn an_edge_pays_for_the_three_collections_it_asked_for_and_for_nothing_else() {
     let ((all, written), (alone, wanted)) = (received(true), received(false));
     assert!(written > 3 * wanted, "{written} of all, {wanted} of what the edge wants");
     let ratio = all as f64 / alone as f64;
+    println!("{written} writes, {wanted} of them wanted: {all} B at the edge, {alone} B without the rest, {ratio:.3}");
     assert!((0.9..=1.1).contains(&ratio), "{all} bytes arrived at the edge, {alone} without the rest: {ratio:.3}");
 }

@@ -52,3 +52,13 @@ fn a_node_that_is_down_at_the_start_of_a_blackout_catches_up_after_it() {
     let back = record.sessions.iter().find(|session| session.up && session.at > heal).unwrap();
     assert!(back.at.since(heal) < seconds(5), "the session came back at {}", back.at);
 }
+
+/// A scenario whose nodes should gossip, run by nodes that cannot, would pass or fail for the wrong reason.
+#[test]
+fn what_nodes_do_not_know_is_refused_and_not_left_out() {
+    let text = include_str!("../../../scenarios/waiting/gossip-islands.toml");
+    let scenario = Scenario::parse("gossip-islands.toml", text).unwrap_or_else(|error| panic!("{error}"));
+    let refused = peat_sim::run(&scenario, peat_sim::RunOptions::seed(1)).unwrap_err().to_string();
+    let why = "this build cannot run it: east-edge-0 has `discovery = \"gossip\"`, which its nodes do not know";
+    assert_eq!(refused, why);
+}
