@@ -2,11 +2,12 @@
 //! pass on its records, and fail when a test then plants a bug in one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
 use crate::physics::Network;
 use crate::plan::{Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of};
@@ -55,6 +56,16 @@ pub(crate) fn good() -> (Scenario, RunRecord) {
     let scenario = scenario();
     let record = run(&scenario);
     (scenario, record)
+}
+
+/// Every shipped scenario with a good record of it. Run once: some of them are long.
+pub(crate) fn library_runs() -> &'static [(Scenario, RunRecord)] {
+    static RUNS: OnceLock<Vec<(Scenario, RunRecord)>> = OnceLock::new();
+    RUNS.get_or_init(|| {
+        let scenario = |shipped: &Shipped| shipped.scenario().unwrap_or_else(|error| panic!("{error}"));
+        let run = |scenario: Scenario| (scenario.clone(), run(&scenario));
+        library().iter().map(scenario).map(run).collect()
+    })
 }
 
 enum Event {
