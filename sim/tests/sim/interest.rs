@@ -18,8 +18,8 @@ const WANTED: [&str; 3] = ["commands", "plans", "weather"];
 fn fleet_of_a_hundred(noise: bool) -> Scenario {
     let seconds = Duration::from_secs;
     let built = Scenario::builder(if noise { "edge-of-a-fleet" } else { "edge-alone" })
-        .duration(seconds(180))
-        .settle(seconds(40))
+        .duration(seconds(100))
+        .settle(seconds(30))
         .seed(100)
         .cluster("fleet", |cluster| cluster.group("platform", 98).interested_in(["commands"]).group("hub", 1))
         .cluster("edge", |cluster| cluster.group("edge", 1).interested_in(WANTED))
