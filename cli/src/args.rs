@@ -21,6 +21,7 @@ outcome is a verdict with figures.
 Examples:
   ddil list                        what can be run
   ddil run two-cluster-blackout    run it in virtual time, seconds for half an hour
+  ddil sweep outage-1m             does it hold under a hundred seeds?
   ddil check my-island.toml        is this file a scenario?
 
 Exit codes are in `ddil run --help`.";
@@ -37,8 +38,23 @@ Examples:
   ddil run my-island.toml --json | jq .verdict
   ddil run -v line-of-five 2> events.log";
 
+const SWEEP_AFTER: &str = "\
+What one seed passes, the next may not. Runs are spread over threads; each is the
+run that `ddil run --seed` gives. Invariants are judged on every seed, service levels
+on the 99th percentile over the seeds (nearest rank: with fewer than 100 seeds every
+one of them counts).
+
+Examples:
+  ddil sweep outage-1m                        seeds 1 to 100
+  ddil sweep outage-24h --seeds 5
+  ddil sweep my-island.toml --seeds 1000 --from 5000 --jobs 2
+  ddil sweep outage-1m --json | jq '.figures[] | {name, p99}'";
+
 const RUN_ORDER: &str = "\
 Of several scenarios the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
+
+const SWEEP_ORDER: &str = "\
+Of several seeds the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
 
 const CHECK_AFTER: &str = "\
 Everything that is wrong with a file is told in one pass: where, what, and what is
@@ -76,6 +92,8 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios and judge them
     Run(RunArgs),
+    /// Run one scenario under many seeds, and show how its figures spread
+    Sweep(SweepArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Validate scenario files without running them
@@ -115,6 +133,39 @@ pub struct RunArgs {
     pub plant: Vec<Plant>,
 }
 
+/// `ddil sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{SWEEP_AFTER}\n\n{EXIT_CODES}\n\n{SWEEP_ORDER}"))]
+pub struct SweepArgs {
+    /// A shipped scenario by name (see `ddil list`), or a scenario file by path
+    #[arg(value_name = "NAME|FILE")]
+    pub scenario: String,
+
+    /// How many seeds
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub seeds: u32,
+
+    /// The first seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from: u64,
+
+    /// Runs at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
+
+    /// Plants a bug in every node, to prove that the checks can fail.
+    #[arg(long, value_name = "BUG", hide = true)]
+    pub plant: Vec<Plant>,
+}
+
 /// A bug to plant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Plant {
@@ -124,6 +175,25 @@ pub enum Plant {
     ForgetTombstone,
     /// A write is acknowledged when it is queued.
     AckBeforeDurable,
+}
+
+impl Plant {
+    /// Plants them all.
+    pub fn all(plants: &[Plant], options: &mut peat_sim::RunOptions) {
+        for plant in plants {
+            match plant {
+                Plant::DropRelayedChange => options.plants.drop_relayed_changes = true,
+                Plant::ForgetTombstone => options.plants.forget_tombstones_at_restart = true,
+                Plant::AckBeforeDurable => options.plants.acknowledge_before_durable = true,
+            }
+        }
+    }
+
+    /// The options that plant them, each after a space.
+    pub fn typed(plants: &[Plant]) -> String {
+        let values = plants.iter().filter_map(clap::ValueEnum::to_possible_value);
+        values.map(|value| format!(" --plant {}", value.get_name())).collect()
+    }
 }
 
 /// `ddil list`.

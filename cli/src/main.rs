@@ -16,6 +16,7 @@ mod panics;
 mod progress;
 mod run;
 mod source;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     panics::install();
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
+        Command::Sweep(arguments) => sweep::sweep(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Check(arguments) => check::check(arguments),
     });

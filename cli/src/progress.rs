@@ -19,7 +19,8 @@ pub struct Meter {
     bar: Option<ProgressBar>,
     label: String,
     reproduce: String,
-    reached: Option<(SimTime, SimTime)>,
+    /// How far it is, for whoever interrupts it.
+    reached: Option<String>,
 }
 
 impl Meter {
@@ -40,16 +41,25 @@ impl Meter {
     pub fn advance(progress: &Progress) {
         let mut current = current();
         let Some(meter) = current.as_mut() else { return };
-        meter.reached = Some((progress.now, progress.end));
+        let (now, end) = (whole_seconds(progress.now), whole_seconds(progress.end));
+        meter.reached = Some(format!("at {now} of {end}"));
         if let Some(bar) = &meter.bar {
             bar.set_length(progress.end.as_nanos());
-            bar.set_message(format!(
-                "{} of {}  {}",
-                whole_seconds(progress.now),
-                whole_seconds(progress.end),
-                progress.phase
-            ));
+            bar.set_message(format!("{now} of {end}  {}", progress.phase));
             bar.set_position(progress.now.as_nanos());
+        }
+    }
+
+    /// Of many runs, so many are over, and so many of those are not as they should be.
+    pub fn count(done: u64, of: u64, bad: u64) {
+        let mut current = current();
+        let Some(meter) = current.as_mut() else { return };
+        meter.reached = Some(format!("after {done} of {of} seeds"));
+        if let Some(bar) = &meter.bar {
+            let bad = if bad > 0 { format!("  {bad} not passed") } else { String::new() };
+            bar.set_length(of);
+            bar.set_message(format!("{done} of {of} seeds{bad}"));
+            bar.set_position(done);
         }
     }
 
@@ -67,10 +77,7 @@ impl Meter {
             bar.finish_and_clear();
         }
         let (label, reproduce) = (&meter.label, &meter.reproduce);
-        let place = match meter.reached {
-            Some((now, end)) => format!("{label} at {} of {}", whole_seconds(now), whole_seconds(end)),
-            None => format!("{label} before its start"),
-        };
+        let place = format!("{label} {}", meter.reached.as_deref().unwrap_or("before its start"));
         Some(format!("{place}; not judged\nagain: {reproduce}"))
     }
 }

@@ -124,13 +124,7 @@ impl Trial<'_> {
         let mut options = RunOptions::seed(self.seed());
         options.source = self.source();
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
-        for plant in &self.arguments.plant {
-            match plant {
-                Plant::DropRelayedChange => options.plants.drop_relayed_changes = true,
-                Plant::ForgetTombstone => options.plants.forget_tombstones_at_restart = true,
-                Plant::AckBeforeDurable => options.plants.acknowledge_before_durable = true,
-            }
-        }
+        Plant::all(&self.arguments.plant, &mut options);
         let keep = self.arguments.verbose > 0 || self.arguments.repeat > 1;
         let done = match keep {
             true => peat_sim::run_with_events(scenario, options),
@@ -153,11 +147,7 @@ impl Trial<'_> {
         if self.arguments.repeat > 1 {
             typed.push_str(&format!(" --repeat {}", self.arguments.repeat));
         }
-        for plant in &self.arguments.plant {
-            if let Some(value) = clap::ValueEnum::to_possible_value(plant) {
-                typed.push_str(&format!(" --plant {}", value.get_name()));
-            }
-        }
+        typed.push_str(&Plant::typed(&self.arguments.plant));
         typed
     }
 

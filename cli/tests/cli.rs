@@ -64,6 +64,7 @@ macro_rules! snapshots {
 snapshots! {
     help: ["--help"],
     help_of_run: ["run", "--help"],
+    help_of_sweep: ["sweep", "--help"],
     help_of_list: ["list", "--help"],
     help_of_check: ["check", "--help"],
     nothing_asked: [],
@@ -78,6 +79,9 @@ snapshots! {
     a_bad_seed: ["run", "line-of-five", "--seed", "many"],
     no_repetition: ["run", "line-of-five", "--repeat", "0"],
     no_scenario: ["run"],
+    no_seeds: ["sweep", "line-of-five", "--seeds", "0"],
+    seeds_beyond_the_last: ["sweep", "line-of-five", "--from", "18446744073709551615", "--seeds", "2"],
+    a_sweep_of_a_stranger: ["sweep", "zulu"],
     an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
 }
 
@@ -206,6 +210,43 @@ fn several_scenarios_end_with_the_gravest() {
     let rows: Vec<&str> = text(&output.stdout).lines().skip_while(|line| *line != "All scenarios").collect();
     assert!(rows[1].starts_with("  SLO-BREACH       strict  seed 1 "), "{rows:?}");
     assert!(rows[2].starts_with("  PASS             island  seed 1 "), "{rows:?}");
+}
+
+#[test]
+fn a_sweep_is_the_runs_of_its_seeds() {
+    let at = directory("swept");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let output = ddil(&["sweep", "island.toml", "--seeds", "5", "--from", "3", "--jobs", "2", "--json"])
+        .current_dir(&at)
+        .output()
+        .unwrap();
+    exits(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "PASS");
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    let alone = ddil(&["run", "island.toml", "--seed", "4", "--json"]).current_dir(&at).output().unwrap();
+    let alone: Value = serde_json::from_slice(&alone.stdout).unwrap();
+    assert_eq!(runs[1]["trace_hash"], alone["runs"][0]["trace_hash"]);
+    assert_eq!(runs[1]["reproduce"], alone["runs"][0]["reproduce"]);
+    let converged = document["figures"].as_array().unwrap().iter().find(|of| of["name"] == "converged").unwrap();
+    assert_eq!(converged["seeds"], 5);
+    assert!(converged["p50"].as_f64().unwrap() <= converged["p99"].as_f64().unwrap(), "{converged}");
+}
+
+#[test]
+fn a_sweep_tells_every_seed_that_fails_and_how_to_see_it_again() {
+    let at = directory("swept-badly");
+    let strict = ISLAND.to_owned() + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let output = ddil(&["sweep", "strict.toml", "--seeds", "2"]).current_dir(&at).output().unwrap();
+    exits(&output, 3);
+    let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
+    for seed in 1..=2 {
+        let again = format!("reproduce: ddil run strict.toml --seed {seed}");
+        assert!(lines.contains(&again.as_str()), "{lines:#?}");
+    }
+    assert_eq!(lines.last(), Some(&"SLO-BREACH  2 seeds: beyond the bound at p99: converged"));
 }
 
 /// Ctrl-C once the first of many reports is there: it stays, and the rest is not run.

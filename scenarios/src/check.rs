@@ -19,6 +19,8 @@ mod convergence;
 mod deletes;
 mod durability;
 mod faults;
+mod interest;
+mod latest_once;
 mod levels;
 mod phantom;
 mod streams;
@@ -160,6 +162,8 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
     }
     results.push(streams::order(record, &history));
     results.push(streams::complete(record, &history));
+    results.extend(latest_once::check(scenario, record, &history));
+    results.extend(interest::check(record));
     results.extend(faults::check(record));
     results.extend(levels::check(&scenario.expect, figures));
     results

@@ -9,7 +9,9 @@
 //! - *outage-spanning*: they had not. These are also measured from the moment the path of links
 //!   was whole again, which is what the node can be blamed for.
 
+mod first_byte;
 mod latency;
+mod reach;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,15 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub use latency::{PairLatency, Sample};
+pub use first_byte::FirstByte;
+pub use latency::{CollectionLatency, PairLatency, Sample};
+pub use reach::{Dials, Reach};
 pub use recovery::{Cause, Recovery, Settled};
 
 use crate::plan::NodeIndex;
-use crate::record::RunRecord;
 use crate::record::connectivity::{Connectivity, Edge};
 use crate::record::history::History;
+use crate::record::{Count, RunRecord};
 use crate::time::SimTime;
 
 /// Everything measured.
@@ -42,8 +46,16 @@ pub struct Figures {
     pub pairs: Vec<PairLatency>,
     /// (operation, replica) pairs that should have become visible and never did.
     pub never_visible: u64,
+    /// Latency per collection, connected or not.
+    pub collections: Vec<CollectionLatency>,
     /// What followed each heal, restart and join.
     pub recoveries: Vec<Recovery>,
+    /// What first crossed each link that had been cut.
+    pub first_bytes: Vec<FirstByte>,
+    /// How long it took until sessions joined whom links join.
+    pub reaches: Vec<Reach>,
+    /// Who dialled most in the second after each heal.
+    pub dials: Vec<Dials>,
     /// Operations by outcome.
     pub operations: OperationCounts,
     /// Datagrams sent.
@@ -52,11 +64,26 @@ pub struct Figures {
     pub datagrams_dropped: u64,
     /// Payload bytes sent, keep-alives included.
     pub bytes: u64,
+    /// The same per direction between groups.
+    pub directions: Vec<Direction>,
     /// Payload bytes per acknowledged operation; `None` without operations.
     pub bytes_per_operation: Option<f64>,
     /// Payload bytes per second and node in the second half of the settle time; `None` when that is
     /// shorter than two traffic slices.
     pub idle_bytes_per_second: Option<f64>,
+}
+
+/// What crossed the links from one group to another, or inside one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Direction {
+    /// The group that sends.
+    pub from: String,
+    /// The group that receives.
+    pub to: String,
+    /// Handed to the links.
+    pub sent: Count,
+    /// What arrived.
+    pub received: Count,
 }
 
 /// Operations by outcome.
@@ -132,7 +159,7 @@ pub fn measure(record: &RunRecord) -> Figures {
     let shown = Shown::of(record, &history);
     let links = Connectivity::of(record, Edge::Link);
     let sessions = Connectivity::of(record, Edge::Session);
-    let (samples, never_visible) = latency::samples(record, &history, &shown, &links, &sessions);
+    let (samples, never) = latency::samples(record, &history, &shown, &links, &sessions);
     let connected = || samples.iter().filter(|sample| sample.connected);
     let outage = || samples.iter().filter(|sample| !sample.connected);
     let operations = count(record);
@@ -142,15 +169,31 @@ pub fn measure(record: &RunRecord) -> Figures {
         outage: Percentiles::of(outage().map(|sample| sample.latency)),
         outage_from_heal: Percentiles::of(outage().filter_map(|sample| sample.from_heal)),
         pairs: latency::by_pair(record, connected()),
-        never_visible,
+        collections: latency::by_collection(record, &samples, &never),
+        never_visible: never.len() as u64,
+        first_bytes: first_byte::after_heals(record, &shown, &links),
+        reaches: reach::reaches(record, &links, &sessions),
+        dials: reach::dials(record),
         recoveries: recovery::recoveries(record, &history, &shown, &links),
         operations,
         datagrams: record.traffic.sent.datagrams,
         datagrams_dropped: record.traffic.dropped,
         bytes,
+        directions: directions(record),
         bytes_per_operation: (operations.ok > 0).then(|| bytes as f64 / operations.ok as f64),
         idle_bytes_per_second: idle(record),
     }
+}
+
+fn directions(record: &RunRecord) -> Vec<Direction> {
+    let name = |group: u32| record.topology.groups[group as usize].name.clone();
+    let direction = |(groups, sent): (&(u32, u32), &Count)| Direction {
+        from: name(groups.0),
+        to: name(groups.1),
+        sent: *sent,
+        received: record.traffic.received_by_group.get(groups).copied().unwrap_or_default(),
+    };
+    record.traffic.by_group.iter().map(direction).collect()
 }
 
 fn count(record: &RunRecord) -> OperationCounts {

@@ -29,6 +29,7 @@ pub mod profiles;
 pub mod record;
 pub mod report;
 mod suggest;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod time;

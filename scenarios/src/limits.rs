@@ -29,6 +29,16 @@ pub const EVERY_MIN: Duration = Duration::from_millis(1);
 /// Documents of an `edit` or `delete` workload.
 pub const DOCUMENTS: u32 = 10_000;
 
+/// Documents of a `burst` unless given: what a platform gathers in half an hour out of sight, one a second.
+pub const BURST_DOCUMENTS: u32 = 2_000;
+
+/// Versions of each document of a `burst`. A backlog that is overwritten a thousand times shows nothing that a
+/// hundred do not, and operations are bounded anyway.
+pub const VERSIONS: u32 = 100;
+
+/// Parts of an interest. An edge asks for a handful of collections, its own documents, and its commands.
+pub const INTERESTS: usize = 32;
+
 /// Repetitions of one flapping fault.
 pub const REPEAT: u32 = 1_000;
 

@@ -5,17 +5,22 @@
 
 mod builder;
 mod error;
+mod expect;
 mod lower;
+mod node;
 mod raw;
 #[cfg(test)]
 mod tests;
 mod units;
 mod write;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
+pub use expect::{Expect, LatencyLevel, RttBound};
+pub use node::{Class, Discovery, Selector};
 
 use crate::physics::LinkParams;
 use crate::profiles::Profile;
@@ -63,6 +68,12 @@ pub struct Group {
     pub count: u32,
     /// They start only then, empty.
     pub joins_at: Option<Duration>,
+    /// What they ask their peers for; empty: everything.
+    pub interest: Vec<Selector>,
+    /// How they find peers besides those that `peering` names.
+    pub discovery: Discovery,
+    /// The class of traffic of each collection that has not its usual one.
+    pub classes: BTreeMap<String, Class>,
 }
 
 /// The link between two groups, or inside one.
@@ -182,6 +193,27 @@ pub enum WorkloadKind {
         /// The first node of this group edits each document at the moment of its delete.
         contended_by: Option<String>,
     },
+    /// Every node writes many documents of its own as fast as its node takes them, and all of them again for
+    /// each further version.
+    Burst {
+        /// Where.
+        collection: String,
+        /// How many documents, per node.
+        documents: u32,
+        /// How often each is written.
+        versions: u32,
+        /// From the beginning of one version to the beginning of the next.
+        every: Duration,
+    },
+    /// Every node sends commands to the nodes of a group, in turn; their ids begin with the target's name.
+    Command {
+        /// Spacing, per node.
+        every: Duration,
+        /// Where.
+        collection: String,
+        /// Whom the commands are for.
+        to: String,
+    },
 }
 
 /// One entry of the timeline.
@@ -282,25 +314,6 @@ impl FaultKind {
     pub fn begins(&self) -> bool {
         !matches!(self, FaultKind::Heal { .. } | FaultKind::Restart { .. })
     }
-}
-
-/// Service levels. What is `None` is measured but not judged.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Expect {
-    /// After each heal, everything written before it is everywhere within this.
-    pub converge_within: Option<Duration>,
-    /// After each heal, every session that was lost is up again within this.
-    pub reconnect_within: Option<Duration>,
-    /// Median latency of connected operations, as a multiple of the one-way delay, for every pair
-    /// of groups at least [`crate::limits::RATIO_DELAY_MIN`] apart.
-    pub connected_latency_p50_max_ratio: Option<f64>,
-    /// 99th percentile of the latency of connected operations.
-    pub connected_p99_within: Option<Duration>,
-    /// Payload bytes on all links, keep-alives included, per acknowledged operation.
-    pub bytes_per_operation_max: Option<f64>,
-    /// Payload bytes per second and node in the second half of the settle time: after convergence
-    /// only keep-alives may flow.
-    pub idle_bytes_per_second_max: Option<f64>,
 }
 
 impl Scenario {

@@ -24,7 +24,7 @@ pub use document::{EditError, apply_edit, registers};
 pub use expand::expand;
 pub use schedule::Schedule;
 pub use topology::{GroupSpec, NodeSpec, Topology};
-pub(crate) use workload::estimate;
+pub(crate) use workload::{burst_id, estimate};
 
 use crate::physics::LinkParams;
 use crate::time::SimTime;

@@ -39,6 +39,8 @@ pub struct RunRecord {
     pub faults: Vec<FaultRecord>,
     /// Sessions that came up and went down, in order of time.
     pub sessions: Vec<SessionEvent>,
+    /// Dials that began, in order of time; empty where a world cannot see them.
+    pub dials: Vec<DialEvent>,
     /// Starts, crashes and restarts of nodes, in order of time.
     pub lives: Vec<LifeEvent>,
     /// What each restarted node held before it had spoken to anyone.
@@ -197,6 +199,17 @@ pub struct SessionEvent {
     pub up: bool,
 }
 
+/// A node began to dial another.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct DialEvent {
+    /// When.
+    pub at: SimTime,
+    /// Who dials.
+    pub node: NodeIndex,
+    /// Whom.
+    pub peer: NodeIndex,
+}
+
 /// What happened to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -251,6 +264,11 @@ pub struct Traffic {
     /// Sent per ordered pair of groups (positions in the topology).
     #[serde(with = "entries")]
     pub by_group: BTreeMap<(u32, u32), Count>,
+    /// The same, of what arrived: it may still be on its way when the run ends, or die with its receiver.
+    #[serde(with = "entries")]
+    pub received_by_group: BTreeMap<(u32, u32), Count>,
+    /// What arrived at each node, in order of the topology; empty where a world cannot see it.
+    pub received_by_node: Vec<Count>,
     /// Sent per slice of [`TRAFFIC_SLICE`], from the start.
     pub by_slice: Vec<Count>,
 }

@@ -14,7 +14,8 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-pub use format::{bytes, plural, span};
+pub(crate) use format::wrap;
+pub use format::{bytes, count, plural, span};
 pub use json::JsonReport;
 
 use crate::check::{self, CheckResult, Verdict};
@@ -42,15 +43,15 @@ impl Paint {
         }
     }
 
-    fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint(Style::new().bold(), text)
     }
 
-    fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.paint(Style::new().dimmed(), text)
     }
 
-    fn verdict(self, verdict: Verdict, text: &str) -> String {
+    pub(crate) fn verdict(self, verdict: Verdict, text: &str) -> String {
         let colour = match verdict {
             Verdict::Pass => AnsiColor::Green,
             Verdict::Fail | Verdict::Nondeterministic => AnsiColor::Red,

@@ -2,11 +2,12 @@
 //! pass on its records, and fail when a test then plants a bug in one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
 use crate::physics::Network;
 use crate::plan::{Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of};
@@ -57,6 +58,16 @@ pub(crate) fn good() -> (Scenario, RunRecord) {
     (scenario, record)
 }
 
+/// Every shipped scenario with a good record of it. Run once: some of them are long.
+pub(crate) fn library_runs() -> &'static [(Scenario, RunRecord)] {
+    static RUNS: OnceLock<Vec<(Scenario, RunRecord)>> = OnceLock::new();
+    RUNS.get_or_init(|| {
+        let scenario = |shipped: &Shipped| shipped.scenario().unwrap_or_else(|error| panic!("{error}"));
+        let run = |scenario: Scenario| (scenario.clone(), run(&scenario));
+        library().iter().map(scenario).map(run).collect()
+    })
+}
+
 enum Event {
     Start(NodeIndex),
     Operation(usize),
@@ -75,6 +86,9 @@ struct World<'p> {
     cuts: BTreeMap<u32, Vec<(NodeIndex, NodeIndex)>>,
     replicas: Vec<BTreeMap<DocKey, Option<Value>>>,
     parked: Vec<(NodeIndex, usize)>,
+    sessions: Vec<(NodeIndex, NodeIndex)>,
+    islands: Vec<NodeIndex>,
+    delays: BTreeMap<NodeIndex, Vec<Option<Duration>>>,
 }
 
 pub(crate) fn run(scenario: &Scenario) -> RunRecord {
@@ -88,6 +102,9 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         cuts: BTreeMap::new(),
         replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
         parked: Vec::new(),
+        sessions: plan.topology.sessions(),
+        islands: plan.topology.nodes.iter().map(|node| node.index).collect(),
+        delays: BTreeMap::new(),
         plan: &plan,
     };
     for node in &plan.topology.nodes {
@@ -132,23 +149,35 @@ impl World<'_> {
     }
 
     fn reaches(&self, from: NodeIndex, to: NodeIndex) -> bool {
-        let mut reached = BTreeSet::from([from]);
+        self.running.contains(&from) && self.islands[from.index()] == self.islands[to.index()]
+    }
+
+    /// Each node's island: the least node that sessions join it with.
+    fn regroup(&mut self) {
+        let open: Vec<_> = self.sessions.iter().copied().filter(|&(a, b)| self.open(a, b)).collect();
+        self.islands = self.plan.topology.nodes.iter().map(|node| node.index).collect();
         loop {
-            let sessions = self.plan.topology.sessions().into_iter();
-            let next = sessions.filter(|&(a, b)| self.open(a, b)).find_map(|(a, b)| {
-                (reached.contains(&a) != reached.contains(&b)).then_some(if reached.contains(&a) { b } else { a })
-            });
-            match next {
-                Some(node) => reached.insert(node),
-                None => return self.running.contains(&from) && reached.contains(&to),
-            };
+            let before = self.islands.clone();
+            for &(a, b) in &open {
+                let least = self.islands[a.index()].min(self.islands[b.index()]);
+                (self.islands[a.index()], self.islands[b.index()]) = (least, least);
+            }
+            if self.islands == before {
+                return;
+            }
         }
+    }
+
+    fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
+        let delays = self.delays.entry(from).or_insert_with(|| self.plan.topology.one_way_delays(from));
+        delays[to.index()]
     }
 
     fn event(&mut self, now: SimTime, event: Event) {
         match event {
             Event::Start(node) => {
                 self.running.insert(node);
+                self.regroup();
                 self.record.life(now, node, Life::Started);
                 let delay = if now == SimTime::ZERO { Duration::from_millis(900) } else { REDIAL };
                 self.recover(now, delay);
@@ -162,18 +191,23 @@ impl World<'_> {
                 }
             }
             Event::KeepAlive => {
-                let sessions = self.plan.topology.sessions().into_iter();
-                for (a, b) in sessions.flat_map(|(a, b)| [(a, b), (b, a)]) {
+                for (a, b) in self.sessions.clone().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
                     if self.running.contains(&a) {
                         let fate = self.network.offer(now, a, b, 60);
                         let dropped = matches!(fate, crate::physics::Fate::Drop(_));
                         self.record.datagram(now, a, b, 60, dropped);
+                        if !dropped {
+                            self.record.arrived(a, b, 60);
+                        }
                     }
                 }
                 self.push(now + KEEP_ALIVE, Event::KeepAlive);
             }
             Event::Session(a, b, up) => {
                 if self.open(a, b) == up {
+                    if up {
+                        self.record.dial(now, a, b);
+                    }
                     self.record.session(now, a, b, up);
                     self.record.session(now, b, a, up);
                 }
@@ -182,7 +216,7 @@ impl World<'_> {
     }
 
     fn recover(&mut self, now: SimTime, delay: Duration) {
-        for (a, b) in self.plan.topology.sessions() {
+        for (a, b) in self.sessions.clone() {
             let last = self.record.sessions.iter().rfind(|event| event.node == a && event.peer == b);
             if self.open(a, b) && last.is_none_or(|event| !event.up) {
                 self.push(now + delay, Event::Session(a, b, true));
@@ -190,8 +224,7 @@ impl World<'_> {
         }
         for (node, op) in std::mem::take(&mut self.parked) {
             let origin = self.plan.operations[op].node;
-            let delays = self.plan.topology.one_way_delays(origin);
-            let at = now + delay + delays[node.index()].unwrap_or_default() + Duration::from_millis(1);
+            let at = now + delay + self.delay(origin, node).unwrap_or_default() + Duration::from_millis(1);
             self.push(at, Event::Deliver(node, op));
         }
     }
@@ -211,9 +244,8 @@ impl World<'_> {
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
-        let delays = self.plan.topology.one_way_delays(planned.node);
         for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
-            if let Some(delay) = delays[node.index()] {
+            if let Some(delay) = self.delay(planned.node, node) {
                 self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
             }
         }
@@ -256,6 +288,14 @@ impl World<'_> {
     fn step(&mut self, now: SimTime, step: &Step) {
         let fault = step.fault();
         self.network.apply(now, step);
+        match step {
+            Step::LinksDown { pairs, .. } => drop(self.cuts.insert(fault.0, pairs.clone())),
+            Step::Heal { .. } => drop(self.cuts.remove(&fault.0)),
+            Step::Crash { node, .. } => drop(self.running.remove(node)),
+            Step::Restart { node, .. } => drop(self.running.insert(*node)),
+            Step::Degrade { .. } => {}
+        }
+        self.regroup();
         let counters = self.network.counters(&self.plan.faults[fault.index()].pairs);
         if step.begins() {
             self.record.fault_applied(fault, now, counters);
@@ -264,28 +304,24 @@ impl World<'_> {
         }
         match step {
             Step::LinksDown { pairs, .. } => {
-                self.cuts.insert(fault.0, pairs.clone());
-                for (a, b) in self.plan.topology.sessions() {
+                for (a, b) in self.sessions.clone() {
                     if pairs.contains(&(a, b)) || pairs.contains(&(b, a)) {
                         self.push(now + IDLE, Event::Session(a, b, false));
                     }
                 }
             }
             Step::Heal { .. } => {
-                self.cuts.remove(&fault.0);
                 self.recover(now, REDIAL);
             }
             Step::Crash { node, .. } => {
-                self.running.remove(node);
                 self.record.life(now, *node, Life::Crashed);
-                for (a, b) in self.plan.topology.sessions() {
+                for (a, b) in self.sessions.clone() {
                     if a == *node || b == *node {
                         self.push(now + IDLE, Event::Session(a, b, false));
                     }
                 }
             }
             Step::Restart { node, .. } => {
-                self.running.insert(*node);
                 self.record.life(now, *node, Life::Restarted);
                 let held = self.replicas[node.index()].clone();
                 let docs: BTreeMap<DocKey, Arc<str>> =

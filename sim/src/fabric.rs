@@ -236,8 +236,11 @@ impl Fabric {
                 break;
             }
             let Some(Reverse(flight)) = state.flights.pop() else { break };
-            let (from, to, sequence) = (flight.from, flight.to, flight.sequence);
+            let (from, to, sequence, bytes) = (flight.from, flight.to, flight.sequence, flight.payload.len());
             let arrival = state.arrive(flight);
+            if arrival == Arrival::Delivered {
+                journal.record.arrived(from, to, bytes);
+            }
             let (a, b) = (journal.name(from), journal.name(to));
             journal.trace.add(now, Kind::Arrived, &[&sequence.to_le_bytes(), &[arrival as u8]], || {
                 format!("{b} < {a} #{sequence} {arrival:?}")

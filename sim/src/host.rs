@@ -6,9 +6,13 @@ use std::time::Duration;
 use futures::future;
 use iroh::Endpoint;
 use peat_node::config::{Formation, NodeConfig, PeerAddress};
+use peat_node::core::class::Class;
+use peat_node::core::engine::Traffic;
+use peat_node::core::interest::{Interest, Selector};
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
+use peat_scenarios::model::{self, Discovery};
 use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::{Life, RestartSnapshot};
 
@@ -237,6 +241,8 @@ impl Begin {
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
         config.advertise = vec![address_text(self.spec.index)];
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
+        config.traffic = traffic(&self.spec)?;
+        config.discovery.gossip = self.spec.discovery == Discovery::Gossip;
         (self.shared.configure)(self.spec.index, &mut config);
         let observer: Arc<dyn Observer> = self.observer.clone();
         let world = World {
@@ -268,6 +274,27 @@ impl Begin {
         let at = journal.now();
         journal.record.restart_snapshots.push(RestartSnapshot { node: self.spec.index, at, docs });
     }
+}
+
+/// What a node carries, and in which order.
+fn traffic(spec: &NodeSpec) -> Result<Traffic, String> {
+    let mut traffic = Traffic::default();
+    for (collection, class) in &spec.classes {
+        let class = match class {
+            model::Class::Command => Class::Command,
+            model::Class::State => Class::State,
+            model::Class::Telemetry => Class::Telemetry,
+            model::Class::Blob => Class::Blob,
+        };
+        traffic.classes.set(collection, class).map_err(|error| error.to_string())?;
+    }
+    if !spec.interest.is_empty() {
+        let selector = |of: &model::Selector| Selector::new(&of.collection, &of.prefix);
+        let selectors: Result<Vec<Selector>, _> = spec.interest.iter().map(selector).collect();
+        let interest = selectors.and_then(Interest::only);
+        traffic.interest = interest.map_err(|error| error.to_string())?;
+    }
+    Ok(traffic)
 }
 
 /// The key of a host: it stays over all its lives, as a file on its disk would.

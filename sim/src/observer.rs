@@ -50,6 +50,11 @@ impl Observer for LifeObserver {
         {
             journal.record.session(now, self.node, peer, up);
         }
+        if let Observation::Dialing { peer, .. } = &event
+            && let Some(&peer) = self.directory.get(peer)
+        {
+            journal.record.dial(now, self.node, peer);
+        }
         let name = |peer: &EndpointId| match self.directory.get(peer) {
             Some(&node) => journal.name(node).to_string(),
             None => peer.fmt_short().to_string(),

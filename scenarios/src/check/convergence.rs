@@ -20,7 +20,7 @@ pub(super) fn check(record: &RunRecord) -> CheckResult {
     let mut findings = Findings::default();
     for key in &keys {
         let mut variants: BTreeMap<Variant<'_>, Vec<&str>> = BTreeMap::new();
-        for replica in &replicas {
+        for replica in replicas.iter().filter(|replica| record.topology.node(replica.node).wants(key)) {
             let doc = replica.docs.get(*key);
             let json = doc.and_then(|doc| doc.json.as_deref());
             let heads = doc.and_then(|doc| doc.heads.as_deref());

@@ -1,14 +1,16 @@
 //! Every check passes on a perfect world and fails on the bug that it is there for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::figures::measure;
-use crate::model::Scenario;
+use crate::model::{Expect, LatencyLevel, LinkSpec, RttBound, Scenario, Workload};
 use crate::physics::LinkCounters;
 use crate::plan::{DocKey, NodeIndex};
+use crate::profiles::Profile;
 use crate::record::{Change, OpKind, Outcome, RunRecord, Visible};
-use crate::testing::{good, run, secs};
+use crate::testing::{good, library_runs, run, secs};
 use crate::time::SimTime;
 
 fn judge(scenario: &Scenario, record: &RunRecord) -> Vec<CheckResult> {
@@ -46,11 +48,9 @@ fn a_perfect_world_passes_every_check() {
 
 #[test]
 fn a_perfect_world_passes_the_safety_checks_of_the_whole_library() {
-    for shipped in crate::library::library() {
-        let scenario = shipped.scenario().unwrap();
-        let record = run(&scenario);
-        for result in judge(&scenario, &record) {
-            assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", shipped.name);
+    for (scenario, record) in library_runs() {
+        for result in judge(scenario, record) {
+            assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", scenario.name);
         }
     }
 }
@@ -287,4 +287,165 @@ fn exit_codes_are_those_of_the_design() {
     use Verdict::*;
     let codes = [Pass, Fail, SloBreach, Inconclusive, Vacuous, InfraError, Nondeterministic].map(Verdict::exit_code);
     assert_eq!(codes, [0, 1, 3, 4, 4, 5, 6]);
+}
+
+/// A platform writes a burst three times over, while an edge hears of its own part only.
+fn burst() -> (Scenario, RunRecord) {
+    let scenario = Scenario::builder("burst")
+        .duration(secs(60))
+        .settle(secs(20))
+        .cluster("c", |cluster| {
+            let cluster = cluster.group("platform", 1).group("post", 1).group("edge", 1);
+            cluster.interested_in(["telemetry/platform-0-w0-0000", "commands/edge"])
+        })
+        .link(LinkSpec::new("platform", "post", Profile::Wan))
+        .link(LinkSpec::new("post", "edge", Profile::Wan))
+        .workload(Workload::burst(["platform"], 12).versions(3, secs(2)).start(secs(5)))
+        .workload(Workload::command(["platform"], "edge", secs(10)).start(secs(12)))
+        .expect(Expect {
+            latency: vec![LatencyLevel {
+                collection: "commands".to_owned(),
+                p50: None,
+                p99: None,
+                max: Some(Duration::from_millis(60)),
+            }],
+            ..Expect::default()
+        })
+        .build()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut record = run(&scenario);
+    // The ideal world tells everyone everything.
+    let edge = record.topology.find("edge-0").unwrap();
+    let spec = record.topology.node(edge).clone();
+    record.visibility.retain(|event| event.node != edge || spec.wants(&event.key));
+    record.finals[edge.index()].docs.retain(|key, _| spec.wants(key));
+    (scenario, record)
+}
+
+fn burst_planted(name: &str, verdict: Verdict, plant: impl FnOnce(&mut RunRecord)) -> CheckResult {
+    let (scenario, mut record) = burst();
+    plant(&mut record);
+    let result = of(&judge(&scenario, &record), name).clone();
+    assert_eq!(result.verdict, verdict, "{result:#?}");
+    result
+}
+
+#[test]
+fn a_burst_that_arrives_once_and_only_where_it_is_wanted_passes() {
+    let (scenario, record) = burst();
+    for result in judge(&scenario, &record) {
+        assert_eq!(result.verdict, Verdict::Pass, "{result:#?}");
+    }
+}
+
+fn last_of_burst(record: &RunRecord, node: u32) -> usize {
+    let of = |event: &Visible| event.node.0 == node && &*event.key.collection == "telemetry";
+    record.visibility.iter().rposition(of).unwrap()
+}
+
+#[test]
+fn a_version_that_comes_twice_is_seen() {
+    let result = burst_planted("latest-once", Verdict::Fail, |record| {
+        let mut again = record.visibility[last_of_burst(record, 1)].clone();
+        again.at = SimTime::from_secs(30);
+        record.visibility.push(again);
+    });
+    assert!(result.evidence[0].contains("version 3 came again"), "{result:#?}");
+}
+
+#[test]
+fn a_last_version_that_never_comes_is_seen() {
+    let result = burst_planted("latest-once", Verdict::Fail, |record| {
+        record.visibility.remove(last_of_burst(record, 2));
+    });
+    assert!(result.evidence[0].contains("never came in version 3"), "{result:#?}");
+}
+
+#[test]
+fn an_older_version_that_was_on_its_way_is_counted_and_not_judged() {
+    let result = burst_planted("latest-once", Verdict::Pass, |record| {
+        let last = last_of_burst(record, 1);
+        let key = record.visibility[last].key.clone();
+        let before = record.visibility[..last].iter_mut().rfind(|event| event.key == key && event.node.0 == 1);
+        before.unwrap().at = SimTime::from_millis(9_010);
+    });
+    assert!(result.detail.contains("1 of older versions"), "{result:#?}");
+}
+
+#[test]
+fn what_nobody_asked_for_must_not_be_there() {
+    let result = burst_planted("interest-kept", Verdict::Fail, |record| {
+        let (key, doc) = record.finals[0].docs.iter().find(|(key, _)| key.id.ends_with("10")).unwrap();
+        let (key, doc) = (key.clone(), doc.clone());
+        record.finals[2].docs.insert(key, doc);
+    });
+    assert!(result.evidence[0].contains("edge-0 holds telemetry/platform-0-w0-00010"), "{result:#?}");
+}
+
+#[test]
+fn a_single_command_that_comes_late_breaks_its_level() {
+    let late = |record: &mut RunRecord| {
+        let event =
+            record.visibility.iter_mut().find(|event| &*event.key.collection == "commands" && event.node.0 == 2);
+        let event = event.unwrap();
+        event.at += Duration::from_secs(1);
+    };
+    let result = burst_planted("latency of commands", Verdict::SloBreach, late);
+    assert!(result.detail.contains("max 1.0"), "{result:#?}");
+}
+
+#[test]
+fn a_node_that_dials_too_often_after_a_heal_is_named() {
+    let (mut scenario, mut record) = good();
+    scenario.expect.dials_in_first_second_max = Some(3);
+    let heal = SimTime::from_secs(300);
+    let (node, peer) = (NodeIndex(0), NodeIndex(2));
+    let before = record.dials.partition_point(|dial| dial.at < heal);
+    for (number, millis) in [0, 10, 200, 999].into_iter().enumerate() {
+        let at = heal + Duration::from_millis(millis);
+        record.dials.insert(before + number, crate::record::DialEvent { at, node, peer });
+    }
+    let results = judge(&scenario, &record);
+    let result = of(&results, "dials-in-first-second");
+    assert_eq!(result.verdict, Verdict::SloBreach);
+    assert!(result.detail.contains("at most 4 by one node (alpha-0 after sat"), "{result:#?}");
+}
+
+#[test]
+fn the_first_byte_is_judged_in_each_direction() {
+    let (mut scenario, mut record) = good();
+    scenario.expect.first_byte_within = Some(RttBound { fixed: secs(2), round_trips: 2 });
+    let result = of(&judge(&scenario, &record), "first-byte-within").clone();
+    assert_eq!((result.verdict, result.detail.contains("worst of 2: 1.30 s of 3.20 s")), (Verdict::Pass, true));
+    // What west wrote in the dark comes to east only ten seconds after the heal.
+    let heal = SimTime::from_secs(300);
+    let during: Vec<DocKey> = record
+        .operations
+        .iter()
+        .filter(|op| op.node.0 >= 2 && op.completed.is_some_and(|at| (SimTime::from_secs(180)..heal).contains(&at)))
+        .map(|op| op.key.clone())
+        .collect();
+    for event in record.visibility.iter_mut().filter(|event| event.node.0 < 2 && during.contains(&event.key)) {
+        if (heal..heal + secs(10)).contains(&event.at) {
+            event.at = heal + secs(10);
+        }
+    }
+    record.visibility.sort_by_key(|event| event.at);
+    let result = of(&judge(&scenario, &record), "first-byte-within").clone();
+    assert_eq!(result.verdict, Verdict::SloBreach, "{result:#?}");
+    assert!(result.evidence[0].contains("bravo to alpha"), "{result:#?}");
+}
+
+#[test]
+fn two_islands_that_do_not_merge_are_seen() {
+    let (mut scenario, mut record) = good();
+    scenario.expect.connected_within = Some(secs(10));
+    let result = of(&judge(&scenario, &record), "connected-within").clone();
+    assert_eq!(result.verdict, Verdict::Pass, "{result:#?}");
+    let heal = SimTime::from_secs(300);
+    let across = |a: NodeIndex, b: NodeIndex| (a.0 < 2) != (b.0 < 2);
+    record.sessions.retain(|event| event.at < heal || !across(event.node, event.peer));
+    let result = of(&judge(&scenario, &record), "connected-within").clone();
+    assert_eq!(result.verdict, Verdict::SloBreach);
+    assert!(result.evidence[0].contains("sat at 05m00.000s: apart until the end"), "{result:#?}");
 }

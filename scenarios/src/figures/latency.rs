@@ -1,6 +1,7 @@
 //! From commit to visible.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,6 +15,8 @@ use crate::record::{OpKind, RunRecord};
 /// One operation becoming visible at one replica other than its origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
+    /// Position of the operation in [`RunRecord::operations`].
+    pub operation: usize,
     /// Where it was written.
     pub origin: NodeIndex,
     /// Where it was seen.
@@ -42,7 +45,7 @@ pub struct PairLatency {
     pub p50_ratio: Option<f64>,
 }
 
-/// All samples, and the number of pairs that never became visible although the replica ran to the
+/// All samples, and the operations of those pairs that never became visible although the replica ran to the
 /// end.
 pub(super) fn samples(
     record: &RunRecord,
@@ -50,9 +53,9 @@ pub(super) fn samples(
     shown: &Shown,
     links: &Connectivity,
     sessions: &Connectivity,
-) -> (Vec<Sample>, u64) {
+) -> (Vec<Sample>, Vec<usize>) {
     let mut samples = Vec::new();
-    let mut never = 0;
+    let mut never = Vec::new();
     let running: Vec<NodeIndex> =
         record.finals.iter().filter(|replica| replica.running).map(|replica| replica.node).collect();
     for (position, operation) in record.operations.iter().enumerate().filter(|(_, operation)| operation.acknowledged())
@@ -61,19 +64,22 @@ pub(super) fn samples(
             continue;
         };
         for replica in record.topology.nodes.iter().map(|node| node.index) {
-            if replica == operation.node {
+            if replica == operation.node || !record.topology.node(replica).wants(&operation.key) {
                 continue;
             }
             let Some(at) = shown.at(position, replica) else {
                 // A delete of what it never had, or a write that a delete overtook, shows nothing.
                 let nothing_to_show = operation.kind == OpKind::Delete || history.deleted(&operation.key);
-                never += u64::from(!nothing_to_show && running.contains(&replica));
+                if !nothing_to_show && running.contains(&replica) {
+                    never.push(position);
+                }
                 continue;
             };
             let origin = operation.node;
             let connected = sessions.throughout(origin, replica, operation.invoked, at);
             let healed = links.joined(origin, replica, operation.invoked, at);
             samples.push(Sample {
+                operation: position,
                 origin,
                 replica,
                 latency: at.since(committed),
@@ -106,6 +112,32 @@ pub(super) fn by_pair<'s>(record: &RunRecord, samples: impl Iterator<Item = &'s 
         }
     };
     pairs.into_iter().map(pair).collect()
+}
+
+/// Latency of the operations on one collection.
+#[derive(Debug, Clone, Serialize)]
+pub struct CollectionLatency {
+    /// The collection.
+    pub collection: String,
+    /// Of all operations, whether they had to wait out an outage or not.
+    pub latency: Percentiles,
+    /// (operation, replica) pairs that never became visible although the replica wants the document.
+    pub never: u64,
+}
+
+pub(super) fn by_collection(record: &RunRecord, samples: &[Sample], never: &[usize]) -> Vec<CollectionLatency> {
+    let collection = |operation: usize| &record.operations[operation].key.collection;
+    let mut latencies = grouped(samples.iter().map(|sample| (collection(sample.operation), sample.latency)));
+    let missing = grouped(never.iter().map(|operation| (collection(*operation), ())));
+    for collection in missing.keys() {
+        latencies.entry(collection).or_default();
+    }
+    let of = |(collection, latencies): (&Arc<str>, Vec<Duration>)| CollectionLatency {
+        collection: collection.to_string(),
+        latency: Percentiles::of(latencies),
+        never: missing.get(collection).map_or(0, |missing| missing.len() as u64),
+    };
+    latencies.into_iter().map(of).collect()
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

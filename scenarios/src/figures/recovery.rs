@@ -108,11 +108,11 @@ pub(super) fn recoveries(
 }
 
 /// The next fault that begins after `at`.
-fn next_fault(record: &RunRecord, at: SimTime) -> Option<SimTime> {
+pub(super) fn next_fault(record: &RunRecord, at: SimTime) -> Option<SimTime> {
     record.faults.iter().filter_map(|fault| fault.applied).filter(|applied| *applied > at).min()
 }
 
-fn settle(record: &RunRecord, at: SimTime, moments: Vec<Option<SimTime>>) -> Settled {
+pub(super) fn settle(record: &RunRecord, at: SimTime, moments: Vec<Option<SimTime>>) -> Settled {
     let late = |limit: SimTime| moments.iter().filter(|moment| moment.is_none_or(|m| m > limit)).count() as u64;
     match next_fault(record, at) {
         Some(next) if late(next) > 0 => Settled::Interrupted { after: next.since(at), pending: late(next) },
@@ -134,7 +134,10 @@ fn converged(record: &RunRecord, history: &History<'_>, table: &Shown, links: &C
     let mut moments = Vec::new();
     for (position, operation) in before {
         for node in &record.topology.nodes {
-            if node.index == operation.node || !links.throughout(operation.node, node.index, at, at) {
+            if node.index == operation.node
+                || !node.wants(&operation.key)
+                || !links.throughout(operation.node, node.index, at, at)
+            {
                 continue;
             }
             let shown = table.at(position, node.index);

@@ -1,10 +1,11 @@
 //! A scenario in Rust, for `#[test]`s.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Cluster, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario, ScenarioError, When,
-    Workload, WorkloadKind, lower,
+    Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
+    ScenarioError, Selector, When, Workload, WorkloadKind, lower,
 };
 use crate::limits;
 use crate::profiles::Profile;
@@ -129,15 +130,48 @@ pub struct ClusterBuilder(Cluster);
 
 impl ClusterBuilder {
     /// A group that is there from the start.
-    pub fn group(mut self, name: &str, count: u32) -> Self {
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at: None });
+    pub fn group(self, name: &str, count: u32) -> Self {
+        self.push(name, count, None)
+    }
+
+    fn push(mut self, name: &str, count: u32, joins_at: Option<Duration>) -> Self {
+        let (interest, discovery, classes) = (Vec::new(), Discovery::None, BTreeMap::new());
+        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes });
+        self
+    }
+
+    /// What the group just added asks its peers for: `tracks`, `commands/ship-7`.
+    pub fn interested_in<'a>(mut self, wanted: impl IntoIterator<Item = &'a str>) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            // One that cannot be read is kept as it is and refused by the validation.
+            let selector = |text: &str| {
+                let unread = Selector { collection: String::new(), prefix: text.to_owned() };
+                Selector::parse(text).unwrap_or(unread)
+            };
+            group.interest = wanted.into_iter().map(selector).collect();
+        }
+        self
+    }
+
+    /// How the group just added finds peers.
+    pub fn discovering(mut self, discovery: Discovery) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.discovery = discovery;
+        }
+        self
+    }
+
+    /// The class of a collection in the group just added.
+    pub fn class(mut self, collection: &str, class: Class) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.classes.insert(collection.to_owned(), class);
+        }
         self
     }
 
     /// A group that starts, empty, at `joins_at`.
-    pub fn late_group(mut self, name: &str, count: u32, joins_at: Duration) -> Self {
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at: Some(joins_at) });
-        self
+    pub fn late_group(self, name: &str, count: u32, joins_at: Duration) -> Self {
+        self.push(name, count, Some(joins_at))
     }
 }
 
@@ -186,6 +220,26 @@ impl Workload {
         Workload::new(on, WorkloadKind::Delete { every, collection, documents, from: None, contended_by: None })
     }
 
+    /// Every node writes `documents` documents of its own to `telemetry` at once.
+    pub fn burst<'a>(on: impl IntoIterator<Item = &'a str>, documents: u32) -> Self {
+        let (collection, every) = ("telemetry".to_owned(), limits::OPERATION_EVERY);
+        Workload::new(on, WorkloadKind::Burst { collection, documents, versions: 1, every })
+    }
+
+    /// Every node commands the nodes of `to` in turn.
+    pub fn command<'a>(on: impl IntoIterator<Item = &'a str>, to: &str, every: Duration) -> Self {
+        let (collection, to) = ("commands".to_owned(), to.to_owned());
+        Workload::new(on, WorkloadKind::Command { every, collection, to })
+    }
+
+    /// For bursts: each document is written that often, from one version to the next `spacing`.
+    pub fn versions(mut self, count: u32, spacing: Duration) -> Self {
+        if let WorkloadKind::Burst { versions, every, .. } = &mut self.kind {
+            (*versions, *every) = (count, spacing);
+        }
+        self
+    }
+
     /// When it begins.
     pub fn start(mut self, start: Duration) -> Self {
         self.start = start;
@@ -210,7 +264,9 @@ impl Workload {
             WorkloadKind::Heartbeat { .. } => {}
             WorkloadKind::Put { collection, .. }
             | WorkloadKind::Edit { collection, .. }
-            | WorkloadKind::Delete { collection, .. } => *collection = name.to_owned(),
+            | WorkloadKind::Delete { collection, .. }
+            | WorkloadKind::Burst { collection, .. }
+            | WorkloadKind::Command { collection, .. } => *collection = name.to_owned(),
         }
         self
     }

@@ -1,8 +1,10 @@
 //! From what was written to what can be run: the only way to a [`Scenario`], for files and for the
 //! builder. Goes on after an error, so that one pass reports everything that is wrong.
 
+mod expect;
 mod faults;
 mod topology;
+mod unknown;
 mod workloads;
 
 use std::ops::Range;
@@ -11,11 +13,11 @@ use std::time::Duration;
 use serde_spanned::Spanned;
 
 use super::error::{Diagnostic, Location, ScenarioError};
-use super::raw::{Field, RawExpect, RawScenario};
+use super::raw::{Field, RawScenario};
 use super::units::{
     BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration, parse_size,
 };
-use super::{Expect, LinkShape, Scenario, builder, write};
+use super::{LinkShape, Scenario, builder, write};
 use crate::limits;
 use crate::plan;
 use crate::profiles::Profile;
@@ -30,11 +32,18 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
         lower.error(0..0, "", message, format!("at most {} are read", limits::FILE_BYTES));
         return Err(lower.failed(file));
     }
-    match toml::from_str::<RawScenario>(text) {
-        Ok(raw) => lower.finish(file, &raw),
-        Err(error) => {
+    let mut read = text.to_owned();
+    loop {
+        let error = match toml::from_str::<RawScenario>(&read) {
+            Ok(raw) => return lower.finish(file, &raw),
+            Err(error) => error,
+        };
+        // The field that an unknown one was meant to be is missing for that reason.
+        if !lower.explained(&error) {
             lower.syntax(text, &error);
-            Err(lower.failed(file))
+        }
+        if lower.diagnostics.len() >= limits::DIAGNOSTICS || !unknown::blank_out(&mut read, &error) {
+            return Err(lower.failed(file));
         }
     }
 }
@@ -69,6 +78,13 @@ impl Lower<'_> {
     fn failed(mut self, file: &str) -> ScenarioError {
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.location.as_ref().map(|at| (at.line, at.column)));
         ScenarioError { file: file.to_owned(), diagnostics: self.diagnostics }
+    }
+
+    /// A missing field that an unknown one was taken for already.
+    fn explained(&self, error: &toml::de::Error) -> bool {
+        let Some(missing) = error.message().strip_prefix("missing field ") else { return false };
+        let help = format!("did you mean {missing}?");
+        self.diagnostics.iter().any(|diagnostic| diagnostic.help.as_deref() == Some(&help))
     }
 
     /// What the TOML reader itself refused: syntax, types, unknown and missing fields.
@@ -288,28 +304,6 @@ impl Lower<'_> {
             Some(_) => {}
         }
         amount
-    }
-
-    fn expect(&mut self, raw: &RawExpect) -> Expect {
-        let ratio = self.figure(&raw.connected_latency_p50_max_ratio, "connected_latency_p50_max_ratio", 1.0);
-        Expect {
-            converge_within: self.positive(&raw.converge_within, "expect.converge_within"),
-            reconnect_within: self.positive(&raw.reconnect_within, "expect.reconnect_within"),
-            connected_latency_p50_max_ratio: ratio,
-            connected_p99_within: self.positive(&raw.connected_p99_within, "expect.connected_p99_within"),
-            bytes_per_operation_max: self.figure(&raw.bytes_per_operation_max, "bytes_per_operation_max", 0.0),
-            idle_bytes_per_second_max: self.figure(&raw.idle_bytes_per_second_max, "idle_bytes_per_second_max", 0.0),
-        }
-    }
-
-    fn figure(&mut self, raw: &Field<f64>, field: &str, least: f64) -> Option<f64> {
-        let raw = raw.as_ref()?;
-        let figure = *raw.get_ref();
-        if !figure.is_finite() || figure < least {
-            let message = format!("{figure} can never be met");
-            self.error(raw.span(), format!("expect.{field}"), message, format!("at least {least}"));
-        }
-        Some(figure)
     }
 }
 

@@ -4,6 +4,8 @@
 //! inside tagged enums, and a field that does not belong to its kind deserves a better message
 //! than "unknown field".
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_spanned::Spanned;
 
@@ -47,6 +49,12 @@ pub(super) struct RawGroup {
     pub(super) count: Spanned<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) joins_at: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interest: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) discovery: Field<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) classes: BTreeMap<String, Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -99,6 +107,10 @@ pub(super) struct RawWorkload {
     pub(super) from: Field<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) contended_by: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) versions: Field<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Field<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,6 +165,12 @@ pub(super) struct RawExpect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reconnect_within: Field<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first_byte_within: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connected_within: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dials_in_first_second_max: Field<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connected_latency_p50_max_ratio: Field<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connected_p99_within: Field<String>,
@@ -160,4 +178,18 @@ pub(super) struct RawExpect {
     pub(super) bytes_per_operation_max: Field<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idle_bytes_per_second_max: Field<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) latency: Vec<Spanned<RawLatency>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLatency {
+    pub(super) collection: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p50: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p99: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max: Field<String>,
 }

@@ -82,6 +82,13 @@ refused! {
     no_such_node: "kind = \"heal\"\nends = \"sat\"" => "kind = \"crash\"\nnode = \"alpha-edge-7\"";
     restart_without_crash: "kind = \"heal\"\nends = \"sat\"" => "kind = \"restart\"\nnode = \"alpha-edge-0\"";
     only_during_the_unknowable: "every = \"20s\"" => "every = \"20s\"\nonly_during = \"late\"\n[[fault]]\nid = \"late\"\nkind = \"blackout\"\ngroup = \"bravo-edge\"\nwhen = \"converged\"\nfor = \"10s\"";
+    interest_in_nothing: "count = 2" => "count = 2\ninterest = [\"tracks\", \"commands/\"]";
+    unknown_class: "count = 2" => "count = 2\nclasses = { tracks = \"telemetri\" }";
+    unknown_discovery: "count = 2" => "count = 2\ndiscovery = \"gosip\"";
+    convergence_of_the_choosy: "count = 2" => "count = 2\ninterest = [\"tracks\"]\n[[fault]]\nkind = \"blackout\"\ngroup = \"bravo-edge\"\nwhen = \"converged\"\nfor = \"10s\"";
+    a_bound_that_is_none: "kind = \"heal\"\nends = \"sat\"\nat = \"5m\"" => "kind = \"heal\"\nends = \"sat\"\nat = \"5m\"\n[expect]\nfirst_byte_within = \"2s + 2rt\"";
+    a_latency_without_a_demand: "kind = \"heal\"\nends = \"sat\"\nat = \"5m\"" => "kind = \"heal\"\nends = \"sat\"\nat = \"5m\"\n[[expect.latency]]\ncollection = \"commands\"";
+    a_command_to_nobody: "kind = \"edit\"" => "kind = \"command\"";
     too_many_operations: "every = \"20s\"" => "every = \"1ms\"";
 }
 
@@ -99,6 +106,34 @@ fn a_scenario_built_in_rust_is_the_one_read_from_its_file() {
     let built = scenario();
     let text = built.to_toml();
     assert_eq!(Scenario::parse("built.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")), built);
+}
+
+#[test]
+fn what_nodes_are_told_and_what_is_demanded_survives_a_round_trip() {
+    let built = Scenario::builder("told")
+        .cluster("c", |cluster| {
+            let hub = cluster.group("hub", 1).class("sightings", Class::Telemetry).class("orders", Class::Command);
+            hub.group("edge", 2).interested_in(["tracks", "commands/edge-0"]).discovering(Discovery::Gossip)
+        })
+        .link(LinkSpec::new("hub", "edge", Profile::Wan))
+        .workload(Workload::burst(["hub"], 20).versions(3, Duration::from_secs(7)).collection("tracks"))
+        .workload(Workload::command(["hub"], "edge", Duration::from_secs(9)))
+        .expect(Expect {
+            first_byte_within: Some(RttBound { fixed: Duration::from_secs(2), round_trips: 2 }),
+            connected_within: Some(Duration::from_secs(10)),
+            dials_in_first_second_max: Some(3),
+            latency: vec![LatencyLevel {
+                collection: "commands".to_owned(),
+                p50: None,
+                p99: Some(Duration::from_secs(2)),
+                max: Some(Duration::from_secs(3)),
+            }],
+            ..Expect::default()
+        })
+        .build()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let text = built.to_toml();
+    assert_eq!(Scenario::parse("told.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}")), built);
 }
 
 #[test]
@@ -128,6 +163,16 @@ fn every_error_of_a_file_is_reported_in_one_pass() {
     assert_eq!(error.diagnostics.len(), 2, "{error}");
     let lines = error.diagnostics.iter().map(|d| d.location.as_ref().unwrap().line);
     assert!(lines.is_sorted());
+}
+
+#[test]
+fn an_unknown_field_hides_no_other_error() {
+    let text = GOOD
+        .replace("every = \"20s\"", "evry = \"20s\"\nstart = \"never\"")
+        .replace("count = 1", "count = 1\njoin_at = \"1m\"")
+        .replace("at = \"2m\"", "at = \"2m\"\nforr = [\n  1,\n]");
+    let error = Scenario::parse("small.toml", &text).unwrap_err();
+    insta::assert_snapshot!(error);
 }
 
 mod properties {

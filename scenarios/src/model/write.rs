@@ -2,9 +2,13 @@
 
 use serde_spanned::Spanned;
 
-use super::raw::{Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLink, RawScenario, RawWorkload};
+use super::raw::{
+    Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLatency, RawLink, RawScenario, RawWorkload,
+};
 use super::units::{format_bandwidth, format_duration, format_size};
-use super::{Expect, Fault, FaultKind, LinkShape, Peering, Scenario, When, Workload, WorkloadKind};
+use super::{
+    Discovery, Expect, Fault, FaultKind, LatencyLevel, LinkShape, Peering, Scenario, When, Workload, WorkloadKind,
+};
 
 pub(super) fn to_toml(scenario: &Scenario) -> String {
     toml::to_string(&raw(scenario)).expect("invariant: every field of a scenario has a TOML form")
@@ -33,6 +37,15 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
             name: here(group.name.clone()),
             count: here(i64::from(group.count)),
             joins_at: group.joins_at.and_then(span),
+            interest: match group.interest.is_empty() {
+                true => None,
+                false => some(group.interest.iter().map(|selector| here(selector.to_string())).collect()),
+            },
+            discovery: match group.discovery {
+                Discovery::None => None,
+                other => some(other.name().to_owned()),
+            },
+            classes: group.classes.iter().map(|(name, class)| (name.clone(), here(class.name().to_owned()))).collect(),
         });
         here(RawCluster { name: here(cluster.name.clone()), group: groups.collect() })
     });
@@ -84,6 +97,8 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
         documents: None,
         from: None,
         contended_by: None,
+        versions: None,
+        to: None,
     };
     match &workload.kind {
         WorkloadKind::Heartbeat { every } => raw.every = span(*every),
@@ -102,6 +117,17 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
             raw.documents = some(i64::from(*documents));
             raw.from = from.and_then(span);
             raw.contended_by = contended_by.clone().and_then(some);
+        }
+        WorkloadKind::Burst { collection, documents, versions, every } => {
+            raw.every = span(*every);
+            raw.collection = some(collection.clone());
+            raw.documents = some(i64::from(*documents));
+            raw.versions = some(i64::from(*versions));
+        }
+        WorkloadKind::Command { every, collection, to } => {
+            raw.every = span(*every);
+            raw.collection = some(collection.clone());
+            raw.to = some(to.clone());
         }
     }
     raw
@@ -158,11 +184,24 @@ fn raw_expect(expect: &Expect) -> RawExpect {
     RawExpect {
         converge_within: expect.converge_within.and_then(span),
         reconnect_within: expect.reconnect_within.and_then(span),
+        first_byte_within: expect.first_byte_within.and_then(|bound| some(bound.to_string())),
+        connected_within: expect.connected_within.and_then(span),
+        dials_in_first_second_max: expect.dials_in_first_second_max.and_then(|most| some(i64::from(most))),
         connected_latency_p50_max_ratio: expect.connected_latency_p50_max_ratio.and_then(some),
         connected_p99_within: expect.connected_p99_within.and_then(span),
         bytes_per_operation_max: expect.bytes_per_operation_max.and_then(some),
         idle_bytes_per_second_max: expect.idle_bytes_per_second_max.and_then(some),
+        latency: expect.latency.iter().map(latency).collect(),
     }
+}
+
+fn latency(level: &LatencyLevel) -> Spanned<RawLatency> {
+    here(RawLatency {
+        collection: here(level.collection.clone()),
+        p50: level.p50.and_then(span),
+        p99: level.p99.and_then(span),
+        max: level.max.and_then(span),
+    })
 }
 
 impl Peering {
@@ -185,6 +224,8 @@ impl WorkloadKind {
             WorkloadKind::Put { .. } => "put",
             WorkloadKind::Edit { .. } => "edit",
             WorkloadKind::Delete { .. } => "delete",
+            WorkloadKind::Burst { .. } => "burst",
+            WorkloadKind::Command { .. } => "command",
         }
     }
 }

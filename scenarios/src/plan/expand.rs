@@ -49,6 +49,9 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 group: groups.len() as u32,
                 joins_at: group.joins_at.map_or(SimTime::ZERO, SimTime::from),
                 peers: Vec::new(),
+                interest: group.interest.clone(),
+                discovery: group.discovery,
+                classes: group.classes.clone(),
             });
         }
         groups.push(GroupSpec { name: group.name.clone(), cluster: cluster.name.clone() });

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::NodeIndex;
+use super::{DocKey, NodeIndex};
+use crate::model::{Class, Discovery, Selector};
 use crate::physics::LinkParams;
 use crate::time::SimTime;
 
@@ -22,6 +23,19 @@ pub struct NodeSpec {
     pub joins_at: SimTime,
     /// The nodes it is given as `--peer`: this side dials.
     pub peers: Vec<NodeIndex>,
+    /// What it asks its peers for; empty: everything.
+    pub interest: Vec<Selector>,
+    /// How it finds further peers.
+    pub discovery: Discovery,
+    /// The classes of collections that have not their usual one.
+    pub classes: BTreeMap<String, Class>,
+}
+
+impl NodeSpec {
+    /// Does it ask its peers for this document?
+    pub fn wants(&self, key: &DocKey) -> bool {
+        self.interest.is_empty() || self.interest.iter().any(|selector| selector.selects(&key.collection, &key.id))
+    }
 }
 
 /// One group of nodes.
@@ -99,11 +113,20 @@ impl Topology {
         pairs
     }
 
+    /// Unordered pairs of nodes that may find each other: both discover peers and a route exists.
+    pub fn discoverable(&self) -> Vec<(NodeIndex, NodeIndex)> {
+        let seekers: Vec<NodeIndex> =
+            self.nodes.iter().filter(|node| node.discovery != Discovery::None).map(|node| node.index).collect();
+        let pairs = seekers.iter().enumerate().flat_map(|(n, &a)| seekers[n + 1..].iter().map(move |&b| (a, b)));
+        pairs.filter(|&(a, b)| self.link(a, b).is_some()).collect()
+    }
+
     /// The least time, one way, that undisturbed links need from `origin` to every node, hopping
     /// only over sessions; `None` for a node that cannot be reached. Propagation only: jitter and
     /// serialisation are not counted.
     pub fn one_way_delays(&self, origin: NodeIndex) -> Vec<Option<Duration>> {
-        let sessions = self.sessions();
+        let mut sessions = self.sessions();
+        sessions.extend(self.discoverable());
         let mut best: Vec<Option<Duration>> = vec![None; self.nodes.len()];
         best[origin.index()] = Some(Duration::ZERO);
         // Bellman-Ford: the graphs are small and sparse, and it needs no priority queue.

@@ -48,6 +48,15 @@ pub(super) fn drafts(scenario: &Scenario, topology: &Topology, seed: u64) -> Vec
                 let contender = contended_by.as_ref().and_then(|name| topology.find(&format!("{name}-0")));
                 author.deletes(*every, collection, *documents, *from, contender);
             }
+            WorkloadKind::Burst { collection, documents, versions, every } => {
+                author.bursts(collection, *documents, *versions, *every);
+            }
+            WorkloadKind::Command { every, collection, to } => {
+                let group = topology.groups.iter().position(|group| group.name == *to);
+                let targets =
+                    topology.members(group.expect("invariant: validation has resolved every group name") as u32);
+                author.commands(*every, collection, &targets.collect::<Vec<_>>());
+            }
         }
         drafts.extend(author.drafts);
     }
@@ -171,6 +180,55 @@ impl Author<'_> {
         }
     }
 
+    /// All at one moment: the application writes them one after the other, as fast as its node takes them.
+    fn bursts(&mut self, collection: &str, documents: u32, versions: u32, every: Duration) {
+        for version in 1..=versions {
+            let at = self.start + every * (version - 1);
+            if !self.windows.iter().any(|(from, to)| (*from..*to).contains(&at)) {
+                continue;
+            }
+            for node in self.nodes.clone() {
+                let name = self.name(node).to_owned();
+                for number in 0..documents {
+                    let key = DocKey::new(collection, &burst_id(&name, self.position, number));
+                    let json = json!({
+                        "id": &*key.id,
+                        "source_platform": name,
+                        "sensor": number,
+                        "value": round6((self.rng.next_u64() % 1_000_000) as f64 * 1e-3),
+                        "quality": round6((self.rng.next_u64() % 100) as f64 / 100.0),
+                        "counter": version,
+                    });
+                    self.push(at, node, put(&key, json));
+                }
+            }
+        }
+    }
+
+    fn commands(&mut self, every: Duration, collection: &str, targets: &[NodeIndex]) {
+        let workload = self.position;
+        for (node, moments) in self.beats(every) {
+            let author = self.name(node).to_owned();
+            for (number, at) in moments.into_iter().enumerate() {
+                let target = self.name(targets[number % targets.len()]).to_owned();
+                let id = format!("{target}-w{workload}-{author}-{number:04}");
+                let key = DocKey::new(collection, &id);
+                let issued = at.as_nanos() / 1_000_000_000;
+                let json = json!({
+                    "id": id,
+                    "target_id": target,
+                    "command_type": "MOVE",
+                    "status": 1,
+                    "created_at": issued,
+                    "expires_at": issued + 3_600,
+                    "payload_json": "{\"heading_deg\":270}",
+                    "counter": 1,
+                });
+                self.push(at, node, put(&key, json));
+            }
+        }
+    }
+
     /// Documents that others will edit or delete, created by the first node one millisecond apart.
     fn create(&mut self, collection: &str, prefix: &str, documents: u32) -> Vec<DocKey> {
         let creator = self.nodes[0];
@@ -247,6 +305,11 @@ fn put(key: &DocKey, json: serde_json::Value) -> Action {
     Action::Put { key: key.clone(), json: json.to_string().into() }
 }
 
+/// Id of a document of a burst.
+pub(crate) fn burst_id(node: &str, workload: usize, number: u32) -> String {
+    format!("{node}-w{workload}-{number:05}")
+}
+
 /// Six decimals, as a GPS receiver gives them, and short in print.
 fn round6(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
@@ -269,6 +332,8 @@ pub(crate) fn estimate(scenario: &Scenario) -> u64 {
             WorkloadKind::Heartbeat { every } | WorkloadKind::Put { every, .. } => beats(every),
             WorkloadKind::Edit { every, documents, .. } => beats(every).saturating_add(u64::from(*documents)),
             WorkloadKind::Delete { documents, .. } => u64::from(*documents) * 3,
+            WorkloadKind::Burst { documents, versions, .. } => nodes * u64::from(*documents) * u64::from(*versions),
+            WorkloadKind::Command { every, .. } => beats(every),
         }
     });
     per_workload.fold(0, u64::saturating_add).min(limits::OPERATIONS * 1_000)

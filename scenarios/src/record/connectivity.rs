@@ -53,7 +53,7 @@ impl Connectivity {
         let mut running: Vec<bool> = topology.nodes.iter().map(|_| !lives_known).collect();
         let mut cuts: BTreeSet<usize> = BTreeSet::new();
         let mut ends: BTreeMap<(NodeIndex, NodeIndex), bool> = BTreeMap::new();
-        let pairs = topology.sessions();
+        let pairs = possible(record, edge);
         let mut epochs = Vec::new();
         let mut events = events.into_iter().peekable();
         let mut now = SimTime::ZERO;
@@ -103,6 +103,26 @@ impl Connectivity {
             .all(|(_, of)| of[a.index()].is_some() && of[a.index()] == of[b.index()])
     }
 
+    /// The first moment from `at` on at which everyone whom `whole` joins is joined here too; `None` if there is
+    /// no such moment.
+    pub fn first_as_whole_as(&self, whole: &Connectivity, at: SimTime) -> Option<SimTime> {
+        let changes = self.epochs.iter().chain(&whole.epochs).map(|(moment, _)| *moment);
+        let mut moments: Vec<SimTime> = changes.filter(|moment| *moment > at).chain([at]).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        moments.into_iter().find(|moment| {
+            let (here, there) = (self.at(*moment), whole.at(*moment));
+            // A component here never spans two there, so it is enough to compare their number.
+            let count = |of: &[Option<u32>]| of.iter().flatten().collect::<BTreeSet<_>>().len();
+            count(here) <= count(there)
+        })
+    }
+
+    fn at(&self, moment: SimTime) -> &[Option<u32>] {
+        let position = self.epochs.partition_point(|(at, _)| *at <= moment).saturating_sub(1);
+        &self.epochs[position].1
+    }
+
     /// Did the node run at that moment?
     pub fn runs(&self, node: NodeIndex, at: SimTime) -> bool {
         self.throughout(node, node, at, at)
@@ -123,6 +143,22 @@ impl Connectivity {
         }
         joined.filter(|_| !apart)
     }
+}
+
+/// The pairs that may hold a session: those that the scenario peers, and between nodes that find each other
+/// also those that links could join, or did.
+fn possible(record: &RunRecord, edge: Edge) -> Vec<(NodeIndex, NodeIndex)> {
+    let topology = &record.topology;
+    let mut pairs = topology.sessions();
+    match edge {
+        Edge::Link => pairs.extend(topology.discoverable()),
+        Edge::Session => {
+            pairs.extend(record.sessions.iter().map(|event| (event.node.min(event.peer), event.node.max(event.peer))));
+        }
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
 }
 
 fn components(running: &[bool], joined: impl Iterator<Item = (NodeIndex, NodeIndex)>) -> Vec<Option<u32>> {

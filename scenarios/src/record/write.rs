@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, Count, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord, SessionEvent,
-    TRAFFIC_SLICE, Traffic, Visible,
+    Change, Count, DialEvent, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord,
+    SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -46,6 +46,7 @@ impl RunRecord {
                 })
                 .collect(),
             sessions: Vec::new(),
+            dials: Vec::new(),
             lives: Vec::new(),
             restart_snapshots: Vec::new(),
             convergences: Vec::new(),
@@ -133,6 +134,11 @@ impl RunRecord {
         self.sessions.push(SessionEvent { at, node, peer, up });
     }
 
+    /// A node began to dial another.
+    pub fn dial(&mut self, at: SimTime, node: NodeIndex, peer: NodeIndex) {
+        self.dials.push(DialEvent { at, node, peer });
+    }
+
     /// A node started, crashed or restarted.
     pub fn life(&mut self, at: SimTime, node: NodeIndex, event: Life) {
         self.lives.push(LifeEvent { at, node, event });
@@ -173,5 +179,19 @@ impl RunRecord {
             count.bytes += bytes as u64;
         }
         traffic.dropped += u64::from(dropped);
+    }
+
+    /// A datagram of `bytes` payload reached its receiver.
+    pub fn arrived(&mut self, from: NodeIndex, to: NodeIndex, bytes: usize) {
+        let groups = (self.topology.node(from).group, self.topology.node(to).group);
+        let traffic = &mut self.traffic;
+        if traffic.received_by_node.is_empty() {
+            traffic.received_by_node.resize(self.topology.nodes.len(), Count::default());
+        }
+        let by_group = traffic.received_by_group.entry(groups).or_default();
+        for count in [by_group, &mut traffic.received_by_node[to.index()]] {
+            count.datagrams += 1;
+            count.bytes += bytes as u64;
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! The tables.
 
+use std::time::Duration;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::format::{bytes, count, span, sparkline};
 use super::{Paint, line};
-use crate::figures::{Cause, Figures, Percentiles, Settled};
+use crate::figures::{Cause, Direction, Figures, Percentiles, Recovery, Settled};
 use crate::record::RunRecord;
 
 /// Columns of the traffic curve.
@@ -14,6 +16,7 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
     let mut out = String::new();
     latency(&mut out, figures);
     recoveries(&mut out, figures);
+    directions(&mut out, figures);
     totals(&mut out, record, figures, paint);
     out
 }
@@ -64,7 +67,7 @@ fn recoveries(out: &mut String, figures: &Figures) {
     if figures.recoveries.is_empty() {
         return;
     }
-    let mut table = table(&["recovery", "at", "reconnected", "converged"]);
+    let mut table = table(&["recovery", "at", "first byte", "reconnected", "converged"]);
     for recovery in figures.recoveries.iter().take(ROWS) {
         let cause = match recovery.cause {
             Cause::Heal => "heal of",
@@ -74,6 +77,7 @@ fn recoveries(out: &mut String, figures: &Figures) {
         table.add_row([
             format!("{cause} {}", recovery.name),
             recovery.at.to_string(),
+            first_byte(figures, recovery),
             settled(recovery.reconnected),
             settled(recovery.converged),
         ]);
@@ -84,6 +88,33 @@ fn recoveries(out: &mut String, figures: &Figures) {
         line(out, &format!("  … and {} more\n", figures.recoveries.len() - ROWS));
         out.push('\n');
     }
+}
+
+/// The later of the directions.
+fn first_byte(figures: &Figures, recovery: &Recovery) -> String {
+    let of = figures.first_bytes.iter().filter(|first| first.at == recovery.at && first.fault == recovery.name);
+    let latest = of.max_by_key(|first| match first.after {
+        Settled::After(after) => (0, after),
+        Settled::Interrupted { after, .. } => (1, after),
+        Settled::Never { .. } => (2, Duration::ZERO),
+        Settled::Nothing | Settled::Unmeasured => (0, Duration::ZERO),
+    });
+    latest.map_or_else(|| "-".to_owned(), |first| settled(first.after))
+}
+
+/// What went over each direction; of a single group it is the total again.
+fn directions(out: &mut String, figures: &Figures) {
+    const ROWS: usize = 12;
+    if figures.directions.len() < 2 {
+        return;
+    }
+    let mut table = table(&["traffic", "sent", "arrived", "datagrams"]);
+    for direction in figures.directions.iter().take(ROWS) {
+        let Direction { from, to, sent, received } = direction;
+        let name = if from == to { format!("inside {from}") } else { format!("{from} to {to}") };
+        table.add_row([name, bytes(sent.bytes as f64), bytes(received.bytes as f64), count(sent.datagrams)]);
+    }
+    push(out, &table);
 }
 
 fn settled(settled: Settled) -> String {

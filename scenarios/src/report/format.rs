@@ -39,7 +39,7 @@ pub fn plural(number: u64, noun: &str) -> String {
 }
 
 /// An integer with thin groups of thousands: `12,345`.
-pub(super) fn count(value: u64) -> String {
+pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -52,7 +52,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// Breaks a text at spaces into lines of at most `width` characters; a longer word is broken hard.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split_whitespace() {

@@ -24,12 +24,10 @@ fn a_failed_run_says_what_is_missing_where_and_how_to_see_it_again() {
 
 #[test]
 fn no_line_is_wider_than_the_page() {
-    for shipped in crate::library::library() {
-        let scenario = shipped.scenario().unwrap();
-        let record = crate::testing::run(&scenario);
-        let text = Report::of(&scenario, &record).text(Paint::Plain);
+    for (scenario, record) in crate::testing::library_runs() {
+        let text = Report::of(scenario, record).text(Paint::Plain);
         for row in text.lines() {
-            assert!(row.chars().count() <= WIDTH, "{}: {row}", shipped.name);
+            assert!(row.chars().count() <= WIDTH, "{}: {row}", scenario.name);
         }
     }
 }

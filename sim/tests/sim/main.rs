@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod gossip;
+mod interest;
 mod judged;
 mod library;
 mod planted;

@@ -134,6 +134,10 @@ impl Lower<'_> {
                 Some(When::At(at))
             }
             (None, Some(event)) if event.get_ref() == "converged" => {
+                if let Some((_, choosy)) = scenario.groups().find(|(_, group)| !group.interest.is_empty()) {
+                    let message = format!("nodes with an interest, as those of `{}`, never hold the same", choosy.name);
+                    self.error(event.span(), format!("{path}.when"), message, "give it a time with `at`");
+                }
                 let after = self.optional(&raw.after, &format!("{path}.after")).unwrap_or_default();
                 Some(When::Converged { after })
             }

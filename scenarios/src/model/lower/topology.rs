@@ -1,13 +1,13 @@
 //! Clusters, groups and links.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde_spanned::Spanned;
 
 use super::super::raw::{Field, RawGroup, RawLink, RawScenario};
 use super::super::units::format_duration;
-use super::super::{Cluster, Group, LinkSpec, Peering, Scenario};
+use super::super::{Class, Cluster, Discovery, Group, LinkSpec, Peering, Scenario, Selector};
 use super::{Lower, ShapeFields};
 use crate::limits;
 
@@ -73,7 +73,54 @@ impl Lower<'_> {
             let help = format!("the run ends at {}", format_duration(scenario.duration));
             self.error(raw.span(), format!("{path}.joins_at"), message, help);
         }
-        Group { name, count, joins_at }
+        let interest = self.interest(&raw.interest, &format!("{path}.interest"));
+        let discovery = self.discovery(&raw.discovery, &format!("{path}.discovery"));
+        let classes = self.classes(&raw.classes, &format!("{path}.classes"));
+        Group { name, count, joins_at, interest, discovery, classes }
+    }
+
+    fn interest(&mut self, raw: &Field<Vec<Spanned<String>>>, path: &str) -> Vec<Selector> {
+        let Some(raw) = raw else { return Vec::new() };
+        let wanted = raw.get_ref();
+        if wanted.is_empty() || wanted.len() > limits::INTERESTS {
+            let message = format!("an interest in {} parts is out of bounds", wanted.len());
+            let help = format!("1 to {}; a group that wants everything has no `interest`", limits::INTERESTS);
+            self.error(raw.span(), path, message, help);
+        }
+        let mut selectors = Vec::new();
+        for text in wanted {
+            match Selector::parse(text.get_ref()) {
+                Some(selector) => selectors.push(selector),
+                None => {
+                    let message = format!("`{}` selects nothing", text.get_ref());
+                    let help =
+                        "a collection, or a collection and the beginning of ids: \"tracks\", \"commands/ship-7\"";
+                    self.error(text.span(), path, message, help);
+                }
+            }
+        }
+        selectors
+    }
+
+    fn discovery(&mut self, raw: &Field<String>, path: &str) -> Discovery {
+        let Some(raw) = raw else { return Discovery::None };
+        let found = Discovery::ALL.into_iter().find(|kind| kind.name() == raw.get_ref());
+        found.unwrap_or_else(|| {
+            self.unknown(raw.span(), path, "discovery", raw.get_ref(), Discovery::ALL.map(Discovery::name));
+            Discovery::None
+        })
+    }
+
+    fn classes(&mut self, raw: &BTreeMap<String, Spanned<String>>, path: &str) -> BTreeMap<String, Class> {
+        let mut classes = BTreeMap::new();
+        for (collection, class) in raw {
+            let path = format!("{path}.{collection}");
+            match Class::ALL.into_iter().find(|known| known.name() == class.get_ref()) {
+                Some(known) => drop(classes.insert(collection.clone(), known)),
+                None => self.unknown(class.span(), &path, "class", class.get_ref(), Class::ALL.map(Class::name)),
+            }
+        }
+        classes
     }
 
     pub(super) fn links(&mut self, raw: &RawScenario, scenario: &mut Scenario) {

@@ -11,7 +11,7 @@ use super::super::{Scenario, Workload, WorkloadKind};
 use super::Lower;
 use crate::limits;
 
-const KINDS: [&str; 4] = ["heartbeat", "put", "edit", "delete"];
+const KINDS: [&str; 6] = ["heartbeat", "put", "edit", "delete", "burst", "command"];
 
 impl Lower<'_> {
     pub(super) fn workloads(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -57,10 +57,12 @@ impl Lower<'_> {
             self.unknown(raw.kind.span(), &format!("{path}.kind"), "workload", kind, KINDS);
             return None;
         }
-        let (shared, delete) = (kind == "edit" || kind == "delete", kind == "delete");
+        let (shared, delete, burst) = (kind == "edit" || kind == "delete", kind == "delete", kind == "burst");
         let given = [
             ("collection", raw.collection.as_ref().map(Spanned::span), kind != "heartbeat"),
-            ("documents", raw.documents.as_ref().map(Spanned::span), shared),
+            ("documents", raw.documents.as_ref().map(Spanned::span), shared || burst),
+            ("versions", raw.versions.as_ref().map(Spanned::span), burst),
+            ("to", raw.to.as_ref().map(Spanned::span), kind == "command"),
             ("from", raw.from.as_ref().map(Spanned::span), delete),
             ("contended_by", raw.contended_by.as_ref().map(Spanned::span), delete),
         ];
@@ -74,13 +76,13 @@ impl Lower<'_> {
         let every = self.every(&raw.every, path, default);
         let collection =
             |fallback: &str| raw.collection.as_ref().map_or_else(|| fallback.to_owned(), |name| name.get_ref().clone());
-        if let Some(name) = &raw.collection
-            && (name.get_ref().is_empty() || name.get_ref().len() > limits::NAME_CHARS)
-        {
-            let help = format!("1 to {} characters", limits::NAME_CHARS);
-            self.error(name.span(), format!("{path}.collection"), "that is not a collection", help);
+        if let Some(name) = &raw.collection {
+            self.collection(name, &format!("{path}.collection"));
         }
-        let documents = self.documents(&raw.documents, path);
+        let default = if burst { limits::BURST_DOCUMENTS } else { limits::SHARED_DOCUMENTS };
+        let documents =
+            self.count(&raw.documents, &format!("{path}.documents"), "documents", default, limits::DOCUMENTS);
+        let versions = self.count(&raw.versions, &format!("{path}.versions"), "versions", 1, limits::VERSIONS);
         let from = self.optional(&raw.from, &format!("{path}.from"));
         if let (Some(from), Some(raw)) = (from, &raw.from)
             && from >= scenario.duration.saturating_sub(scenario.settle)
@@ -94,10 +96,23 @@ impl Lower<'_> {
             let known = self.known_group(name.get_ref(), name.span(), &path, scenario);
             known.then(|| name.get_ref().clone())
         });
+        let to = match (kind, &raw.to) {
+            ("command", None) => {
+                let help = "add `to = \"…\"`, the group whose nodes get the commands";
+                self.error(raw.kind.span(), format!("{path}.to"), "a `command` needs `to`", help);
+                return None;
+            }
+            (_, Some(name)) if self.known_group(name.get_ref(), name.span(), &format!("{path}.to"), scenario) => {
+                name.get_ref().clone()
+            }
+            _ => String::new(),
+        };
         Some(match kind {
             "heartbeat" => WorkloadKind::Heartbeat { every },
             "put" => WorkloadKind::Put { every, collection: collection("tracks") },
             "edit" => WorkloadKind::Edit { every, collection: collection("plans"), documents },
+            "burst" => WorkloadKind::Burst { collection: collection("telemetry"), documents, versions, every },
+            "command" => WorkloadKind::Command { every, collection: collection("commands"), to },
             _ => {
                 let collection = collection("orders");
                 WorkloadKind::Delete { every, collection, documents, from, contended_by }
@@ -145,17 +160,16 @@ impl Lower<'_> {
         every
     }
 
-    fn documents(&mut self, raw: &Field<i64>, path: &str) -> u32 {
+    fn count(&mut self, raw: &Field<i64>, path: &str, what: &str, default: u32, most: u32) -> u32 {
         let Some(raw) = raw else {
-            return limits::SHARED_DOCUMENTS;
+            return default;
         };
         match u32::try_from(*raw.get_ref()) {
-            Ok(count) if (1..=limits::DOCUMENTS).contains(&count) => count,
+            Ok(count) if (1..=most).contains(&count) => count,
             _ => {
-                let message = format!("{} documents are out of bounds", raw.get_ref());
-                let help = format!("1 to {}", limits::DOCUMENTS);
-                self.error(raw.span(), format!("{path}.documents"), message, help);
-                limits::SHARED_DOCUMENTS
+                let message = format!("{} {what} are out of bounds", raw.get_ref());
+                self.error(raw.span(), path, message, format!("1 to {most}"));
+                default
             }
         }
     }

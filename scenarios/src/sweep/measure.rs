@@ -1,0 +1,115 @@
+//! The figures of a run that are worth comparing over seeds, with what the scenario allows.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::figures::{Figures, Settled};
+use crate::limits;
+use crate::model::Expect;
+use crate::report::{bytes, count, span};
+
+/// One figure of one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measure {
+    /// Its name.
+    pub name: String,
+    /// What the numbers mean.
+    pub unit: Unit,
+    /// The figure; infinite: never.
+    #[serde(serialize_with = "or_never")]
+    pub value: f64,
+    /// What the scenario allows.
+    pub limit: Option<f64>,
+}
+
+/// What a number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// A multiple of the possible.
+    Ratio,
+    /// A number of things.
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// A number as people read it.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            _ if value.is_infinite() => "never".to_owned(),
+            Unit::Seconds => span(Duration::from_secs_f64(value.max(0.0))),
+            Unit::Ratio => format!("{value:.2} x"),
+            Unit::Count => count(value as u64),
+            Unit::Bytes => bytes(value),
+        }
+    }
+}
+
+/// JSON knows no infinity: what never happened is `null`.
+pub(super) fn or_never<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    value.is_finite().then_some(value).serialize(to)
+}
+
+/// Everything comparable, in order of the report.
+pub(super) fn measures(expect: &Expect, figures: &Figures) -> Vec<Measure> {
+    let mut out = Vec::new();
+    let mut add = |name: &str, unit, value: Option<f64>, limit: Option<f64>| {
+        out.extend(value.map(|value| Measure { name: name.to_owned(), unit, value, limit }));
+    };
+    let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
+
+    // Of several links the one that is nearest to its own bound, or else the slowest.
+    let bound = |round_trip| expect.first_byte_within.map(|bound| bound.over(round_trip).as_secs_f64());
+    let firsts = figures.first_bytes.iter().filter_map(|first| Some((after(first.after)?, bound(first.round_trip))));
+    let share = |(value, limit): &(f64, Option<f64>)| value / limit.unwrap_or(1.0);
+    let worst = firsts.max_by(|one, other| share(one).total_cmp(&share(other)));
+    add("first byte", Unit::Seconds, worst.map(|(value, _)| value), worst.and_then(|(_, limit)| limit));
+
+    let latest = |of: &mut dyn Iterator<Item = Settled>| of.filter_map(after).max_by(f64::total_cmp);
+    let reconnected = latest(&mut figures.recoveries.iter().map(|recovery| recovery.reconnected));
+    add("reconnected", Unit::Seconds, reconnected, seconds(expect.reconnect_within));
+    let converged = latest(&mut figures.recoveries.iter().map(|recovery| recovery.converged));
+    add("converged", Unit::Seconds, converged, seconds(expect.converge_within));
+    let joined = latest(&mut figures.reaches.iter().map(|reach| reach.joined));
+    add("joined by sessions", Unit::Seconds, joined, seconds(expect.connected_within));
+    let dials = figures.dials.iter().map(|dials| dials.most).max();
+    add("dials in a second", Unit::Count, dials.map(f64::from), expect.dials_in_first_second_max.map(f64::from));
+
+    let far = figures.pairs.iter().filter(|pair| pair.one_way >= limits::RATIO_DELAY_MIN);
+    let ratio = far.filter_map(|pair| pair.p50_ratio).max_by(f64::total_cmp);
+    add("connected p50", Unit::Ratio, ratio, expect.connected_latency_p50_max_ratio);
+    let p99 = (figures.connected.count > 0).then_some(figures.connected.p99.as_secs_f64());
+    add("connected p99", Unit::Seconds, p99, seconds(expect.connected_p99_within));
+    for level in &expect.latency {
+        let of = figures.collections.iter().find(|of| of.collection == level.collection);
+        let demands = [("p50", level.p50), ("p99", level.p99), ("max", level.max)];
+        for (word, limit) in demands.into_iter().filter(|(_, limit)| limit.is_some()) {
+            let value = of.map(|of| match (of.never, word) {
+                (1.., _) => f64::INFINITY,
+                (0, "p50") => of.latency.p50.as_secs_f64(),
+                (0, "p99") => of.latency.p99.as_secs_f64(),
+                (0, _) => of.latency.max.as_secs_f64(),
+            });
+            add(&format!("{} {word}", level.collection), Unit::Seconds, value, seconds(limit));
+        }
+    }
+    add("bytes per operation", Unit::Bytes, figures.bytes_per_operation, expect.bytes_per_operation_max);
+    add("idle bytes per second", Unit::Bytes, figures.idle_bytes_per_second, expect.idle_bytes_per_second_max);
+    out
+}
+
+/// Seconds; infinite for never, `None` for what says nothing.
+fn after(settled: Settled) -> Option<f64> {
+    match settled {
+        Settled::After(after) => Some(after.as_secs_f64()),
+        Settled::Never { .. } => Some(f64::INFINITY),
+        // At least that: the next fault came first.
+        Settled::Interrupted { after, .. } => Some(after.as_secs_f64()),
+        Settled::Nothing | Settled::Unmeasured => None,
+    }
+}
