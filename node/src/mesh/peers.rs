@@ -1,5 +1,6 @@
 //! Who is wanted, who is connected, and which of two connections of one pair is kept.
 
+mod gate;
 mod neighbours;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +13,11 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::AddressResolver;
-use super::admission::refusal_log::{RefusalLog, Summary};
-use super::admission::{AdmissionCounters, AdmissionSnapshot, Counted, Keyring, Refusal};
+use super::admission::refusal_log::RefusalLog;
+use super::admission::{AdmissionCounters, Keyring, Refusal};
 use super::allow_list::AllowList;
 use super::discovery::Source;
-use super::throttle::{self, Origin, Outcome, Pass, Throttle, Verdict};
+use super::throttle::Throttle;
 use crate::config::{Discovery, NodeConfig, PeerAddress, Timing, Topology};
 use crate::core::batch::PeerId;
 use crate::core::membership::Membership;
@@ -362,71 +363,6 @@ impl Mesh {
         for live in lock(&self.state).live.values() {
             code.close(&live.connection);
         }
-    }
-
-    // ---- admission -------------------------------------------------------------------------------
-
-    /// Puts another allow-list in force, or none. Sessions with peers that it does not have are closed at once;
-    /// wanted peers that it has now are dialled at once. Returns who was revoked.
-    pub fn set_allow_list(&self, list: Option<AllowList>, now: Now) -> Vec<EndpointId> {
-        let mut state = lock(&self.state);
-        let before = std::mem::replace(&mut state.allowed, list);
-        let mut revoked = Vec::new();
-        for live in state.live.values() {
-            let peer = live.connection.remote_id();
-            if !state.allows(peer.as_bytes()) {
-                CloseCode::Revoked.close(&live.connection);
-                self.admissions.count(Counted::Revoked);
-                revoked.push(peer);
-            }
-        }
-        let barred_before = |peer: &PeerId| before.as_ref().is_some_and(|list| !list.contains(peer));
-        let mut reconnect = lock(&self.reconnect);
-        for peer in state.wanted.keys().filter(|peer| state.allows(peer) && barred_before(peer)) {
-            reconnect.want(*peer, state.live.contains_key(peer), now);
-        }
-        drop((state, reconnect));
-        // Who was found may be wanted now, or no more.
-        self.choose(now);
-        self.dial.notify_one();
-        revoked
-    }
-
-    /// Whether the allow-list, if there is one, has a peer.
-    pub fn allows(&self, peer: &PeerId) -> bool {
-        lock(&self.state).allows(peer)
-    }
-
-    /// Decides about a first packet.
-    pub fn knock(&self, origin: &Origin, validated: bool, now: Now) -> Verdict {
-        lock(&self.throttle).knock(origin, validated, now)
-    }
-
-    /// An admission is over.
-    pub fn settle(&self, pass: Pass, outcome: Outcome, now: Now) {
-        lock(&self.throttle).settle(pass, outcome, now);
-    }
-
-    /// Counts a refusal; `true`: it is to be logged on its own.
-    pub fn note_refusal(&self, source: throttle::Source, now: Now) -> bool {
-        let news = lock(&self.refusals).note(source, now);
-        if news {
-            self.refusal_noted.notify_one();
-        }
-        news
-    }
-
-    /// Hands out the summaries that are due; returns when there may be more.
-    pub fn summarise_refusals(&self, now: Now, mut tell: impl FnMut(Summary)) -> Option<Now> {
-        let mut refusals = lock(&self.refusals);
-        refusals.due(now).into_iter().for_each(&mut tell);
-        refusals.deadline()
-    }
-
-    /// What became of everyone who knocked.
-    pub fn admission_snapshot(&self) -> AdmissionSnapshot {
-        let pending = lock(&self.throttle).pending();
-        self.admissions.snapshot(pending)
     }
 
     // ---- reconnect -------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let discovery = discovery.map_err(|flags| bad.extend(flags)).ok();
     let topology = keep(&mut bad, topology(&flags.topology));
     let advertise = keep(&mut bad, advertise(&flags.advertise));
-    let dial_interval = keep(&mut bad, seconds("--dial-interval", &flags.dial_interval));
+    let dial_interval = keep(&mut bad, dial_interval(&flags.dial_interval));
     if let Some(key) = flags.encryption_key {
         bad.push(match secret("--encryption-key", &key) {
             Ok(_) => later("--encryption-key", "a key"),
@@ -82,7 +82,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let formation = Formation { app_id, shared_key, previous_key };
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
-    let Some(dial_interval) = dial_interval.map(Duration::from_secs) else { return Err(bad) };
+    let Some(dial_interval) = dial_interval else { return Err(bad) };
     Ok(Settings {
         listen,
         metrics_listen,
@@ -220,6 +220,15 @@ pub(super) fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
     given.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
         let problem = format!("{} is not a whole number of seconds above 0", shown(given));
         wrong(flag, problem, format!("write for example: {flag} 30"))
+    })
+}
+
+fn dial_interval(given: &str) -> Result<Duration, BadFlag> {
+    let seconds = given.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|interval| limits::DIAL_INTERVALS.contains(interval)).ok_or_else(|| {
+        let (least, most) = (limits::DIAL_INTERVALS.start(), limits::DIAL_INTERVALS.end());
+        let problem = format!("{} is not a number of seconds from {least:?} to {most:?}", shown(given));
+        wrong("--dial-interval", problem, "write for example: --dial-interval 30")
     })
 }
 
