@@ -102,7 +102,15 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         cuts: BTreeMap::new(),
         replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
         parked: Vec::new(),
-        sessions: plan.topology.sessions(),
+        // In a perfect world whoever may find each other does.
+        sessions: plan
+            .topology
+            .sessions()
+            .into_iter()
+            .chain(plan.topology.discoverable())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         islands: plan.topology.nodes.iter().map(|node| node.index).collect(),
         delays: BTreeMap::new(),
         plan: &plan,
