@@ -110,7 +110,7 @@ pub struct PeerAddress {
 }
 
 /// Timers of the mesh. The defaults are the ones of [`limits`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// A silent connection is given up after this time.
     pub idle_timeout: Duration,
@@ -118,6 +118,16 @@ pub struct Timing {
     pub keep_alive: Duration,
     /// A peer that does not answer is dialled anew at this interval.
     pub dial_interval: Duration,
+}
+
+impl Timing {
+    /// Keeps quiet connections alive at this interval. A connection counts as lost only after three of them, so
+    /// both ends should be given the same: the shorter silence of the two holds for both.
+    pub fn with_keep_alive(mut self, keep_alive: Duration) -> Self {
+        self.keep_alive = keep_alive;
+        self.idle_timeout = limits::IDLE_TIMEOUT.max(keep_alive * limits::IDLE_KEEP_ALIVES);
+        self
+    }
 }
 
 impl Default for Timing {

@@ -233,6 +233,10 @@ pub const MAX_REFUSAL_LOG: usize = 1024;
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of keep-alive packets on a quiet connection: two may be lost before the idle timeout.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// What an operator may make of it: less is noise, more is longer than most address translators remember a path.
+pub const KEEP_ALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+/// A connection on which nothing came for this many keep-alives is lost.
+pub const IDLE_KEEP_ALIVES: u32 = 3;
 /// Two connections of one pair that were opened within this time of each other are a race, and both
 /// sides keep the one that the smaller endpoint id dialled.
 pub const DIAL_RACE: Duration = Duration::from_secs(3);

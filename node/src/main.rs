@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peat_node::api::{Listen, Server};
+use peat_node::config::NodeConfig;
 use peat_node::config::flags::{self, Asked, FlagsError, Settings};
-use peat_node::config::{NodeConfig, Timing};
 use peat_node::limits;
 use peat_node::mesh::allow_list::{AllowList, AllowListFile, Reading};
 use peat_node::mesh::{self, SystemResolver, Underlay};
@@ -131,7 +131,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let Life { mut stop, stopping: shutdown, watched } = life;
     let allow_list = settings.allow_list.as_deref().map(AllowListFile::open).transpose()?;
     let server = Server::bind(&settings.listen).await?;
-    let timing = Timing { dial_interval: settings.dial_interval, ..Timing::default() };
+    let timing = settings.timing;
     let underlay = match settings.mesh_address {
         Some(ip) => Underlay::Udp(SocketAddr::new(ip, settings.mesh_port)),
         None => Underlay::UdpEverywhere { port: settings.mesh_port },

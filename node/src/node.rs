@@ -107,16 +107,17 @@ impl Node {
         shared.mesh.set_active(false, shared.now());
         shared.mesh.close_all(CloseCode::Goodbye);
         shared.stop.cancel();
-        let closed = tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.endpoint().close()).await;
-        if closed.is_err() {
-            tracing::warn!("some peers did not take the goodbye in time");
-        }
         shared.mesh.withdrawing.close();
         if tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.withdrawing.wait()).await.is_err() {
             tracing::warn!("the announcement of this node could not be withdrawn in time");
         }
+        // Before the endpoint, which would wait for an attempt to dial a peer that does not answer.
         if let Some(mut tasks) = shared.take_tasks() {
             tasks.shutdown().await;
+        }
+        let closed = tokio::time::timeout(limits::SHUTDOWN_GRACE, shared.mesh.endpoint().close()).await;
+        if closed.is_err() {
+            tracing::warn!("some peers did not take the goodbye in time");
         }
         if let Some(ended) = self.committing.take() {
             // An error says that the thread has ended, too.

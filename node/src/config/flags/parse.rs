@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{BadFlag, Flags, Settings};
 use crate::api::check_host_port;
-use crate::config::{Formation, PeerAddress, Topology};
+use crate::config::{Formation, PeerAddress, Timing, Topology};
 use crate::core::class::{ClassMap, ClassMapError};
 use crate::core::engine::Traffic;
 use crate::core::interest::{Interest, InterestError, Selector};
@@ -46,7 +47,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let discovery = discovery.map_err(|flags| bad.extend(flags)).ok();
     let topology = keep(&mut bad, topology(&flags.topology));
     let advertise = keep(&mut bad, advertise(&flags.advertise));
-    let dial_interval = keep(&mut bad, dial_interval(&flags.dial_interval));
+    let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
+    let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
     if let Some(key) = flags.encryption_key {
         bad.push(match secret("--encryption-key", &key) {
             Ok(_) => later("--encryption-key", "a key"),
@@ -82,7 +84,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let formation = Formation { app_id, shared_key, previous_key };
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
-    let Some(dial_interval) = dial_interval else { return Err(bad) };
+    let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
+    let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
         metrics_listen,
@@ -98,7 +101,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         discovery,
         topology,
         advertise,
-        dial_interval,
+        timing,
     })
 }
 
@@ -223,12 +226,12 @@ pub(super) fn seconds(flag: &'static str, given: &str) -> Result<u64, BadFlag> {
     })
 }
 
-fn dial_interval(given: &str) -> Result<Duration, BadFlag> {
+fn seconds_within(flag: &'static str, given: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, BadFlag> {
     let seconds = given.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|interval| limits::DIAL_INTERVALS.contains(interval)).ok_or_else(|| {
-        let (least, most) = (limits::DIAL_INTERVALS.start(), limits::DIAL_INTERVALS.end());
-        let problem = format!("{} is not a number of seconds from {least:?} to {most:?}", shown(given));
-        wrong("--dial-interval", problem, "write for example: --dial-interval 30")
+    seconds.filter(|seconds| bounds.contains(seconds)).ok_or_else(|| {
+        let (least, most) = (bounds.start().as_secs(), bounds.end().as_secs());
+        let problem = format!("{} is not a number of seconds from {least} to {most}", shown(given));
+        wrong(flag, problem, format!("write for example: {flag} 30"))
     })
 }
 

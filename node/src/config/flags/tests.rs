@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const ID: &str = "ae58ff8833241ac82d6ff7611046ed67b5072d142c588d0063e942d9a75502b6";
@@ -36,6 +38,7 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("topology", "TOPOLOGY"),
         ("advertise", "ADVERTISE"),
         ("dial-interval", "DIAL_INTERVAL"),
+        ("keep-alive", "KEEP_ALIVE"),
         ("encryption-key", "ENCRYPTION_KEY"),
         ("metrics-listen", "METRICS_LISTEN"),
         ("agent-addr", "AGENT_ADDR"),
@@ -65,7 +68,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((settings.mesh_address, settings.mesh_port), (None, 0));
     assert_eq!(settings.discovery, Discovery::default());
     assert_eq!((settings.topology, settings.advertise.len()), (Topology::Auto, 0));
-    assert_eq!(settings.dial_interval, crate::limits::DIAL_INTERVAL);
+    assert_eq!(settings.timing, Timing::default());
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn gossip_is_configured_by_four_flags() {
     assert!(settings.discovery.gossip && !settings.discovery.mdns);
     assert_eq!(settings.topology, Topology::Spoke);
     assert_eq!(settings.advertise, ["ship-7:7777", "[fd00::7]:7"]);
-    assert_eq!(settings.dial_interval, Duration::from_secs(30));
+    assert_eq!(settings.timing.dial_interval, Duration::from_secs(30));
 }
 
 #[test]
@@ -105,6 +108,13 @@ fn help_of_the_questions() {
         asked.expect_err("help").to_string()
     });
     insta::assert_snapshot!(help.join("\n================\n\n"));
+}
+
+#[test]
+fn a_metered_link_is_kept_alive_as_rarely_as_it_bears() {
+    let timing = words("--keep-alive 60").expect("valid").timing;
+    assert_eq!((timing.keep_alive, timing.idle_timeout), (Duration::from_secs(60), Duration::from_secs(180)));
+    assert_eq!(words("--keep-alive 1").expect("valid").timing.idle_timeout, crate::limits::IDLE_TIMEOUT);
 }
 
 #[test]
@@ -178,6 +188,7 @@ fn every_bad_flag_is_explained() {
         "--advertise fleet.example",
         "--advertise fleet.example:0",
         "--dial-interval 0",
+        "--keep-alive 301",
         "--discovery-mode carrier-pigeon",
         "--discovery-mode dns",
         "--discovery-mode dns --discovery-service peers.example",
