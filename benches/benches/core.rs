@@ -134,7 +134,7 @@ fn reconcile(ours: &Index, theirs: &Index) -> Said {
         let Ok(Control::Reconcile(turn)) = Control::decode(&payload, &mut Ordinal::default()) else {
             unreachable!("encoded above")
         };
-        let to_acceptor = said.messages % 2 == 0;
+        let to_acceptor = said.messages.is_multiple_of(2);
         let (side, view) = if to_acceptor { (&mut acceptor, &acceptor_view) } else { (&mut dialer, &dialer_view) };
         next = side.receive(view, turn).expect("honest sides").reply;
         said.messages += 1;
