@@ -6,8 +6,8 @@
 //! idea is that of TCP small queues (Linux, 2012), with the rate learned from the far end as BBR does
 //! (Cardwell et al. 2016): the peer says how many bytes it has received, and the window is rate times target.
 //!
-//! As long as no queue is seen the window grows fourfold every round trip, so a fast link is filled within a few of them;
-//! then it is what the link carries. Rejected: a fixed small QUIC send window, which throttles every long link; polling
+//! While no queue is seen and every round is faster than the last, the window grows fourfold each round trip, so a fast link
+//! is filled within a few of them (BBR's start-up and its end); then it is what the link carries, and may double. Rejected: a fixed small QUIC send window, which throttles every long link; polling
 //! QUIC's statistics, which needs a timer and does not see the queues of the link.
 
 use std::time::Duration;
@@ -26,6 +26,10 @@ pub struct SendWindow {
     /// Kept for the whole session: later ones contain our own queue. A session whose path gets slower than the target
     /// runs at the smallest window until it is made anew.
     shortest_round: Duration,
+    /// The rate of the last busy round in bytes per second while each was a quarter faster than the one before and none
+    /// met a queue; for good nothing once a round was not, because then the link is full. One round alone proves
+    /// nothing: a short one that finds the queue empty looks as fast as the link.
+    fastest_opening: Option<u64>,
     round: Option<Round>,
 }
 
@@ -44,7 +48,14 @@ impl SendWindow {
     /// Nothing is on its way. `round_trip`: that of the path while it was idle, as the handshake showed it; zero: unknown.
     pub fn new(round_trip: Duration) -> Self {
         let shortest_round = if round_trip.is_zero() { Duration::MAX } else { round_trip };
-        Self { written: 0, received: 0, size: limits::FIRST_SEND_WINDOW, shortest_round, round: None }
+        Self {
+            written: 0,
+            received: 0,
+            size: limits::FIRST_SEND_WINDOW,
+            shortest_round,
+            fastest_opening: Some(0),
+            round: None,
+        }
     }
 
     /// Whether more may be handed over now. Asked only when there is something to send.
@@ -91,10 +102,14 @@ impl SendWindow {
         self.shortest_round = self.shortest_round.min(took);
         let target = limits::SEND_WINDOW_TARGET.max(self.shortest_round * 2);
         let rate = (u128::from(self.received - round.received_then) * 1_000_000 / took.as_micros()) as u64;
-        let carried = (u128::from(rate) * target.as_micros() / 1_000_000) as u64;
-        // What took less than half a round trip of the link's time will take less than two when there is four times as much.
-        let no_queue = round.busy && took * 2 <= self.shortest_round * 3;
-        let size = if no_queue { self.size * 4 } else { carried.min(self.size * 2) };
+        // Receipts come in lumps: about one of them has been received and not yet told.
+        let carried = (u128::from(rate) * target.as_micros() / 1_000_000) as u64 + limits::RECEIPT_EVERY_BYTES;
+        if round.busy {
+            let no_queue = took * 2 <= self.shortest_round * 3;
+            self.fastest_opening = self.fastest_opening.filter(|best| no_queue && rate * 4 >= best * 5).map(|_| rate);
+        }
+        let opening = round.busy && self.fastest_opening.is_some();
+        let size = if opening { self.size * 4 } else { carried.min(self.size * 2) };
         let size = size.clamp(limits::MIN_SEND_WINDOW, limits::MAX_SEND_WINDOW);
         let overdue = took > target && self.on_its_way() > limits::RECEIPT_EVERY_BYTES;
         // A round in which the sender had little to send says nothing against the link.
@@ -118,8 +133,7 @@ mod tests {
 
     /// A link with a rate, a one-way delay and a bottomless queue, and a sender that always has something to send.
     /// Returns the bytes delivered and the greatest number of bytes on their way, over the second half.
-    fn run(bytes_per_second: u64, delay: Duration, seconds: u64) -> (u64, u64) {
-        const FRAME: usize = 200;
+    fn run(bytes_per_second: u64, delay: Duration, seconds: u64, frame: usize) -> (u64, u64) {
         let mut window = SendWindow::new(delay * 2);
         let (mut now, end) = (Duration::ZERO, Duration::from_secs(seconds));
         let (mut link_free, mut wire) = (Duration::ZERO, VecDeque::new());
@@ -127,8 +141,8 @@ mod tests {
         let mut receipts: VecDeque<(Duration, u64)> = VecDeque::new();
         while now < end {
             while window.is_open() {
-                window.wrote(FRAME, now);
-                link_free = link_free.max(now) + Duration::from_nanos(1_000_000_000 * FRAME as u64 / bytes_per_second);
+                window.wrote(frame, now);
+                link_free = link_free.max(now) + Duration::from_nanos(1_000_000_000 * frame as u64 / bytes_per_second);
                 wire.push_back(link_free + delay);
             }
             if now > end / 2 {
@@ -138,8 +152,8 @@ mod tests {
             now = next.expect("something is always on its way");
             while wire.front().is_some_and(|at| *at <= now) {
                 wire.pop_front();
-                got += FRAME as u64;
-                delivered += if now > end / 2 { FRAME as u64 } else { 0 };
+                got += frame as u64;
+                delivered += if now > end / 2 { frame as u64 } else { 0 };
                 if got - told >= limits::RECEIPT_EVERY_BYTES {
                     told = got;
                     receipts.push_back((now + delay, got));
@@ -155,15 +169,17 @@ mod tests {
     #[test]
     fn a_thin_link_is_kept_busy_with_about_a_second_of_data() {
         let rate = 4_000;
-        let (delivered, most) = run(rate, Duration::from_millis(300), 120);
-        assert!(delivered * 100 >= rate * 60 * 90, "{delivered} bytes in a minute");
-        assert!(most <= rate * 2, "{most} bytes on their way");
+        for (delay, frame) in [(300, 200), (300, 400), (80, 200), (80, 261), (80, 400), (80, 1200), (5, 400)] {
+            let (delivered, most) = run(rate, Duration::from_millis(delay), 120, frame);
+            assert!(delivered * 100 >= rate * 60 * 90, "{delay} ms, {frame} B: {delivered} bytes in a minute");
+            assert!(most <= rate * 2, "{delay} ms, {frame} B: {most} bytes on their way");
+        }
     }
 
     #[test]
     fn long_and_fast_links_are_filled() {
         for (rate, delay) in [(1_250_000, 300), (12_500_000, 25), (20_000, 300), (2_000_000, 1)] {
-            let (delivered, most) = run(rate, Duration::from_millis(delay), 20);
+            let (delivered, most) = run(rate, Duration::from_millis(delay), 20, 200);
             let possible = rate * 10;
             assert!(delivered * 100 >= possible.min(limits::MAX_SEND_WINDOW * 10) * 90, "{rate} B/s: {delivered}");
             assert!(most <= (rate * 3).max(limits::MIN_SEND_WINDOW * 2), "{rate} B/s: {most} on their way");
