@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iroh_relay::server::{
-    Access, AccessControl, CertConfig, ClientRequest, RelayConfig, Server, ServerConfig, TlsConfig,
+    Access, AccessControl, CertConfig, ClientRequest, QuicConfig, RelayConfig, Server, ServerConfig, TlsConfig,
 };
+use peat_node::config::{Relays, Timing};
+use peat_node::mesh::{self, Underlay};
 use peat_proto::client::*;
 
 use crate::discovery::process::{NodeProcess, eventually, meshed};
@@ -39,24 +41,13 @@ impl Relay {
 
     /// One with TLS that serves whoever has the token. Its certificate is its own authority.
     async fn start_for(token: &'static str) -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed([V4.to_owned()]).expect("a certificate");
-        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let server_config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("TLS 1.3")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .expect("a good pair");
-        let anywhere = (Ipv4Addr::LOCALHOST, 0);
-        let mut relay = RelayConfig::new(anywhere);
-        relay.tls = Some(TlsConfig::new(anywhere, CertConfig::Manual { server_config }));
+        let (mut relay, certificate) = with_tls();
         relay.access = Arc::new(Token(token));
         let mut config = ServerConfig::default();
         config.relay = Some(relay);
         let server = Server::spawn(config).await.expect("a relay");
         let address = server.https_addr().expect("served");
-        (Self { server, address, scheme: "https" }, made.cert.pem())
+        (Self { server, address, scheme: "https" }, certificate.pem())
     }
 
     fn url(&self) -> String {
@@ -67,6 +58,23 @@ impl Relay {
         self.server.shutdown().await.expect("stopped");
         self.address
     }
+}
+
+/// What a relay with TLS is made of, and its certificate, which is its own authority.
+fn with_tls() -> (RelayConfig, rcgen::Certificate) {
+    let made = rcgen::generate_simple_self_signed([V4.to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server_config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a good pair");
+    let anywhere = (Ipv4Addr::LOCALHOST, 0);
+    let mut relay = RelayConfig::new(anywhere);
+    relay.tls = Some(TlsConfig::new(anywhere, CertConfig::Manual { server_config }));
+    (relay, made.cert)
 }
 
 /// Serves those that have it.
@@ -145,7 +153,7 @@ async fn two_nodes_without_a_direct_path_meet_at_a_relay_also_after_a_restart() 
     figure("from ConnectPeer to a session", began.elapsed());
     assert_eq!((b_on_a.path(), &b_on_a.path_address), (PathKind::Relay, &url));
     assert!(b_on_a.wanted && b_on_a.addresses.is_empty(), "{b_on_a:?}");
-    assert_eq!(b_on_a.relay_urls, [url.clone()]);
+    assert_eq!(b_on_a.relay_urls, std::slice::from_ref(&url));
     passes("by-a", &a, &b).await;
     passes("by-b", &b, &a).await;
     let a_on_b = peer_once(&b, "a session", |peer| peer.connected).await;
@@ -249,6 +257,35 @@ async fn whoever_lacks_the_key_is_refused_through_a_relay_too() {
     let peer = peer_once(&a, "a refusal", refused).await;
     assert!(!peer.connected && peer.sessions == 0, "{peer:?}");
     assert_eq!(stranger.connected().await, 0);
+}
+
+/// What an address translator makes of an address can only be told from outside.
+#[tokio::test]
+async fn a_relay_with_quic_tells_a_node_what_its_address_looks_like_from_there() {
+    let (relay, certificate) = with_tls();
+    let mut config = ServerConfig::default();
+    config.relay = Some(relay);
+    config.quic = Some(QuicConfig::new((Ipv4Addr::LOCALHOST, 0)));
+    let server = Server::spawn(config).await.expect("a relay");
+    let url = format!("https://{}", server.https_addr().expect("served"));
+    let relays = Relays {
+        urls: vec![url.parse().expect("a URL")],
+        authorities: vec![certificate.der().clone()],
+        quic_port: server.quic_addr().expect("served").port(),
+        ..Relays::default()
+    };
+    let began = Instant::now();
+    let everywhere = Underlay::UdpEverywhere { port: 0 };
+    let secret = iroh::SecretKey::from_bytes(&[7; 32]);
+    let endpoint = mesh::bind_with_relays(secret, everywhere, &Timing::default(), &relays).await.expect("bound");
+    // From loopback it looks like loopback, which is no address of an interface that others could use.
+    let seen = || async { endpoint.addr().ip_addrs().any(|address| address.ip().is_loopback()).then_some(()) };
+    eventually("it knows", PATIENCE, seen).await;
+    figure("from binding to the address that a relay with QUIC sees", began.elapsed());
+    let home = || async { endpoint.addr().relay_urls().next().cloned() };
+    assert_eq!(eventually("a home", PATIENCE, home).await, relays.urls[0]);
+    figure("from binding to a home relay with QUIC", began.elapsed());
+    endpoint.close().await;
 }
 
 #[tokio::test]

@@ -61,7 +61,10 @@ fn token_problem(token: &str, relays_given: bool, urls: &[RelayUrl]) -> Option<(
     } else if urls.iter().any(|url| url.scheme() == "http") {
         Some(("a token would be readable on its way to a relay at http://", "name the relay with https://"))
     } else if token.len() > limits::MAX_RELAY_TOKEN_BYTES || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        Some(("it is not 1 to 4096 printable ASCII characters without spaces (not shown: it is a secret)", "mend it"))
+        Some((
+            "it is not 1 to 4096 printable ASCII characters without spaces (not shown: it is a secret)",
+            "give the token as the relay knows it",
+        ))
     } else {
         None
     }
