@@ -7,6 +7,9 @@ pub use crate::core::topology::Topology;
 use crate::limits;
 
 pub mod flags;
+mod relays;
+
+pub use relays::{AuthorityError, Relays};
 
 /// Everything that an operator decides.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct NodeConfig {
     pub topology: Topology,
     /// Where this node may be found, as `host:port`, for gossip to tell; none: the addresses of its interfaces.
     pub advertise: Vec<String>,
+    /// Relays that the endpoint was bound with, see [`crate::mesh::bind_with_relays`].
+    pub relays: Relays,
     /// Timers of the mesh.
     pub timing: Timing,
 }
@@ -43,6 +48,7 @@ impl NodeConfig {
             traffic: Traffic::default(),
             topology: Topology::default(),
             advertise: vec![],
+            relays: Relays::default(),
             timing: Timing::default(),
         }
     }
@@ -105,7 +111,7 @@ impl std::fmt::Debug for Formation {
 pub struct PeerAddress {
     /// Who must answer there.
     pub id: iroh::EndpointId,
-    /// `host:port`, tried together.
+    /// `host:port`, or the URL of a relay; tried together.
     pub addresses: Vec<String>,
 }
 

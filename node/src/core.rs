@@ -22,6 +22,7 @@ pub mod membership;
 pub mod outbox;
 pub mod reconcile;
 pub mod reconnect;
+pub mod relay_url;
 pub mod send_window;
 pub mod session;
 pub mod topology;

@@ -159,6 +159,15 @@ pub const MAX_SESSIONS: usize = 1024;
 pub const MAX_WANTED_PEERS: usize = 4096;
 /// Addresses that one peer may have.
 pub const MAX_PEER_ADDRESSES: usize = 16;
+/// Relays that a node may be given: it asks each how far it is, and keeps a connection to the nearest.
+pub const MAX_RELAYS: usize = 8;
+/// Longest token for relays in bytes: a JSON web token with some claims.
+pub const MAX_RELAY_TOKEN_BYTES: usize = 4096;
+/// Largest file of authorities that relays' certificates may come from, in bytes: a bundle like a system's.
+pub const MAX_RELAY_CA_BYTES: u64 = 1 << 20;
+/// While the home relay is out of reach, all relays are asked anew at this interval, so that another takes its place. The
+/// stack below would do so every 20 to 26 s only. Without an answer one takes 3 s.
+pub const RELAY_REVIEW: Duration = Duration::from_secs(5);
 /// A peer that does not answer is dialled anew at this interval, however long it has been away: time to recover
 /// must not depend on that. QUIC repeats the first packet of an attempt after 1 s and then ever later. With an attempt
 /// every 2 s a packet would leave every second, were it not that iroh forgets after each minute without a connection
@@ -248,7 +257,7 @@ pub const DIAL_RACE: Duration = Duration::from_secs(3);
 pub const MAX_MEMBERS: usize = 4096;
 /// Addresses in a member's record: a few interfaces, not every one a container host has.
 pub const MAX_MEMBER_ADDRESSES: usize = 8;
-/// Longest address as text: a DNS name of 253 bytes, a colon and a port.
+/// Longest address as text: a DNS name of 253 bytes, a colon and a port; also the longest URL of a relay.
 pub const MAX_ADDRESS_BYTES: usize = 259;
 /// A record is forgotten at this age. A node that is gone for good is dialled now and then for so long; an island that
 /// is apart for longer is found again only by those that name a peer of it.

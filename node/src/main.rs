@@ -136,7 +136,11 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         Some(ip) => Underlay::Udp(SocketAddr::new(ip, settings.mesh_port)),
         None => Underlay::UdpEverywhere { port: settings.mesh_port },
     };
-    let endpoint = mesh::bind(store.identity().clone(), underlay, &timing).await?;
+    let mut relays = settings.relays;
+    if let Some(file) = &settings.relay_ca {
+        relays.trust_only(file)?;
+    }
+    let endpoint = mesh::bind_with_relays(store.identity().clone(), underlay, &timing, &relays).await?;
     let open_formation = settings.formation.shared_key.is_none();
     let app_id = settings.formation.app_id.clone();
 
@@ -147,6 +151,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     config.traffic = settings.traffic;
     config.topology = settings.topology;
     config.advertise = settings.advertise;
+    config.relays = relays;
     config.timing = timing;
     config.discovery = settings.discovery;
     let world = World {

@@ -10,6 +10,7 @@ mod dialer;
 mod discovery;
 mod link;
 mod peers;
+mod relay;
 pub mod throttle;
 
 use std::future::Future;
@@ -24,7 +25,7 @@ use iroh::{Endpoint, RelayMode, SecretKey, TransportAddr};
 pub use admission::{AdmissionCounters, AdmissionSnapshot, Refusal};
 pub(crate) use peers::{CloseCode, Mesh};
 
-use crate::config::{Discovery, Formation, Timing};
+use crate::config::{Discovery, Formation, Relays, Timing};
 use crate::node::Shared;
 
 /// Names the protocol in the TLS handshake; the version is negotiated in the admission frame.
@@ -67,6 +68,7 @@ pub trait AddressResolver: Send + Sync {
     fn text(&self, address: &TransportAddr) -> Option<String> {
         match address {
             TransportAddr::Ip(address) => Some(address.to_string()),
+            TransportAddr::Relay(url) => Some(url.to_string()),
             _ => None,
         }
     }
@@ -94,12 +96,23 @@ impl AddressResolver for SystemResolver {
 /// Binds an endpoint that talks to nobody but the peers it is given: no relay, no address look-up, no
 /// DNS, no mDNS, no port mapping.
 pub async fn bind(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
-    let Underlay::UdpEverywhere { port: 0 } = underlay else { return bind_to(secret, underlay, timing).await };
+    bind_with_relays(secret, underlay, timing, &Relays::default()).await
+}
+
+/// Binds an endpoint that also talks to these relays, and asks the system's DNS for their names. The node must be told
+/// of them too ([`crate::config::NodeConfig::relays`]).
+pub async fn bind_with_relays(
+    secret: SecretKey,
+    underlay: Underlay,
+    timing: &Timing,
+    relays: &Relays,
+) -> Result<Endpoint, BindError> {
+    let Underlay::UdpEverywhere { port: 0 } = underlay else { return bind_to(secret, underlay, timing, relays).await };
     let mut attempts = 0;
     loop {
         let port = free_port().map_err(|e| BindError { to: "a free UDP port".into(), detail: e.to_string() })?;
         attempts += 1;
-        match bind_to(secret.clone(), Underlay::UdpEverywhere { port }, timing).await {
+        match bind_to(secret.clone(), Underlay::UdpEverywhere { port }, timing, relays).await {
             // Somebody took it in between.
             Err(_) if attempts < FREE_PORT_ATTEMPTS => {}
             bound => return bound,
@@ -116,7 +129,12 @@ fn free_port() -> std::io::Result<u16> {
     Ok(std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
 }
 
-async fn bind_to(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Result<Endpoint, BindError> {
+async fn bind_to(
+    secret: SecretKey,
+    underlay: Underlay,
+    timing: &Timing,
+    relays: &Relays,
+) -> Result<Endpoint, BindError> {
     let to = match &underlay {
         Underlay::Udp(address) => address.to_string(),
         Underlay::UdpEverywhere { port } => format!("UDP port {port}"),
@@ -156,13 +174,17 @@ async fn bind_to(secret: SecretKey, underlay: Underlay, timing: &Timing) -> Resu
         }
         Underlay::Custom(custom) => builder.clear_ip_transports().add_custom_transport(custom),
     };
+    let builder = if relays.is_empty() { builder } else { relay::permit(builder, relays) };
     builder.bind().await.map_err(|e| fail(format!("{e:#}")))
 }
 
 /// Starts the tasks that dial and accept, and those that find peers.
-pub(crate) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, formation: &Formation) {
+pub(crate) fn spawn_tasks(shared: &Arc<Shared>, discovery: Discovery, relays: Relays, formation: &Formation) {
     shared.spawn(dialer::supervise(Arc::clone(shared)));
     shared.spawn(acceptor::accept(Arc::clone(shared)));
+    if !relays.is_empty() {
+        shared.spawn(relay::follow(Arc::clone(shared), relays));
+    }
     discovery::spawn_tasks(shared, discovery, formation);
     shared.spawn(discovery::gossip::run(Arc::clone(shared)));
 }

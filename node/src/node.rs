@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
 pub use error::{ConnectError, ReadError, StartError, WriteError};
-pub use figures::{Figures, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
+pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
 pub use handle::{NodeHandle, Phase};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
@@ -82,7 +82,7 @@ impl Node {
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
         shared.mesh.load_members(&shared, members);
         let committing = spawn_commit_loop(&shared)?;
-        crate::mesh::spawn_tasks(&shared, config.discovery, &config.formation);
+        crate::mesh::spawn_tasks(&shared, config.discovery, config.relays, &config.formation);
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }

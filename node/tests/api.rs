@@ -14,6 +14,8 @@ mod harness;
 mod operator;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/relay.rs"]
+mod relay;
 
 use std::time::Duration;
 

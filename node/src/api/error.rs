@@ -39,7 +39,8 @@ impl From<ConnectError> for Status {
             | ConnectError::Itself(_)
             | ConnectError::Address { .. }
             | ConnectError::NoAddress
-            | ConnectError::RelayUnsupported => Status::invalid_argument(message),
+            | ConnectError::RelayUrl { .. } => Status::invalid_argument(message),
+            ConnectError::NoRelay { .. } => Status::failed_precondition(message),
             ConnectError::TooMany { .. } => Status::resource_exhausted(message),
             ConnectError::NotDurable(_) => Status::unavailable(message),
         }

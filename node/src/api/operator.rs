@@ -2,6 +2,7 @@
 
 use peat_proto::server::*;
 
+use crate::core::relay_url::is_relay_url;
 use crate::mesh::AdmissionSnapshot;
 use crate::node::{self, NodeStatus, PathKind as Kind, PeerStatus, Phase, SyncStats};
 
@@ -19,6 +20,8 @@ pub(super) fn status(status: NodeStatus) -> GetStatusResponse {
         app_id: status.app_id,
         wanted_peers: status.wanted_peers,
         store: store(status.store).into(),
+        home_relay_connected: status.relay.as_ref().is_some_and(|relay| relay.connected),
+        home_relay: status.relay.map_or_else(String::new, |relay| relay.url),
         ..Default::default()
     }
 }
@@ -52,9 +55,11 @@ pub(super) fn peer(peer: PeerStatus) -> PeerInfo {
         Some((reason, ago)) => (reason, Some(ago.as_secs_f64())),
         None => (String::new(), None),
     };
+    let (relay_urls, addresses) = peer.addresses.into_iter().partition(|address| is_relay_url(address));
     let told = PeerInfo {
         endpoint_id: peer.endpoint_id,
-        addresses: peer.addresses,
+        addresses,
+        relay_urls,
         connected,
         wanted: peer.wanted,
         lag_changes: peer.lag.map(|lag| lag.changes),

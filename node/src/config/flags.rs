@@ -5,6 +5,7 @@
 
 mod discovery;
 mod parse;
+mod relay;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Discovery, Formation, PeerAddress, Timing, Topology};
+use super::{Discovery, Formation, PeerAddress, Relays, Timing, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, ask};
@@ -32,6 +33,10 @@ Examples:
     peat-node --data-dir ./a --app-id fleet --iroh-udp-port 7777
     peat-node --data-dir ./b --app-id fleet --listen tcp://127.0.0.1:50052 \\
       --peer ENDPOINT_ID@127.0.0.1:7777
+
+  Nodes behind address translators, with a relay of your own; one is enough to find the others:
+    peat-node --app-id fleet --discovery-mode gossip --relay https://relay.fleet.example \\
+      --peer ENDPOINT_ID@https://relay.fleet.example
 
   Nodes that find each other on the local network, whatever their addresses are:
     peat-node --data-dir ./c --app-id fleet --discovery-mode mdns
@@ -109,7 +114,8 @@ struct Flags {
     #[arg(value_parser = clap::builder::ValueParser::os_string())]
     allow_list: Option<OsString>,
 
-    /// Peers to dial, with commas or repeated: endpoint_id@host:port. One id may have several addresses
+    /// Peers to dial, with commas or repeated: endpoint_id@host:port, or endpoint_id@URL of the relay that the peer is
+    /// reached through. One id may have several addresses
     #[arg(long, env = "PEAT_NODE_PEERS", value_name = "PEER", value_delimiter = ',', help_heading = "Mesh")]
     peer: Vec<String>,
 
@@ -156,6 +162,20 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DIAL_INTERVAL", value_name = "SECONDS", default_value = "1.3")]
     #[arg(allow_negative_numbers = true, help_heading = "Mesh")]
     dial_interval: String,
+
+    /// Relays of your own, with commas or repeated, for peers behind address translators: https://host[:port]. Give the
+    /// same to all nodes [default: none; then no relay is ever contacted]
+    #[arg(long, env = "PEAT_NODE_RELAY", value_name = "URL", value_delimiter = ',', help_heading = "Relays")]
+    relay: Vec<String>,
+
+    /// Authority that the relays' certificates must come from, PEM file [default: those of the public web]
+    #[arg(long, env = "PEAT_NODE_RELAY_CA", value_name = "FILE", help_heading = "Relays")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    relay_ca: Option<OsString>,
+
+    /// Token that the relays ask for. Prefer the variable: others can read a command line
+    #[arg(long, env = "PEAT_NODE_RELAY_TOKEN", value_name = "TOKEN", help_heading = "Relays")]
+    relay_token: Option<String>,
 
     /// How peers are found beyond --peer, with commas: none, mdns (the local network), dns (a name), gossip (whom
     /// connected peers know)
@@ -240,6 +260,10 @@ pub struct Settings {
     pub topology: Topology,
     /// Where others find this node.
     pub advertise: Vec<String>,
+    /// Relays that may be used.
+    pub relays: Relays,
+    /// File with the authorities of their certificates, if they are not those of the public web.
+    pub relay_ca: Option<PathBuf>,
     /// Timers of the mesh.
     pub timing: Timing,
 }

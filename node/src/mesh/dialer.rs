@@ -87,8 +87,7 @@ async fn connect(shared: &Arc<Shared>, id: EndpointId, attempt: u32) -> Result<O
     let mut unresolved = None;
     let addresses = shared.mesh.addresses(id.as_bytes());
     // Side by side: one name that hangs must not hold up the others.
-    let resolving =
-        addresses.iter().map(|address| timeout(limits::RESOLVE_TIMEOUT, shared.mesh.resolver.resolve(address)));
+    let resolving = addresses.iter().map(|address| timeout(limits::RESOLVE_TIMEOUT, shared.mesh.resolve(address)));
     for (address, resolved) in addresses.iter().zip(join_all(resolving).await) {
         match resolved {
             Ok(Ok(found)) => transports.extend(found),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use iroh::endpoint::{Connection, VarInt};
-use iroh::{Endpoint, EndpointId};
+use iroh::{Endpoint, EndpointId, RelayUrl};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -22,10 +22,11 @@ use crate::config::{Discovery, NodeConfig, PeerAddress, Timing, Topology};
 use crate::core::batch::PeerId;
 use crate::core::membership::Membership;
 use crate::core::reconnect::{Failure, Policy, Reconnect};
+use crate::core::relay_url::{self, is_relay_url};
 use crate::core::session::Now;
 use crate::core::wire::members::{FormationTag, is_address};
 use crate::limits;
-use crate::node::{ConnectError, Shared, lock};
+use crate::node::{ConnectError, HomeRelay, Shared, lock};
 use crate::store::Intent;
 use neighbours::Neighbours;
 
@@ -131,6 +132,8 @@ struct State {
     next_ticket: u64,
     /// Who may take part; `None`: everyone who has the key.
     allowed: Option<AllowList>,
+    /// Relays that the operator gave this node, as text.
+    relays: BTreeSet<String>,
 }
 
 impl State {
@@ -162,6 +165,10 @@ pub(crate) struct Mesh {
     pub discovery: Discovery,
     /// What it tells others of where it is; none: its interfaces.
     pub advertise: Vec<String>,
+    /// Relays that this node may use.
+    pub(super) relays: Vec<RelayUrl>,
+    /// Where others reach it, and where they did last while there is no such relay.
+    pub(super) home_relay: Mutex<Option<HomeRelay>>,
     pub timing: Timing,
     /// Something changed that is kept over a restart.
     pub keep: AtomicBool,
@@ -202,10 +209,15 @@ impl Mesh {
             tend: Notify::new(),
             discovery: config.discovery.clone(),
             advertise: config.advertise.clone(),
+            relays: config.relays.urls.clone(),
+            home_relay: Mutex::default(),
             timing: config.timing,
             keep: AtomicBool::new(false),
             kept: tokio::sync::Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                relays: config.relays.urls.iter().map(RelayUrl::to_string).collect(),
+                ..State::default()
+            }),
             throttle: Mutex::default(),
             refusals: Mutex::default(),
             refusal_noted: Notify::new(),
@@ -236,8 +248,13 @@ impl Mesh {
             if peer.id == self.endpoint.id() {
                 return Err(ConnectError::Itself(peer.id.to_string()));
             }
-            check_addresses(&peer.addresses)
-                .map_err(|_| ConnectError::Address { index, given: peer.addresses.join(",") })?;
+            if let Some(relay) = peer.addresses.iter().find(|address| is_relay_url(address))
+                && !self.has_relays()
+            {
+                return Err(ConnectError::NoRelay { given: relay.clone() });
+            }
+            let direct: Vec<String> = peer.addresses.iter().filter(|address| !is_relay_url(address)).cloned().collect();
+            check_addresses(&direct).map_err(|_| ConnectError::Address { index, given: peer.addresses.join(",") })?;
             state.unwanted.remove(peer.id.as_bytes());
             state.wanted.insert(*peer.id.as_bytes(), peer.addresses);
         }
@@ -259,10 +276,10 @@ impl Mesh {
         if peer == self.endpoint.id() {
             return Err(ConnectError::Itself(peer.to_string()));
         }
-        if !relay_url.is_empty() {
-            return Err(ConnectError::RelayUnsupported);
-        }
         check_addresses(&addresses)?;
+        if !relay_url.is_empty() {
+            addresses.push(self.check_relay(relay_url)?);
+        }
         let id = *peer.as_bytes();
         {
             let state = lock(&self.state);
@@ -290,6 +307,13 @@ impl Mesh {
         lock(&self.reconnect).want(id, connected, shared.now());
         self.dial.notify_one();
         Ok(())
+    }
+
+    /// The URL of a relay that this node can use.
+    fn check_relay(&self, given: &str) -> Result<String, ConnectError> {
+        let url = relay_url::parse(given)
+            .map_err(|e| ConnectError::RelayUrl { given: shown(given), detail: e.to_string() })?;
+        if self.has_relays() { Ok(url.to_string()) } else { Err(ConnectError::NoRelay { given: url.to_string() }) }
     }
 
     pub async fn disconnect_peer(&self, shared: &Shared, endpoint_id: &str) -> Result<(), ConnectError> {
@@ -458,15 +482,22 @@ impl Mesh {
         live.up = true;
         let address = self.address_of(&live.connection);
         let back = state.neighbours.met(peer, address, shared.now()) || alone;
+        drop(state);
         if back {
             // If one is there again, or the first of all, others may be.
-            state.neighbours.dead.clear();
-            lock(&self.reconnect).all_alive(shared.now(), &mut *lock(&shared.rng));
-            self.dial.notify_one();
+            self.all_may_be_back(shared);
         }
-        drop(state);
         self.keep.store(true, Ordering::Relaxed);
         self.tend.notify_one();
+    }
+
+    /// Who did not answer is tried again at once.
+    pub(super) fn all_may_be_back(&self, shared: &Shared) {
+        let mut state = lock(&self.state);
+        state.neighbours.dead.clear();
+        lock(&self.reconnect).all_alive(shared.now(), &mut *lock(&shared.rng));
+        drop(state);
+        self.dial.notify_one();
     }
 
     /// A connection ended. If it held the place of its pair, the peer is dialled again if it is wanted.
@@ -484,10 +515,15 @@ impl Mesh {
     }
 }
 
+/// The beginning of what was given.
+fn shown(given: &str) -> String {
+    const SHOWN_CHARS: usize = 80;
+    given.chars().take(SHOWN_CHARS).collect()
+}
+
 /// Parses what GetStatus shows as `endpoint_addr`.
 fn parse_endpoint_id(given: &str) -> Result<EndpointId, ConnectError> {
-    const SHOWN_CHARS: usize = 80;
-    let refuse = |detail: String| ConnectError::EndpointId { given: given.chars().take(SHOWN_CHARS).collect(), detail };
+    let refuse = |detail: String| ConnectError::EndpointId { given: shown(given), detail };
     if given.len() != 64 {
         return Err(refuse(format!("{} characters instead of 64", given.chars().count())));
     }

@@ -174,6 +174,11 @@ impl Throttle {
         }
     }
 
+    /// The same for a peer that we know, at a socket that vouches for who it is: a friend from the first packet on.
+    pub fn knock_known(&mut self, origin: &Origin, validated: bool, now: Now) -> Verdict {
+        self.friend(origin, validated, now)
+    }
+
     fn friend(&mut self, origin: &Origin, validated: bool, now: Now) -> Verdict {
         let debt = self.sockets.debt(origin, now);
         if self.pending_friends >= limits::MAX_PENDING_FRIENDS || !debt.has_room(self.sockets.allowance) {

@@ -84,11 +84,25 @@ pub enum ConnectError {
         given: String,
     },
     /// Neither an address nor a remembered one.
-    #[error("no address is known for this peer; give at least one host:port in addresses")]
+    #[error("no address is known for this peer; give at least one host:port in addresses, or a relay_url")]
     NoAddress,
-    /// A relay was asked for that this node cannot use.
-    #[error("relay_url is not supported by this version; leave it empty and give addresses")]
-    RelayUnsupported,
+    /// The URL of a relay is none.
+    #[error("relay_url {given:?} is not the URL of a relay: {detail}; write for example https://relay.fleet.example")]
+    RelayUrl {
+        /// What was given, cut to a printable length.
+        given: String,
+        /// Why it was refused.
+        detail: String,
+    },
+    /// A relay was asked for, and this node has no means to reach one.
+    #[error(
+        "the relay {given} cannot be used: this node was started without relays; start it with --relay {given}, or give \
+         addresses alone"
+    )]
+    NoRelay {
+        /// Its URL.
+        given: String,
+    },
     /// More than the limit.
     #[error("too many {what}: {actual}, the limit is {limit}")]
     TooMany {

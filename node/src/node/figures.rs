@@ -41,6 +41,17 @@ pub struct NodeStatus {
     pub uptime: Duration,
     /// What the store holds.
     pub store: StoreFigures,
+    /// Where others reach it if they cannot do so directly.
+    pub relay: Option<HomeRelay>,
+}
+
+/// The nearest relay that answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeRelay {
+    /// Where it is.
+    pub url: String,
+    /// Whether the node is connected to it.
+    pub connected: bool,
 }
 
 /// What the store holds.
@@ -120,7 +131,7 @@ pub struct PeerLink {
 pub struct PeerStatus {
     /// Endpoint id, 64 hex digits.
     pub endpoint_id: String,
-    /// Addresses the operator gave.
+    /// Where it may be found, by the word of the operator or of discovery: addresses, and URLs of relays.
     pub addresses: Vec<String>,
     /// Whether the operator wants it, or it came by itself.
     pub wanted: bool,
@@ -204,6 +215,7 @@ pub(super) fn status(shared: &Shared) -> NodeStatus {
         unready: unready(shared),
         uptime: shared.now(),
         store: StoreFigures { file_bytes: file_bytes(shared), ..store },
+        relay: shared.mesh.home_relay(),
     }
 }
 

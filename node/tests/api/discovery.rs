@@ -6,4 +6,4 @@ mod dns;
 #[path = "discovery/mdns.rs"]
 mod mdns;
 #[path = "discovery/process.rs"]
-mod process;
+pub mod process;

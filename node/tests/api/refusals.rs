@@ -22,6 +22,7 @@ const BAD: &[(&str, &str)] = &[
     ("ConnectPeer", r#"{"endpointId":"(id)","addresses":["10.0.0.7"]}"#),
     ("ConnectPeer", r#"{"endpointId":"(id)"}"#),
     ("ConnectPeer", r#"{"endpointId":"(id)","relayUrl":"https://relay.example"}"#),
+    ("ConnectPeer", r#"{"endpointId":"(id)","relayUrl":"relay.example:443"}"#),
     ("DisconnectPeer", r#"{"endpointId":"abc"}"#),
     ("NoSuchMethod", r#"{}"#),
 ];

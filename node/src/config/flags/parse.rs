@@ -16,6 +16,7 @@ use crate::config::{Formation, PeerAddress, Timing, Topology};
 use crate::core::class::{ClassMap, ClassMapError};
 use crate::core::engine::Traffic;
 use crate::core::interest::{Interest, InterestError, Selector};
+use crate::core::relay_url;
 use crate::core::wire::members::is_address;
 use crate::limits;
 
@@ -47,6 +48,10 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let discovery = discovery.map_err(|flags| bad.extend(flags)).ok();
     let topology = keep(&mut bad, topology(&flags.topology));
     let advertise = keep(&mut bad, advertise(&flags.advertise));
+    let relays = super::relay::relays(&flags).map_err(|flags| bad.extend(flags)).ok();
+    if let (Some(peers), Some((relays, _))) = (&peers, &relays) {
+        bad.extend(super::relay::unreachable(peers, relays));
+    }
     let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
     let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
     if let Some(key) = flags.encryption_key {
@@ -85,6 +90,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
+    let Some((relays, relay_ca)) = relays else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
@@ -101,6 +107,8 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         discovery,
         topology,
         advertise,
+        relays,
+        relay_ca,
         timing,
     })
 }
@@ -243,7 +251,7 @@ fn ip_address(given: &str) -> Result<IpAddr, BadFlag> {
 }
 
 /// Words as templates leave them: trimmed, and none that is empty.
-fn words(given: &[String]) -> impl Iterator<Item = &str> {
+pub(super) fn words(given: &[String]) -> impl Iterator<Item = &str> {
     given.iter().map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
@@ -327,14 +335,19 @@ fn peers(given: &[String]) -> Result<Vec<PeerAddress>, BadFlag> {
 }
 
 fn peer(text: &str) -> Result<(iroh::EndpointId, String), BadFlag> {
-    let example = "write endpoint_id@host:port as the other node logs it at start; its endpoint id is also what \
-                   its GetStatus shows as endpoint_addr";
+    let example = "write endpoint_id@host:port, or endpoint_id@https://relay, as the other node logs it at start; its \
+                   endpoint id is also what its GetStatus shows as endpoint_addr";
     let bad = |detail: &str| wrong("--peer", format!("{} {detail}", shown(text)), example);
     let (id, address) = text.split_once('@').ok_or_else(|| bad("has no @ between endpoint id and address"))?;
     if id.len() != 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad("does not begin with an endpoint id, which is 64 hex digits"));
     }
     let id = id.parse().map_err(|_| bad("begins with 64 hex digits that are no ed25519 public key"))?;
+    if address.contains("://") {
+        let relay = relay_url::parse(address);
+        let relay = relay.map_err(|e| bad(&format!("has no good URL of a relay after the @: {e}")))?;
+        return Ok((id, relay.to_string()));
+    }
     check_host_port(address).map_err(|detail| bad(&format!("has no good address after the @: {detail}")))?;
     if address.ends_with(":0") {
         return Err(bad("has no good address after the @: nobody can be reached at port 0"));

@@ -51,6 +51,9 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("discovery-interval", "DISCOVERY_INTERVAL"),
         ("discovery-nameserver", "DISCOVERY_NAMESERVER"),
         ("mesh-address", "MESH_ADDRESS"),
+        ("relay", "RELAY"),
+        ("relay-ca", "RELAY_CA"),
+        ("relay-token", "RELAY_TOKEN"),
     ];
     for (flag, name) in pairs {
         assert_eq!(variable(&format!("--{flag}")), Some(format!("PEAT_NODE_{name}")));
@@ -79,6 +82,20 @@ fn gossip_is_configured_by_four_flags() {
     assert_eq!(settings.topology, Topology::Spoke);
     assert_eq!(settings.advertise, ["ship-7:7777", "[fd00::7]:7"]);
     assert_eq!(settings.timing.dial_interval, Duration::from_secs(30));
+}
+
+#[test]
+fn relays_are_configured_by_three_flags() {
+    let line = "--relay https://Relay.example,https://relay.example:443,https://[fd00::7]:8443 --relay-ca ca.pem";
+    let line = format!("{line} --relay-token hunter2 --peer {ID}@https://relay.example --peer {ID}@10.0.0.7:7777");
+    let settings = words(&line).expect("valid");
+    let urls: Vec<String> = settings.relays.urls.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["https://relay.example/", "https://[fd00::7]:8443/"]);
+    assert_eq!(settings.relays.token.as_deref(), Some("hunter2"));
+    assert_eq!(settings.relay_ca, Some(PathBuf::from("ca.pem")));
+    assert_eq!(settings.peers[0].addresses, ["https://relay.example/", "10.0.0.7:7777"]);
+    assert!(!format!("{settings:?}").contains("hunter2"), "a secret was shown");
+    assert!(words("").expect("valid").relays.is_empty(), "none is ever contacted unless named");
 }
 
 #[test]
@@ -177,6 +194,8 @@ fn every_bad_flag_is_explained() {
         &format!("--peer 02{}@10.0.0.7:7777", "0".repeat(62)),
         &format!("--peer {ID}@10.0.0.7"),
         &format!("--peer {ID}@10.0.0.7:0"),
+        &format!("--peer {ID}@https://relay.example/x --relay https://relay.example"),
+        &format!("--peer {ID}@https://relay.example"),
         "--iroh-udp-port 70000",
         "--auto-sync yes",
         "--interest tracks,/x",
@@ -201,6 +220,13 @@ fn every_bad_flag_is_explained() {
         "--discovery-nameserver 10.96.0.10",
         "--discovery-interval 0",
         "--discovery-interval 86401",
+        "--relay relay.example:443",
+        "--relay https://user@relay.example",
+        "--relay https://a,https://b,https://c,https://d,https://e,https://f,https://g,https://h,https://i",
+        "--relay-token hunter2!",
+        "--relay http://relay.example --relay-token hunter2!",
+        "--relay http://relay.example --relay-ca ca.pem",
+        "--relay-ca ca.pem",
         "--encryption-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         "--encryption-key hunter2!",
         "--agent-addr localhost:8443",

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FrameError;
 use crate::core::batch::PeerId;
+use crate::core::relay_url::is_relay_url;
 use crate::core::topology::Role;
 use crate::limits;
 
@@ -42,7 +43,7 @@ pub struct Record {
     pub issue: u64,
     /// What it is.
     pub role: Role,
-    /// Where it may be found, as `host:port`.
+    /// Where it may be found: `host:port`, or the URL of the relay that it is reached through.
     pub addresses: Vec<String>,
     #[serde(with = "serde_bytes")]
     signature: [u8; 64],
@@ -76,7 +77,7 @@ impl Record {
                 "a member record with {actual} addresses; the limit is {limit}"
             )));
         }
-        match self.addresses.iter().find(|address| !is_address(address)) {
+        match self.addresses.iter().find(|address| !is_address(address) && !is_relay_url(address)) {
             Some(bad) => Err(FrameError::Malformed(format!("a member record with the address {bad:?}"))),
             None => Ok(()),
         }
@@ -209,8 +210,9 @@ mod tests {
             MembersFrame::Records { records: vec![Aged { record, age_s: 0 }], missing: vec![] }.validate()
         };
         assert_eq!(with(vec!["[fd00::7]:7777".into(), "ship.local:1".into()]), Ok(()));
+        assert_eq!(with(vec!["https://relay.example/".into()]), Ok(()));
         assert!(with(vec!["h:1".into(); limits::MAX_MEMBER_ADDRESSES + 1]).is_err());
-        for bad in ["h", "h:0", ":1", "h:65536", "fd00::7:1", "a b:1", "h\n:1"] {
+        for bad in ["h", "h:0", ":1", "h:65536", "fd00::7:1", "a b:1", "h\n:1", "https://r", "ftp://r/"] {
             assert!(with(vec![bad.into()]).is_err(), "{bad:?}");
         }
         assert!(MembersFrame::Buckets(vec![0; 3]).validate().is_err());

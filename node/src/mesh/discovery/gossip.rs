@@ -100,11 +100,15 @@ fn tend_members(shared: &Shared, now: Now) {
 }
 
 /// Where this node may be found: what the operator says, or else its interfaces; never an address of a kind that no socket
-/// of ours is bound to, nor one that means something else on another machine, unless there is no other.
+/// of ours is bound to, nor one that means something else on another machine, unless there is no other. And the relay
+/// through which it is reached where none of them is.
 fn own_addresses(mesh: &Mesh) -> Vec<String> {
-    if !mesh.advertise.is_empty() {
-        return mesh.advertise.iter().take(limits::MAX_MEMBER_ADDRESSES).cloned().collect();
-    }
+    let relay = mesh.home_relay().map(|relay| relay.url);
+    let direct = if mesh.advertise.is_empty() { direct_addresses(mesh) } else { mesh.advertise.clone() };
+    direct.into_iter().take(limits::MAX_MEMBER_ADDRESSES - usize::from(relay.is_some())).chain(relay).collect()
+}
+
+fn direct_addresses(mesh: &Mesh) -> Vec<String> {
     let bound = mesh.endpoint().bound_sockets();
     let reachable = |address: &SocketAddr| {
         let family = bound.iter().any(|socket| socket.is_ipv4() == address.is_ipv4());
@@ -121,5 +125,5 @@ fn own_addresses(mesh: &Mesh) -> Vec<String> {
     if known.iter().any(|address| !address.ip().is_loopback()) {
         known.retain(|address| !address.ip().is_loopback());
     }
-    known.iter().take(limits::MAX_MEMBER_ADDRESSES).map(SocketAddr::to_string).collect()
+    known.iter().map(SocketAddr::to_string).collect()
 }

@@ -45,7 +45,11 @@ impl Mesh {
 
     /// Decides about a first packet.
     pub fn knock(&self, origin: &Origin, validated: bool, now: Now) -> Verdict {
-        lock(&self.throttle).knock(origin, validated, now)
+        // All that come through a relay are one source, and endpoint ids are free: strangers there could keep out a peer
+        // that was never here. But a relay has its clients prove their ids.
+        let known = matches!(origin, Origin::Relay { peer, .. } if lock(&self.state).knows(peer));
+        let mut throttle = lock(&self.throttle);
+        if known { throttle.knock_known(origin, validated, now) } else { throttle.knock(origin, validated, now) }
     }
 
     /// An admission is over.

@@ -9,6 +9,7 @@ use iroh::endpoint::Connection;
 use super::{CloseCode, Mesh, State};
 use crate::core::batch::PeerId;
 use crate::core::membership::MembersError;
+use crate::core::relay_url::is_relay_url;
 use crate::core::session::{Now, SessionId};
 use crate::core::topology::{self, Candidate, Reach, Role};
 use crate::core::wire::members::{Aged, MembersFrame};
@@ -83,16 +84,24 @@ impl Neighbours {
 
 impl State {
     pub(super) fn addresses(&self, peer: &PeerId) -> Vec<String> {
-        let named = self.wanted.get(peer).into_iter();
-        let found = self.found.values().filter_map(|peers| peers.get(peer));
-        let met = self.neighbours.met.get(peer).map(|met| &met.addresses);
+        let named = self.wanted.get(peer).into_iter().flatten();
+        let found = self.found.values().filter_map(|peers| peers.get(peer)).flatten();
+        let met = self.neighbours.met.get(peer).into_iter().flat_map(|met| &met.addresses);
+        // A member may say what it likes of itself: only the operator decides which relays this node contacts.
+        let learned = found.chain(met).filter(|address| !is_relay_url(address) || self.relays.contains(*address));
         let mut addresses: Vec<String> = vec![];
-        for address in named.chain(found).chain(met).flatten() {
+        for address in named.chain(learned) {
             if addresses.len() < limits::MAX_PEER_ADDRESSES && !addresses.contains(address) {
                 addresses.push(address.clone());
             }
         }
         addresses
+    }
+
+    /// Whether a peer is wanted, or had a session with this node.
+    pub(super) fn knows(&self, peer: &PeerId) -> bool {
+        let Neighbours { met, chosen, .. } = &self.neighbours;
+        self.wanted.contains_key(peer) || chosen.contains(peer) || met.contains_key(peer)
     }
 
     /// Everyone who could be a neighbour: who is found, and who was found before the restart.

@@ -220,3 +220,30 @@ fn thirty_thousand_addresses_cost_no_more_memory_than_a_few_thousand() {
     }
     assert_eq!(ledger.debts.len(), limits::MAX_THROTTLED);
 }
+
+fn relayed(peer: u16) -> Origin {
+    let mut id = [0; 32];
+    id[..2].copy_from_slice(&peer.to_le_bytes());
+    Origin::Relay { url: "https://relay.example/".into(), peer: id }
+}
+
+/// Everyone behind a relay has one address, and ids are free: without a place of their own, members that were never here
+/// would compete with the flood.
+#[test]
+fn a_flood_through_a_relay_is_bounded_and_neither_friends_nor_wanted_peers_are_kept_out() {
+    let mut throttle = Throttle::default();
+    let (friend, wanted, stranger) = (relayed(1), relayed(2), relayed(3));
+    assert!(admit(&mut throttle, &friend, ms(0)));
+    let tried = admitted_of(&mut throttle, (0..10_000).map(|n| (relayed(100 + n as u16), ms(n))));
+    assert!((64 + 39..=64 + 40).contains(&tried), "{tried}");
+    let now = ms(9_999);
+    assert!(!admit(&mut throttle, &stranger, now), "a stranger has to wait");
+    assert!(admit(&mut throttle, &friend, now));
+    assert!(matches!(throttle.knock_known(&wanted, false, now), Verdict::Admit(_)));
+    assert!(admit(&mut throttle, &ip(1, 1), now), "other sources are not affected");
+    // One that fails again and again uses up its own allowance only.
+    let mut throttle = Throttle::default();
+    let tried = admitted_of(&mut throttle, (0..10_000).map(|n| (relayed(1), ms(n))));
+    assert_eq!(tried, 8 + 9);
+    assert!(admit(&mut throttle, &relayed(2), now));
+}

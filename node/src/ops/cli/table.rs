@@ -67,6 +67,10 @@ pub(super) fn status(view: &Status, paint: Paint) -> String {
         line("running", format!("for {}, version {}", age(view.uptime_seconds), printable(&view.version)));
     }
     line("peers", peer_counts(view, paint));
+    if let Some(relay) = &view.home_relay {
+        let away = if view.home_relay_connected { String::new() } else { paint.styled(BAD, ", out of reach") };
+        line("relay", format!("{}{away}", printable(relay)));
+    }
     let store = &view.store;
     let on_disk = store.file_bytes.map_or_else(String::new, |file| format!(" in a file of {}", bytes(file)));
     let kept = format!("{}, {}", count(store.documents, "document"), count(store.tombstones, "tombstone"));

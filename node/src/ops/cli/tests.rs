@@ -93,6 +93,8 @@ fn night() -> Answer {
                 uncommitted_bytes: 0,
                 cache_bytes: 33_554_432,
             }),
+            home_relay: "https://relay.example/".into(),
+            home_relay_connected: false,
         },
         peers: vec![connected("a", 0.0123), behind, reconciling, away, never],
         stats: GetSyncStatsResponse {

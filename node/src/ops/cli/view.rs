@@ -67,6 +67,9 @@ pub(super) struct Status {
     pub sessions: u64,
     pub reconnects: u64,
     pub refused_handshakes: u64,
+    /// Where others reach the node if they cannot do so directly.
+    pub home_relay: Option<String>,
+    pub home_relay_connected: bool,
 }
 
 /// Peers by how they are.
@@ -137,6 +140,8 @@ impl Status {
             sessions: stats.sessions,
             reconnects: stats.reconnects,
             refused_handshakes: stats.refused_handshakes,
+            home_relay_connected: status.home_relay_connected,
+            home_relay: Some(status.home_relay).filter(|relay| !relay.is_empty()),
         }
     }
 }
@@ -217,7 +222,7 @@ impl Peer {
             endpoint_id: peer.endpoint_id.clone(),
             wanted: peer.wanted,
             connected: peer.connected,
-            addresses: peer.addresses.clone(),
+            addresses: peer.addresses.iter().chain(&peer.relay_urls).cloned().collect(),
             path: path(peer.path()),
             path_address: text(&peer.path_address),
             round_trip_seconds: peer.round_trip_seconds,

@@ -50,6 +50,7 @@ fn figures() -> Figures {
             phase: Phase::Syncing,
             unready: None,
             uptime: Duration::from_millis(3_600_500),
+            relay: None,
             store: StoreFigures {
                 documents: 100_000,
                 tombstones: 7,

@@ -5,17 +5,25 @@ use std::sync::Arc;
 use iroh::SecretKey;
 
 use super::*;
-use crate::config::{Formation, NodeConfig, Topology};
+use crate::config::{Formation, NodeConfig, PeerAddress, Topology};
 use crate::mesh::{SystemResolver, Underlay, bind};
 use crate::store::Intent;
 
-async fn mesh(topology: Topology) -> Mesh {
+fn config(topology: Topology) -> NodeConfig {
     let mut config =
         NodeConfig::new("test-node", Formation { app_id: "test".into(), shared_key: None, previous_key: None });
     config.topology = topology;
+    config
+}
+
+async fn mesh(topology: Topology) -> Mesh {
+    mesh_of(&config(topology)).await
+}
+
+async fn mesh_of(config: &NodeConfig) -> Mesh {
     let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
     let endpoint = bind(SecretKey::from_bytes(&[1; 32]), loopback, &config.timing).await.expect("endpoint");
-    let mesh = Mesh::new(&config, endpoint, Arc::new(SystemResolver), 1);
+    let mesh = Mesh::new(config, endpoint, Arc::new(SystemResolver), 1);
     mesh.set_active(true, Now::ZERO);
     mesh
 }
@@ -43,6 +51,37 @@ async fn all_of_a_small_formation_are_dialled_but_not_ourselves_nor_whom_the_ope
     mesh.set_found(Source::Mdns, found([1, 2, 3, 4]), Now::ZERO);
     assert_eq!(dialled(&mesh, 0), BTreeSet::from([peer(2), peer(3)]));
     assert_eq!(mesh.addresses(&peer(2)), ["10.0.0.2:7777"]);
+}
+
+/// What a member tells would otherwise have every node of the formation call wherever the member likes.
+#[tokio::test]
+async fn only_relays_that_the_operator_named_are_contacted() {
+    let (ours, theirs) = ("https://relay.fleet.example/", "https://elsewhere.example/");
+    let mut config = config(Topology::Auto);
+    config.relays.urls.push(ours.parse().expect("a URL"));
+    let mesh = mesh_of(&config).await;
+    let told = |relay: &str| vec!["10.0.0.2:7777".to_owned(), relay.to_owned()];
+    mesh.set_found(Source::Gossip, BTreeMap::from([(peer(2), told(ours)), (peer(3), told(theirs))]), Now::ZERO);
+    assert_eq!(mesh.addresses(&peer(2)), told(ours));
+    assert_eq!(mesh.addresses(&peer(3)), ["10.0.0.2:7777"]);
+    let wanted = Intent::Wanted { addresses: vec![theirs.to_owned()] };
+    mesh.load_intents(vec![(peer(3), wanted)], vec![], Now::ZERO).expect("fine");
+    assert_eq!(mesh.addresses(&peer(3)), [theirs, "10.0.0.2:7777"], "this one the operator did name");
+}
+
+/// A restart without `--relay` keeps the wish and says what is wrong with it.
+#[tokio::test]
+async fn a_node_without_relays_says_so_when_it_is_to_use_one() {
+    let mesh = mesh(Topology::Auto).await;
+    let told = mesh.resolve("https://relay.fleet.example/").await.expect_err("no means");
+    assert_eq!(told, "https://relay.fleet.example/ is a relay, and this node was started without --relay");
+    let id = iroh::EndpointId::from_bytes(&peer(2)).expect("an id");
+    let named = PeerAddress { id, addresses: vec!["https://relay.fleet.example/".into()] };
+    let refused = mesh.load_intents(vec![], vec![named], Now::ZERO).expect_err("no means").to_string();
+    assert!(
+        refused.ends_with("start it with --relay https://relay.fleet.example/, or give addresses alone"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
