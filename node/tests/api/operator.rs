@@ -35,7 +35,10 @@ impl Process {
         let directory = tempfile::tempdir().expect("temporary directory");
         let mut command = binary();
         command.args(["--node-id", name, "--app-id", "ops", "--listen", "tcp://127.0.0.1:0"]);
-        command.args(["--metrics-listen", "tcp://127.0.0.1:0", "--data-dir"]).arg(directory.path()).args(arguments);
+        command
+            .args(["--mesh-address", "127.0.0.1", "--metrics-listen", "tcp://127.0.0.1:0", "--data-dir"])
+            .arg(directory.path())
+            .args(arguments);
         let mut running = Running(command.stdout(Stdio::null()).spawn().expect("started"));
         let log = BufReader::new(running.0.stderr.take().expect("piped"));
         let (mut api, mut metrics, mut peer) = (None, None, None);
