@@ -149,13 +149,13 @@ mod tests {
             for (step, what) in uses.into_iter().enumerate() {
                 match what {
                     Use::Read(id) => {
-                        let key = DocKey::new("c", &id.to_string()).expect("valid");
+                        let key = DocKey::new("c", id.to_string()).expect("valid");
                         if let Some(document) = cache.take(&key) {
                             cache.insert(&key, document, durable);
                         }
                     }
                     Use::Write(id) => {
-                        let key = DocKey::new("c", &id.to_string()).expect("valid");
+                        let key = DocKey::new("c", id.to_string()).expect("valid");
                         let actor = ActorId::from([id; 4].as_slice());
                         let mut document = cache.take(&key).unwrap_or_else(|| Document::new(actor));
                         let text = format!(r#"{{"step":{step},"note":"{}"}}"#, "x".repeat(step * 8));
