@@ -24,6 +24,12 @@ pub const MAX_JSON_DEPTH: usize = 64;
 /// Largest API request in bytes: a document as a JSON string inside JSON may double in escapes.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 
+/// Heaps of the process (glibc). Work moves between threads, and what one heap has free is of no use to another.
+pub const HEAPS: i32 = 1;
+/// From this size on an allocation is mapped by itself (glibc), so that it goes back to the system when it is freed: large ones
+/// are few and short-lived (a snapshot, a burst, a document's text), and holes of their size would be filled with small ones.
+pub const MAPPED_FROM_BYTES: i32 = 32 << 10;
+
 // ---- store ---------------------------------------------------------------------------------------
 
 /// Page cache of the database in bytes. Small, because documents are also cached loaded.

@@ -2,6 +2,8 @@
 //! system's clock, its randomness, its signals and its files.
 #![expect(clippy::disallowed_methods, reason = "the production world is where clock and randomness come from")]
 
+mod allocator;
+
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    allocator::tune();
     let settings = match flags::read(std::env::args_os()) {
         Ok(Asked::Serve(settings)) => *settings,
         Ok(Asked::Question(ask)) => return question(ask),

@@ -1,13 +1,15 @@
 //! Bar 6 of the mesh: a peer that takes nothing while much happens costs bounded memory, and nobody else notices.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use peat_node::Node as Slow;
 use peat_node::config::{Formation, NodeConfig, PeerAddress};
+use peat_node::limits;
 use peat_node::mesh::{SystemResolver, Underlay};
-use peat_node::node::{Plants, World};
+use peat_node::node::{Change, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -25,9 +27,17 @@ const LATENCY_BAR: f64 = 1.25;
 const SAMPLES: u64 = 200;
 const PACE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(180);
 /// Documents that the updates go round.
 const DOCUMENTS: u64 = 1000;
 const WRITERS: u64 = 4;
+/// Every document so often with everybody reading, before anything is measured. Documents grow with their history until they fill
+/// their cache, and rows until they are folded; this is past the first time of both.
+const WARM_UP_ROUNDS: u32 = 40;
+/// The same load again with everybody reading: what the node grows by without a slow peer.
+const CONTROL_ROUNDS: u32 = 40;
+/// Part of the bound from which on the cache of documents counts as full: it may have just evicted.
+const FULL: f64 = 0.9;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
@@ -37,16 +47,22 @@ pub(crate) struct Options {
     /// Seconds that it takes nothing at least
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Updates of every document before anything is measured
+    #[arg(long, default_value_t = WARM_UP_ROUNDS)]
+    warm_up: u32,
+    /// Updates of every document as a control, with everybody reading
+    #[arg(long, default_value_t = CONTROL_ROUNDS)]
+    control: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { updates: 100_000, seconds: 600 }
+        Self { updates: 100_000, seconds: 600, warm_up: WARM_UP_ROUNDS, control: CONTROL_ROUNDS }
     }
 }
 
 pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Failure> {
-    let Options { updates, seconds } = *options;
+    let Options { updates, seconds, warm_up, control } = *options;
     let mut report =
         Report::new("mesh 6", format!("a peer takes nothing for {seconds} s, {updates} updates meanwhile"));
     let ground = Ground::new(common)?;
@@ -57,11 +73,26 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     for n in 0..DOCUMENTS {
         a.put(&id(n), &telemetry(n)).await?;
     }
-    // Everything in its working size: caches are full, the peer has all there is.
-    update(&a, 0..DOCUMENTS * 20).await?;
-    let all = |told: &std::collections::BTreeMap<_, _>| told.len() as u64 >= DOCUMENTS;
+    let cold = memory(&a)?;
+    let warm = u64::from(warm_up) * DOCUMENTS;
+    update(&a, 0..warm).await?;
+    let cache_bytes = a.status().await?.store.map_or(0, |store| store.cache_bytes);
+    if (cache_bytes as f64) < FULL * limits::DOCUMENT_CACHE_BYTES as f64 {
+        let limit = limits::DOCUMENT_CACHE_BYTES;
+        return Err(format!(
+            "{cache_bytes} of {limit} B of the document cache are in use: it would fill during the measurement; more --warm-up"
+        ).into());
+    }
+    let memory_warm = memory(&a)?;
+    let mut control_peak = memory_warm;
+    for round in 0..u64::from(control) {
+        update(&a, warm + round * DOCUMENTS..warm + (round + 1) * DOCUMENTS).await?;
+        control_peak = control_peak.max(memory(&a)?);
+    }
+    let from = warm + u64::from(control) * DOCUMENTS;
+    let all = |told: &BTreeMap<_, _>| told.len() as u64 >= DOCUMENTS;
     replica.wait_until(PATIENCE, all).await.ok_or("B does not have the documents")?;
-    wait_same(&mut a, &slow).await?;
+    await_last(&slow, from).await?;
     let before = latency(&mut a, &replica).await?;
     let memory_before = memory(&a)?;
 
@@ -70,8 +101,8 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     let mut peak = memory_before;
     let mut during = Samples::default();
     let step = updates.div_ceil(10);
-    for from in (0..updates).step_by(step as usize) {
-        update(&a, from..(from + step).min(updates)).await?;
+    for n in (0..updates).step_by(step as usize) {
+        update(&a, from + n..from + (n + step).min(updates)).await?;
         peak = peak.max(memory(&a)?);
         during.extend(latency_of(&mut a, &replica, SAMPLES / 10).await?);
     }
@@ -80,10 +111,14 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     let sessions = a.status().await?.connected_peers;
     disk.free();
     let freed = Instant::now();
-    wait_same(&mut a, &slow).await?;
+    await_last(&slow, from + updates).await?;
     report.value("the slow peer has everything after it goes on", 1, freed.elapsed().as_secs_f64() * 1e3, "ms");
     report.times("put on A to subscriber on B, before", &before);
     report.times("put on A to subscriber on B, meanwhile", &during);
+    report.value("memory of A with every document written once", 1, cold as f64, "B");
+    report.value("memory of A with its document cache full", 1, memory_warm as f64, "B");
+    let grew = (control_peak - memory_warm) as f64;
+    report.value("control: A grew by, same load, everybody reading", control as usize, grew, "B");
     report.value("memory of A before", 1, memory_before as f64, "B");
     report.value("memory of A at its highest", 1, peak as f64, "B");
     report.at_least("sessions of A in the end: the slow peer was there all the time", f64::from(sessions), 2.0, "");
@@ -138,23 +173,25 @@ async fn latency_of(node: &mut Node, replica: &Replica, count: u64) -> Result<Sa
     Ok(samples)
 }
 
-/// Waits until the slow node has what A has.
-async fn wait_same(a: &mut Node, slow: &Slow) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut differ = 0;
-        for n in 0..DOCUMENTS {
-            let there = slow.handle().get(crate::workload::COLLECTION, &id(n)).await?;
-            differ += usize::from(there != a.get(&id(n)).await?);
+/// Waits until a node has shown its application the last version of every document, when updates went up to `end`. A
+/// subscription reads each document when it has just changed; asking for each would cost more than the transfer.
+async fn await_last(node: &Slow, end: u64) -> Result<(), Failure> {
+    let mut missing: BTreeMap<String, String> =
+        (end.saturating_sub(DOCUMENTS)..end).map(|n| (id(n), telemetry(n))).collect();
+    let mut subscription = node.handle().subscribe(vec![crate::workload::COLLECTION.into()])?;
+    let told = async {
+        while !missing.is_empty() {
+            let event = subscription.next().await.ok_or("the slow node stopped")??;
+            if let Change::Upsert(text) = event.change
+                && missing.get(&event.doc_id) == Some(&text)
+            {
+                missing.remove(&event.doc_id);
+            }
         }
-        if differ == 0 {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            return Err(format!("{differ} documents differ between A and the slow peer").into());
-        }
-        tokio::time::sleep(crate::node::POLL).await;
-    }
+        Ok(())
+    };
+    let outcome: Result<Result<(), Failure>, _> = tokio::time::timeout(CATCH_UP_PATIENCE, told).await;
+    outcome.map_err(|_| format!("the slow peer lacks the last version of {} documents", missing.len()))?
 }
 
 async fn slow_node(a: &mut Node, disk: StuckDisk) -> Result<Slow, Failure> {

@@ -48,6 +48,11 @@ impl DocumentCache {
         Some(slot.document)
     }
 
+    /// A document that is exactly what the store holds, which is durable up to this number. Not a use.
+    pub fn durable(&self, key: &DocKey, durable: Seq) -> Option<&Document> {
+        self.slots.get(key).filter(|slot| slot.pinned_until <= durable).map(|slot| &slot.document)
+    }
+
     /// Puts a document back unchanged; it keeps its pin.
     pub fn insert(&mut self, key: &DocKey, document: Document, durable: Seq) {
         let pinned_until = self.taken.remove(key).unwrap_or(0);
@@ -96,5 +101,90 @@ impl DocumentCache {
         self.by_use.insert(self.tick, key.clone());
         let slot = Slot { document, bytes, tick: self.tick, pinned_until };
         self.slots.insert(key.clone(), slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use automerge::ActorId;
+    use proptest::prelude::*;
+
+    use super::super::document::{JsonLimits, JsonObject};
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Use {
+        /// Taken out and put back as it was.
+        Read(u8),
+        /// Taken out, or made, and put back changed.
+        Write(u8),
+        /// Everything so far became durable.
+        Commit,
+        /// Everything that is not durable is taken back.
+        Undo,
+    }
+
+    fn uses() -> impl Strategy<Value = Vec<Use>> {
+        let one = prop_oneof![
+            4 => (0..12u8).prop_map(Use::Read),
+            4 => (0..12u8).prop_map(Use::Write),
+            2 => Just(Use::Commit),
+            1 => Just(Use::Undo),
+        ];
+        prop::collection::vec(one, 1..80)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However documents are used and grow, the sum is that of what is held, the limit holds for all that is durable,
+        /// nothing that is not is evicted, and only what is durable is given out as such.
+        #[test]
+        fn the_bound_is_kept_whatever_is_done(uses in uses()) {
+            // Room for about four of the twelve.
+            const LIMIT: usize = 60 << 10;
+            let mut cache = DocumentCache::new(LIMIT);
+            let (mut seq, mut durable) = (0, 0);
+            let mut pinned: BTreeMap<DocKey, Seq> = BTreeMap::new();
+            for (step, what) in uses.into_iter().enumerate() {
+                match what {
+                    Use::Read(id) => {
+                        let key = DocKey::new("c", id.to_string()).expect("valid");
+                        if let Some(document) = cache.take(&key) {
+                            cache.insert(&key, document, durable);
+                        }
+                    }
+                    Use::Write(id) => {
+                        let key = DocKey::new("c", id.to_string()).expect("valid");
+                        let actor = ActorId::from([id; 4].as_slice());
+                        let mut document = cache.take(&key).unwrap_or_else(|| Document::new(actor));
+                        let text = format!(r#"{{"step":{step},"note":"{}"}}"#, "x".repeat(step * 8));
+                        let json = JsonObject::parse(&text, &JsonLimits::default()).expect("JSON");
+                        document.put(&json, 0).expect("a document takes it");
+                        seq += 1;
+                        cache.insert_pinned(&key, document, seq);
+                        pinned.insert(key, seq);
+                    }
+                    Use::Commit => {
+                        durable = seq;
+                        pinned.clear();
+                        cache.shrink(durable);
+                    }
+                    Use::Undo => std::mem::take(&mut pinned).keys().for_each(|key| cache.remove(key)),
+                }
+                let held: usize = cache.slots.values().map(|slot| slot.document.approximate_bytes()).sum();
+                prop_assert_eq!(cache.bytes(), held);
+                prop_assert_eq!(cache.by_use.len(), cache.slots.len());
+                prop_assert!(cache.taken.is_empty());
+                for key in pinned.keys() {
+                    prop_assert!(cache.slots.contains_key(key), "evicted before it was durable");
+                    prop_assert!(cache.durable(key, durable).is_none());
+                }
+                if pinned.is_empty() {
+                    cache.shrink(durable);
+                    prop_assert!(cache.bytes() <= LIMIT, "{} bytes", cache.bytes());
+                }
+            }
+        }
     }
 }

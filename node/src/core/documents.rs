@@ -3,6 +3,7 @@
 //! A change takes effect here at once and becomes durable later; until then the document is pinned in the
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, DocRows, DocumentStore, StoreReadError};
@@ -198,7 +199,8 @@ impl Documents {
     }
 
     /// The durable changes of a document that a peer with this base may lack, cut into pieces of about
-    /// [`limits::UPDATE_FRAME_BYTES`]. Reads the store, never the cache: what is not durable must not leave.
+    /// [`limits::UPDATE_FRAME_BYTES`]. Of a document with changes that are not durable, what the store holds: those must
+    /// not leave.
     pub fn changes_for(&self, key: &DocKey, base: &Base) -> Result<Pieces, DocumentError> {
         let Some(meta) = self.durable_meta(key) else { return Ok(vec![]) };
         let (document, known) = match base {
@@ -209,7 +211,7 @@ impl Documents {
             },
             Base::Has(marks) if marks.is_empty() => (None, Heads::new()),
             Base::Has(marks) => {
-                let document = self.load(key)?;
+                let document = self.durable_document(key)?;
                 let known = marks.among(&document.history());
                 (Some(document), known)
             }
@@ -224,7 +226,7 @@ impl Documents {
                 return Ok(merge_pieces(pieces));
             }
         }
-        let document = document.map_or_else(|| self.load(key), Ok)?;
+        let document = document.map_or_else(|| self.durable_document(key), Ok)?;
         Ok(merge_pieces(document.changes_since(&known)))
     }
 
@@ -353,6 +355,14 @@ impl Documents {
         Ok((document, was_visible))
     }
 
+    /// The document as of the last commit: from the cache if that is what it holds.
+    fn durable_document(&self, key: &DocKey) -> Result<Cow<'_, Document>, DocumentError> {
+        match self.cache.durable(key, self.durable) {
+            Some(document) => Ok(Cow::Borrowed(document)),
+            None => self.load(key).map(Cow::Owned),
+        }
+    }
+
     fn load(&self, key: &DocKey) -> Result<Document, DocumentError> {
         let snapshot = self.store.snapshot(key)?;
         let tail = self.store.tail(key, 0)?;
@@ -378,7 +388,7 @@ impl History for Documents {
     /// Of the durable version: what is not durable is not sent either. A document that cannot be read is not known;
     /// sending it will say why.
     fn recall(&self, key: &DocKey, heads: &Marks) -> Recall {
-        let document = self.durable_meta(key).and_then(|_| self.load(key).ok());
+        let document = self.durable_meta(key).and_then(|_| self.durable_document(key).ok());
         document.map_or(Recall::Behind(vec![]), |document| heads.recall(&document.history(), &document.heads()))
     }
 }

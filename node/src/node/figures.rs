@@ -71,6 +71,8 @@ pub struct StoreFigures {
     pub uncommitted_bytes: u64,
     /// Estimated bytes of loaded documents.
     pub cache_bytes: u64,
+    /// Bytes of pages of the file that the database holds in memory.
+    pub page_cache_bytes: u64,
 }
 
 /// How packets reach a peer.
@@ -214,7 +216,11 @@ pub(super) fn status(shared: &Shared) -> NodeStatus {
         phase,
         unready: unready(shared),
         uptime: shared.now(),
-        store: StoreFigures { file_bytes: file_bytes(shared), ..store },
+        store: StoreFigures {
+            file_bytes: file_bytes(shared),
+            page_cache_bytes: shared.committer.page_cache_bytes() as u64,
+            ..store
+        },
         relay: shared.mesh.home_relay(),
     }
 }
@@ -230,6 +236,7 @@ fn store_figures(core: &Core) -> StoreFigures {
         file_bytes: None,
         uncommitted_bytes: documents.uncommitted_bytes() as u64,
         cache_bytes: documents.cache_bytes() as u64,
+        page_cache_bytes: 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::Database;
+use redb::{Database, ReadableDatabase};
 
 use super::tables::{self, Intent, MemberRow};
 use super::{CommitMode, Durability};
@@ -34,6 +34,11 @@ impl Committer {
     /// Whether [`Committer::commit`] blocks its thread while the disk syncs, and so wants one of its own.
     pub fn blocks(&self) -> bool {
         matches!(self.mode, CommitMode::Thread)
+    }
+
+    /// Bytes of the file's pages in memory; bounded by [`crate::limits::STORE_CACHE_BYTES`].
+    pub fn page_cache_bytes(&self) -> usize {
+        self.db.cache_stats().used_bytes()
     }
 
     /// Returns once the batch is durable. Blocks the thread if [`Committer::blocks`].

@@ -75,6 +75,25 @@ pub(super) fn check_document(contents: &[u8]) -> Result<(), Flaw> {
     claims.check_table(&mut at, &operations, MANY_ROWS)
 }
 
+/// Bytes of all columns of a document chunk when they are unpacked. Of one that is our own: there is no limit.
+pub(super) fn unpacked_bytes(contents: &[u8]) -> Result<u64, Flaw> {
+    let mut at = Cursor { rest: contents };
+    at.skip_actors()?;
+    at.skip_hashes()?;
+    let tables = [at.column_table()?, at.column_table()?];
+    let mut bytes = 0;
+    for column in tables.into_iter().flatten() {
+        let data = at.take(column.length)?;
+        bytes += if column.is_deflated() {
+            let unpacked = std::io::copy(&mut DeflateDecoder::new(data), &mut std::io::sink());
+            unpacked.map_err(|_| Flaw::Malformed("a compressed column is damaged"))?
+        } else {
+            column.length
+        };
+    }
+    Ok(bytes)
+}
+
 /// One entry of a column table.
 #[derive(Debug, Clone, Copy)]
 struct Column {

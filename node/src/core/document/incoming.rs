@@ -240,6 +240,13 @@ pub(super) fn unpacks_within_limits(snapshot: &[u8]) -> bool {
     snapshot.len() <= MAX_APPLY_BYTES && contents.is_some_and(|contents| columns::check_document(contents).is_ok())
 }
 
+/// Bytes of the columns of a snapshot of ours when they are unpacked, as Automerge keeps them.
+pub(super) fn unpacked_bytes(snapshot: &[u8]) -> usize {
+    let contents = chunk_contents(snapshot).ok().and_then(|range| snapshot.get(range));
+    let unpacked = contents.and_then(|contents| columns::unpacked_bytes(contents).ok());
+    unpacked.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(snapshot.len())
+}
+
 fn parse_change(chunk: &[u8]) -> Result<Change, String> {
     let change = Change::from_bytes(chunk.to_vec()).map_err(|error| error.to_string())?;
     if change.hash().0[..4] != chunk[CHECKSUM] {

@@ -43,7 +43,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(content)))
     }
 
-    fn commit(&self, batch: &Batch) {
+    pub fn commit(&self, batch: &Batch) {
         let mut content = self.0.lock().expect("unpoisoned");
         assert!(batch.last > content.last || batch.changes == 0, "a sequence number was used twice");
         content.last = batch.last;
@@ -64,7 +64,7 @@ impl Disk {
         }
     }
 
-    fn stored(&self, epoch: [u8; 16]) -> Stored {
+    pub fn stored(&self, epoch: [u8; 16]) -> Stored {
         let content = self.0.lock().expect("unpoisoned");
         let docs = content.docs.iter();
         Stored {

@@ -59,6 +59,7 @@ fn figures() -> Figures {
                 file_bytes: Some(64 << 20),
                 uncommitted_bytes: 0,
                 cache_bytes: 1_600_000,
+                page_cache_bytes: 4_096_000,
             },
         },
         peers: vec![near, peer("b")],
