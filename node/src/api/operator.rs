@@ -4,6 +4,7 @@ use peat_proto::server::*;
 
 use crate::mesh::AdmissionSnapshot;
 use crate::node::{self, NodeStatus, PathKind as Kind, PeerStatus, Phase, SyncStats};
+use crate::watcher::AgentStatus;
 
 pub(super) fn status(status: NodeStatus) -> GetStatusResponse {
     GetStatusResponse {
@@ -19,6 +20,7 @@ pub(super) fn status(status: NodeStatus) -> GetStatusResponse {
         app_id: status.app_id,
         wanted_peers: status.wanted_peers,
         store: store(status.store).into(),
+        agent: status.agent.map(agent).into(),
         ..Default::default()
     }
 }
@@ -32,6 +34,22 @@ fn store(store: node::StoreFigures) -> StoreInfo {
         file_bytes: store.file_bytes,
         uncommitted_bytes: store.uncommitted_bytes,
         cache_bytes: store.cache_bytes,
+        ..Default::default()
+    }
+}
+
+fn agent(agent: AgentStatus) -> AgentInfo {
+    let (last_error, last_error_seconds) = match agent.last_error {
+        Some((what, ago)) => (what, Some(ago.as_secs_f64())),
+        None => (String::new(), None),
+    };
+    AgentInfo {
+        address: agent.address,
+        state: agent.state.name().into(),
+        last_good_seconds: agent.last_good_age.map(|age| age.as_secs_f64()),
+        documents: agent.counts.documents,
+        last_error,
+        last_error_seconds,
         ..Default::default()
     }
 }

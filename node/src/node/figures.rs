@@ -17,6 +17,7 @@ use crate::core::wire::Seq;
 use crate::mesh::AdmissionSnapshot;
 use crate::ops::ledger::Counts;
 use crate::ops::traffic::{ClassBytes, TrafficClass};
+use crate::watcher::AgentStatus;
 
 /// Answer of GetStatus.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct NodeStatus {
     pub uptime: Duration,
     /// What the store holds.
     pub store: StoreFigures,
+    /// How the watched agent is; `None`: none is watched.
+    pub agent: Option<AgentStatus>,
 }
 
 /// What the store holds.
@@ -204,6 +207,7 @@ pub(super) fn status(shared: &Shared) -> NodeStatus {
         unready: unready(shared),
         uptime: shared.now(),
         store: StoreFigures { file_bytes: file_bytes(shared), ..store },
+        agent: lock(&shared.agent).as_ref().map(|agent| agent.status(shared.now())),
     }
 }
 

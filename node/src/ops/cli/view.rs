@@ -67,6 +67,19 @@ pub(super) struct Status {
     pub sessions: u64,
     pub reconnects: u64,
     pub refused_handshakes: u64,
+    /// Absent: no agent is watched.
+    pub agent: Option<Agent>,
+}
+
+/// The watched agent.
+#[derive(Debug, Serialize)]
+pub(super) struct Agent {
+    pub address: String,
+    pub state: String,
+    pub last_good_seconds: Option<f64>,
+    pub documents: u64,
+    pub last_error: Option<String>,
+    pub last_error_seconds: Option<f64>,
 }
 
 /// Peers by how they are.
@@ -137,6 +150,20 @@ impl Status {
             sessions: stats.sessions,
             reconnects: stats.reconnects,
             refused_handshakes: stats.refused_handshakes,
+            agent: status.agent.map(Agent::of),
+        }
+    }
+}
+
+impl Agent {
+    fn of(agent: AgentInfo) -> Self {
+        Self {
+            address: agent.address,
+            state: agent.state,
+            last_good_seconds: agent.last_good_seconds.map(rounded),
+            documents: agent.documents,
+            last_error: Some(agent.last_error).filter(|what| !what.is_empty()),
+            last_error_seconds: agent.last_error_seconds.map(rounded),
         }
     }
 }
