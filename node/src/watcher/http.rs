@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::tls::{self, TlsError, TlsFiles};
+use super::tls::{self, TlsError, TlsFiles, plainly};
 use super::{AgentSource, Answer, Answers, CallError};
 use crate::limits;
 use alert::{Alert, Noting};
@@ -129,19 +129,17 @@ fn tls_failed(to: &str, error: &io::Error) -> CallError {
     CallError::Unreachable(format!("{to}: {why}"))
 }
 
-/// What the system said, without the number that is added for programmers.
-fn plainly(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
 impl Connection {
     async fn over<IO>(io: IO, alert: Alert) -> Result<Self, CallError>
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut http = h2::client::Builder::new();
-        http.enable_push(false).max_header_list_size(limits::MAX_AGENT_HEADER_BYTES);
+        // Windows for a whole answer: with the least that HTTP/2 has, a large one would take fifty round trips.
+        http.enable_push(false)
+            .max_header_list_size(limits::MAX_AGENT_HEADER_BYTES)
+            .initial_window_size(limits::MAX_AGENT_ANSWER_BYTES as u32)
+            .initial_connection_window_size(2 * limits::MAX_AGENT_ANSWER_BYTES as u32);
         let handshake = http.handshake(io).await;
         let (requests, connection) = handshake.map_err(|error| broken(&error, &alert))?;
         let mut driver = JoinSet::new();
@@ -176,7 +174,11 @@ impl AgentSource for HttpAgent {
             connection.call(Call::list(&base, LIST_PACKAGES, within), deadline, within),
             connection.call(Call::list(&base, LIST_PULLED_PACKAGES, within), deadline, within),
         );
-        let broken = |answer: &Answer| matches!(answer, Err(CallError::Unreachable(_) | CallError::TimedOut { .. }));
+        // What is left of a large answer would still be on its way.
+        let broken = |answer: &Answer| {
+            use CallError::{TimedOut, TooLarge, Unreachable};
+            matches!(answer, Err(Unreachable(_) | TimedOut { .. } | TooLarge { .. }))
+        };
         if [&status, &packages, &pulled_packages].into_iter().any(broken) {
             self.connection = None;
         }
@@ -230,11 +232,12 @@ impl Call {
         let mut body = Vec::new();
         while let Some(chunk) = incoming.data().await {
             let chunk = chunk.map_err(|error| broken(&error, alert))?;
+            // First of all: what is not given back is missing from the window of the whole connection.
+            incoming.flow_control().release_capacity(chunk.len()).map_err(|error| broken(&error, alert))?;
             if body.len() + chunk.len() > limits::MAX_AGENT_ANSWER_BYTES {
                 return Err(CallError::TooLarge { limit: limits::MAX_AGENT_ANSWER_BYTES });
             }
             body.extend_from_slice(&chunk);
-            incoming.flow_control().release_capacity(chunk.len()).map_err(|error| broken(&error, alert))?;
         }
         if good {
             Ok(body)
@@ -250,7 +253,9 @@ fn broken(error: &h2::Error, alert: &Alert) -> CallError {
     }
     let text = match error.get_io() {
         Some(error) => format!("the connection broke: {}", plainly(error)),
-        None => format!("HTTP/2 fails: {error}"),
+        None => {
+            format!("HTTP/2 fails: {error}: is this the agent, and is it with TLS exactly if --agent-addr says https?")
+        }
     };
     CallError::Unreachable(text)
 }

@@ -2,7 +2,7 @@
 //!
 //! The files are read at every dial, not once: certificates of a cluster are short-lived and are replaced in place.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,7 +68,10 @@ impl TlsFiles {
                 let key_der =
                     PrivateKeyDer::from_pem_slice(&read(KEY, key)?).map_err(|_| wrong(KEY, key, told.into()))?;
                 let usable = builder.with_client_auth_cert(chain, key_der);
-                usable.map_err(|e| wrong(KEY, key, format!("not usable with --agent-tls-cert: {e}")))?
+                usable.map_err(|e| match e {
+                    rustls::Error::InconsistentKeys(_) => wrong(KEY, key, format!("it is not the key of {CERT}")),
+                    other => wrong(KEY, key, format!("it cannot be used with {CERT}: {other}")),
+                })?
             }
         };
         config.alpn_protocols = vec![HTTP_2.to_vec()];
@@ -90,9 +93,9 @@ fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
 fn read(flag: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
     let wrong = |problem: String| TlsError { flag, file: file.into(), problem };
     let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).map_err(|e| wrong(e.to_string()))?;
+    let opened = std::fs::File::open(file).map_err(|e| wrong(plainly(&e)))?;
     let most = limits::MAX_AGENT_PEM_BYTES;
-    opened.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+    opened.take(most + 1).read_to_end(&mut bytes).map_err(|e| wrong(plainly(&e)))?;
     if bytes.len() as u64 > most {
         return Err(wrong(format!("it has more than {most} bytes, which is the limit")));
     }
@@ -127,8 +130,8 @@ pub(super) fn explained(error: &rustls::Error) -> String {
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::DecryptError
                 | AlertDescription::AccessDenied => {
-                    "it does not accept the certificate of --agent-tls-cert: it must come from an authority that the \
-                     agent trusts"
+                    "it does not accept the certificate of --agent-tls-cert: it must be one for clients, of an authority \
+                     that the agent trusts"
                 }
                 AlertDescription::CertificateExpired => "the certificate of --agent-tls-cert has expired",
                 AlertDescription::CertificateRevoked => "the certificate of --agent-tls-cert is revoked",
@@ -137,6 +140,13 @@ pub(super) fn explained(error: &rustls::Error) -> String {
             };
             format!("the agent refuses the TLS handshake ({alert:?}): {remedy}")
         }
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS: write http:// in --agent-addr".into(),
         other => format!("TLS fails: {other}"),
     }
+}
+
+/// What the system said, without the number that is added for programmers.
+pub(super) fn plainly(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
