@@ -167,9 +167,7 @@ fn an_agent_is_called_with_tls_if_its_address_or_an_authority_says_so() {
     let tls = agent("--agent-addr agent:8443 --agent-tls-ca ca.pem --agent-tls-cert c.pem --agent-tls-key k.pem");
     assert_eq!(tls.address.to_string(), "https://agent:8443");
     let files = tls.address.tls.expect("with TLS");
-    assert!(
-        files.ca == PathBuf::from("ca.pem") && files.identity.is_some_and(|ours| ours.key == PathBuf::from("k.pem"))
-    );
+    assert!(files.ca.ends_with("ca.pem") && files.identity.is_some_and(|ours| ours.key.ends_with("k.pem")));
     let one_sided = agent("--agent-addr HTTPS://agent:8443 --agent-tls-ca ca.pem").address.tls.expect("with TLS");
     assert_eq!(one_sided.identity, None);
     assert_eq!(words("").expect("valid").agent, None);
