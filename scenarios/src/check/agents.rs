@@ -121,3 +121,6 @@ fn platform(record: &RunRecord, history: &History<'_>, node: NodeIndex, away: Op
         findings.add(|| format!("{name}: its agent was away from {from} to {to}, and it never said so"));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,25 @@ fn what_agents_say_is_everywhere_through_a_lost_satellite_and_their_own_silence(
     assert_eq!(record.trace_hash, run(&scenario, Plants::default()).trace_hash, "it replays");
 }
 
+/// A node is without power for two minutes, in which packages of its agent change and go: afterwards it knows by itself
+/// which documents are its own, and removes what is gone.
+#[test]
+fn a_node_that_was_without_power_catches_up_with_its_agent() {
+    let built = Scenario::builder("agents-without-power")
+        .duration(s(400))
+        .settle(s(60))
+        .seed(11)
+        .cluster("ship", |cluster| cluster.group("ship", 2))
+        .workload(Workload::agent(["ship"], 8, s(10)))
+        .fault(Fault::crash("power", "ship-1").at(s(100)).lasting(s(120)));
+    let scenario = built.build().unwrap_or_else(|error| panic!("{error}"));
+    let record = expect(&scenario, Plants::default(), Verdict::Pass);
+    let ship = record.topology.find("ship-1").unwrap();
+    let dark = |report: &&peat_scenarios::record::OpRecord| report.node == ship && !report.acknowledged();
+    let (gone, changed) = record.operations.iter().filter(dark).partition::<Vec<_>, _>(|report| report.json.is_none());
+    assert!(gone.len() >= 2 && changed.len() >= 8, "{} gone and {} changed in the dark", gone.len(), changed.len());
+}
+
 /// Agents that change nothing: once told, they cost nothing, whatever their clocks say.
 #[test]
 fn a_quiet_agent_is_a_quiet_link() {
