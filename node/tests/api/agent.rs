@@ -13,7 +13,10 @@ use peat_node::watcher::{AgentCounts, AgentSource, AgentStatus, Answers, CallErr
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use serde_json::{Value, json};
 
+use super::binary::binary;
+use super::exposition::Exposition;
 use super::harness::TestNode;
+use super::operator::Process;
 use server::{Agent, Authority, PACKAGES, PULLED, Reply, STATUS, server_config};
 
 /// Long enough that a poll ends in time on a busy machine.
@@ -354,4 +357,43 @@ fn files_of_no_use_are_told_at_the_start() {
     note(fleet.files(Some(Identity { key: ours.cert.clone(), ..ours.clone() })));
     note(fleet.files(Some(Identity { key: other.key, ..ours })));
     insta::assert_snapshot!(told);
+}
+
+/// The binary over mutual TLS, as in a cluster: flags, documents, status and metrics in one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_binary_watches_an_agent_and_tells_how_it_is() {
+    let fleet = Authority::new("fleet");
+    let agent = Agent::start_at(0, Some(server_config(&fleet, "127.0.0.1", Some(&fleet)))).await;
+    agent.set_packages(&json!([{ "name": "a", "version": "1" }]));
+    let ours = fleet.issue("node", ClientAuth);
+    let address = format!("127.0.0.1:{}", agent.port);
+    let text = |path: std::path::PathBuf| path.to_str().expect("text").to_owned();
+    let (ca, cert, key) = (text(fleet.ca()), text(ours.cert), text(ours.key));
+    let tls = ["--agent-tls-ca", &ca, "--agent-tls-cert", &cert, "--agent-tls-key", &key];
+    let arguments = [&["--agent-addr", &address, "--agent-poll-interval", "1"], &tls[..]].concat();
+    let node = Process::start("ship-7", &arguments);
+    let told =
+        node.ask_until("status", |(_, told, _)| told.contains(" is ok, answered in full ").then(|| told.clone()));
+    assert!(told.contains(&format!("agent        https://{address} is ok, answered in full")), "{told}");
+    let watched = &node.ask_json("status")["agent"];
+    assert_eq!((&watched["state"], &watched["documents"]), (&json!("ok"), &json!(1)));
+    let (_, page) = node.page("/metrics").await;
+    let page = Exposition::parse(&page);
+    assert_eq!(page.value("peat_agent_state", &[("state", "ok")]), 1.0);
+    assert!(page.value("peat_agent_documents_written_total", &[]) >= 2.0);
+    assert!(!page.missing("peat_agent_last_good_age_seconds"));
+}
+
+#[test]
+fn a_node_whose_documents_could_be_anothers_does_not_start() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let mut command = binary();
+    command.args(["--listen", "tcp://127.0.0.1:0", "--node-id", "ship:7", "--agent-addr", "127.0.0.1:1", "--data-dir"]);
+    let ended = command.arg(dir.path()).output().expect("ran");
+    let told = String::from_utf8(ended.stderr).expect("text");
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains(r#"the node id "ship:7" has a colon"#) && told.contains("choose a --node-id without"),
+        "{told}"
+    );
 }
