@@ -145,3 +145,12 @@ impl Default for Timing {
         }
     }
 }
+
+/// An agent to watch, see [`crate::watcher`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedAgent {
+    /// Where it is, and how it is spoken to.
+    pub address: crate::watcher::http::AgentAddress,
+    /// Time between two polls.
+    pub interval: Duration,
+}

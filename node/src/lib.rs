@@ -18,5 +18,6 @@ pub mod mesh;
 pub mod node;
 pub mod ops;
 pub mod store;
+pub mod watcher;
 
 pub use node::{Node, NodeHandle};

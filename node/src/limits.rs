@@ -362,3 +362,39 @@ pub const MAX_SUBSCRIPTIONS: usize = 256;
 pub const MAX_SUBSCRIBED_COLLECTIONS: usize = 256;
 /// On shutdown, requests under way are given this long to finish.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
+
+// ---- the watched agent ---------------------------------------------------------------------------
+
+/// Time between two polls of the agent unless another is asked for: what `--agent-poll-interval` documents.
+pub const AGENT_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// What an operator may make of it: less is a load on the agent that nobody notices the benefit of, more is not watching.
+pub const AGENT_POLL_INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// Polls are spread by up to this part of the interval, so that a fleet that started at once does not write at once.
+pub const AGENT_POLL_JITTER: f64 = 0.1;
+/// A poll, connecting included, is over after this part of the interval at the latest: less than the shortest pause
+/// between two that the jitter makes.
+pub const AGENT_POLL_PART: f64 = 0.8;
+/// And after this time however long the interval is: the agent is next door.
+pub const AGENT_POLL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Polls in a row that must fail before the mesh is told: one lost answer is not worth a change on every node.
+pub const AGENT_STALE_POLLS: u32 = 3;
+/// Largest answer of one call in bytes: a thousand packages with an icon of 4 kB each among the annotations.
+pub const MAX_AGENT_ANSWER_BYTES: usize = 4 << 20;
+/// Documents of one collection that an agent may have: ten times what a large cluster runs.
+pub const MAX_AGENT_DOCUMENTS: usize = 1024;
+/// JSON objects in one answer: a document takes up to five (registry, package, tag, pull, annotations), with room for
+/// three times as many. Bounds the memory of an answer that is all empty objects to a few megabytes.
+pub const MAX_AGENT_OBJECTS: usize = 16 * MAX_AGENT_DOCUMENTS;
+/// Longest text taken from the agent in bytes: an image reference has at most 255. Icons in annotations are longer, and
+/// are not for thin links.
+pub const MAX_AGENT_TEXT_BYTES: usize = 512;
+/// Annotations of one package that are taken, the least keys first: 16 kB at worst.
+pub const MAX_AGENT_ANNOTATIONS: usize = 16;
+/// Documents written in one transaction: about 3 ms under the node's lock.
+pub const AGENT_WRITE_BATCH: usize = 32;
+/// The same trouble with the agent is logged once in this time.
+pub const AGENT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Largest head of an answer in bytes.
+pub const MAX_AGENT_HEADER_BYTES: u32 = 16 << 10;
+/// Largest certificate, key or authority file in bytes: a bundle of all public authorities has some 250 kB.
+pub const MAX_AGENT_PEM_BYTES: u64 = 1 << 20;

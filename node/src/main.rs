@@ -20,6 +20,8 @@ use peat_node::node::{Plants, World};
 use peat_node::ops::cli::{self, Ask};
 use peat_node::ops::listener::{MetricsListener, Watched};
 use peat_node::store::Store;
+use peat_node::watcher::http::HttpAgent;
+use peat_node::watcher::tls::TlsError;
 use peat_node::{Node, NodeHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -133,6 +135,8 @@ struct Life {
 async fn serve(settings: Settings, node_id: String, store: Store, started: Instant, life: Life) -> Result<(), Failure> {
     let Life { mut stop, stopping: shutdown, watched } = life;
     let allow_list = settings.allow_list.as_deref().map(AllowListFile::open).transpose()?;
+    let agent =
+        settings.agent.map(|agent| Ok::<_, TlsError>((HttpAgent::new(agent.address)?, agent.interval))).transpose()?;
     let server = Server::bind(&settings.listen).await?;
     let timing = settings.timing;
     let underlay = match settings.mesh_address {
@@ -178,6 +182,9 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         }
         None => None,
     };
+    if let Some((agent, interval)) = agent {
+        node.handle().watch_agent(agent, interval)?;
+    }
     watched.started(node.handle().clone());
 
     tracing::info!("node {node_id} of {app_id} serves {} after {} ms", server.address(), started.elapsed().as_millis());

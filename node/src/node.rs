@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 pub use error::{ConnectError, ReadError, StartError, WriteError};
 pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
+pub(crate) use handle::JSON_LIMITS;
 pub use handle::{NodeHandle, Phase};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};

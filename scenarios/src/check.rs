@@ -15,6 +15,7 @@
 //! | `stream-complete` | a stream that ends with something else than the replica holds |
 //! | `faults-bit` | faults that disturbed nothing |
 
+mod agents;
 mod convergence;
 mod deletes;
 mod durability;
@@ -163,6 +164,7 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
     results.push(streams::order(record, &history));
     results.push(streams::complete(record, &history));
     results.extend(latest_once::check(scenario, record, &history));
+    results.extend(agents::check(scenario, record, &history));
     results.extend(interest::check(record));
     results.extend(faults::check(record));
     results.extend(levels::check(&scenario.expect, figures));

@@ -67,6 +67,12 @@ pub const OPERATION_EVERY: Duration = Duration::from_secs(10);
 /// Default number of shared documents: few, so that edits collide.
 pub const SHARED_DOCUMENTS: u32 = 5;
 
+/// Default number of packages of an agent.
+pub const AGENT_PACKAGES: u32 = 20;
+
+/// Most packages of an agent: an application waits for each of them on a stream of its own.
+pub const AGENT_PACKAGES_MAX: u32 = 200;
+
 /// Errors shown for one file. A typo in a group name repeats at each use; more than this is noise.
 pub const DIAGNOSTICS: usize = 10;
 

@@ -214,6 +214,24 @@ pub enum WorkloadKind {
         /// Whom the commands are for.
         to: String,
     },
+    /// Every node watches an agent of its own, whose packages come, change and go in `deployments`.
+    Agent {
+        /// Spacing of the changes, per agent.
+        every: Duration,
+        /// How many packages each agent has.
+        documents: u32,
+        /// The agents do not answer during this time.
+        away: Option<Away>,
+    },
+}
+
+/// When agents do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Away {
+    /// Since when.
+    pub from: Duration,
+    /// For how long.
+    pub lasts: Duration,
 }
 
 /// One entry of the timeline.

@@ -13,6 +13,7 @@ mod timeline;
 mod topology;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub use document::{EditError, apply_edit, registers};
 pub use expand::expand;
 pub use schedule::Schedule;
 pub use topology::{GroupSpec, NodeSpec, Topology};
-pub(crate) use workload::{burst_id, estimate};
+pub(crate) use workload::{AGENT_COLLECTION, burst_id, estimate};
 
 use crate::physics::LinkParams;
 use crate::time::SimTime;
@@ -100,7 +101,13 @@ pub struct Plan {
     pub timeline: Vec<TimedStep>,
     /// The faults that the steps refer to.
     pub faults: Vec<FaultSpec>,
+    /// Nodes that watch an agent.
+    pub agents: Agents,
 }
+
+/// Nodes that watch an agent, and when that does not answer. What it has is in the operations: every
+/// [`Action::Report`] up to a moment.
+pub type Agents = BTreeMap<NodeIndex, Vec<(SimTime, SimTime)>>;
 
 /// One operation of an application against its own node.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,13 +144,24 @@ pub enum Action {
         /// The document.
         key: DocKey,
     },
+    /// The agent that the node watches has a package in this version from now on, or no longer. Done when the node
+    /// shows it. See [`Agents`].
+    Report {
+        /// The document that the package stands for.
+        key: DocKey,
+        /// What the node makes of the package; `None`: it is gone.
+        json: Option<Arc<str>>,
+    },
 }
 
 impl Action {
     /// The document it is about.
     pub fn key(&self) -> &DocKey {
         match self {
-            Action::Put { key, .. } | Action::Edit { key, .. } | Action::Delete { key } => key,
+            Action::Put { key, .. }
+            | Action::Edit { key, .. }
+            | Action::Delete { key }
+            | Action::Report { key, .. } => key,
         }
     }
 }

@@ -269,13 +269,15 @@ impl World<'_> {
             new.iter().any(|(register, counter)| held.get(register).is_some_and(|held| held > counter))
         };
         match action {
-            Action::Put { json, .. } if stale(registers(json)) => return,
+            Action::Put { json, .. } | Action::Report { json: Some(json), .. } if stale(registers(json)) => return,
             Action::Edit { edit, .. } if stale(edit.registers()) => return,
             _ => {}
         }
         let after = match (action, &before) {
-            (_, Some(None)) | (Action::Delete { .. }, _) => None,
-            (Action::Put { json, .. }, _) => Some(serde_json::from_str(json).unwrap()),
+            (_, Some(None)) | (Action::Delete { .. } | Action::Report { json: None, .. }, _) => None,
+            (Action::Put { json, .. } | Action::Report { json: Some(json), .. }, _) => {
+                Some(serde_json::from_str(json).unwrap())
+            }
             (Action::Edit { .. }, None) => return,
             (Action::Edit { edit, .. }, Some(Some(held))) => {
                 let mut merged: Value = serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();

@@ -9,6 +9,7 @@ use peat_node::config::{Formation, NodeConfig, PeerAddress};
 use peat_node::core::class::Class;
 use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
+use peat_node::limits;
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
@@ -16,6 +17,7 @@ use peat_scenarios::model::{self, Discovery};
 use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::{Life, RestartSnapshot};
 
+use crate::agent::SimAgent;
 use crate::client::{self, Client};
 use crate::disk::Disk;
 use crate::fabric::{Fabric, FabricResolver, address_text};
@@ -48,6 +50,7 @@ pub(crate) struct Host {
     spec: NodeSpec,
     disk: Disk,
     agenda: Agenda,
+    agent: Option<SimAgent>,
     /// One endpoint for each life to come, the next one last.
     endpoints: Vec<Endpoint>,
     /// Counts from one with the first start.
@@ -86,11 +89,12 @@ impl Host {
         spec: NodeSpec,
         disk: Disk,
         agenda: Agenda,
+        agent: Option<SimAgent>,
         mut endpoints: Vec<Endpoint>,
     ) -> Self {
         endpoints.reverse();
         let state = State::dark(&agenda, &shared.journal);
-        Self { shared, spec, disk, agenda, endpoints, lives: 0, state }
+        Self { shared, spec, disk, agenda, agent, endpoints, lives: 0, state }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -137,6 +141,7 @@ impl Host {
             spec: self.spec.clone(),
             disk: self.disk.clone(),
             agenda: self.agenda.clone(),
+            agent: self.agent.clone(),
             endpoint: endpoint.clone(),
             observer: observer.clone(),
             ready: ready.clone(),
@@ -194,6 +199,7 @@ struct Begin {
     spec: NodeSpec,
     disk: Disk,
     agenda: Agenda,
+    agent: Option<SimAgent>,
     endpoint: Endpoint,
     observer: Arc<LifeObserver>,
     ready: Slot,
@@ -209,6 +215,12 @@ impl Begin {
         };
         if self.life > 0 {
             self.snapshot(node.handle()).await;
+        }
+        // After the snapshot, which is of what the disk kept.
+        if let Some(agent) = self.agent.clone()
+            && let Err(problem) = node.handle().watch_agent(agent, limits::AGENT_POLL_INTERVAL)
+        {
+            return trouble(&self.shared.journal, &self.spec, &problem.to_string());
         }
         let connected = client::connect(node.handle().clone()).await;
         let (client, _server) = match connected {

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use peat_proto::client::{ChangeType, DeleteDocumentRequest, GetDocumentRequest, PutDocumentRequest, SubscribeRequest};
-use peat_scenarios::plan::{Action, NodeIndex, PlannedOp, apply_edit};
+use peat_scenarios::plan::{Action, NodeIndex, PlannedOp, apply_edit, registers};
 use peat_scenarios::record::Outcome;
 use tonic::{Code, Status};
 
@@ -40,11 +41,29 @@ impl Agenda {
 /// Issues what is on the agenda, each at its time or as soon as the one before has ended. Without a client
 /// (the node is down) operations are skipped. Dropped in the middle of an operation, it leaves that one
 /// unknown: it may have happened.
+///
+/// What an agent does is not the application's doing: it happens at its time, and nobody waits for it.
 pub(crate) async fn drive(agenda: Agenda, client: Option<Client>, journal: Journal) {
+    let mut reports = FuturesUnordered::new();
     while let Some(planned) = agenda.next() {
-        tokio::time::sleep_until(journal.instant(planned.at)).await;
+        let due = tokio::time::sleep_until(journal.instant(planned.at));
+        tokio::select! {
+            biased;
+            () = due => {}
+            Some(()) = reports.next() => continue,
+        }
         agenda.take();
         match &client {
+            Some(client) if matches!(planned.action, Action::Report { .. }) => {
+                let (client, journal) = (client.clone(), journal.clone());
+                reports.push(async move { issue(&planned, client, &journal).await });
+            }
+            // It happens all the same, and may be seen by a later life of the node.
+            None if matches!(planned.action, Action::Report { .. }) => {
+                let mut journal = journal.lock();
+                let now = journal.now();
+                journal.record.begin(&planned, now);
+            }
             Some(client) => issue(&planned, client.clone(), &journal).await,
             None => {
                 let mut journal = journal.lock();
@@ -55,6 +74,7 @@ pub(crate) async fn drive(agenda: Agenda, client: Option<Client>, journal: Journ
             }
         }
     }
+    while reports.next().await.is_some() {}
 }
 
 async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
@@ -71,7 +91,9 @@ async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
         journal.note(now, Kind::Invoked, planned.node, &format!("operation {number} writes {json}"));
         journal.record.writing(slot, json);
     };
-    let outcome = match tokio::time::timeout(DEADLINE, perform(&planned.action, client, writing)).await {
+    // How soon a node notices is for the checks to say.
+    let deadline = if matches!(planned.action, Action::Report { .. }) { Duration::MAX } else { DEADLINE };
+    let outcome = match tokio::time::timeout(deadline, perform(&planned.action, client, writing)).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(status)) => judge(&status),
         Err(_deadline) => Outcome::Unknown,
@@ -87,6 +109,8 @@ fn describe(action: &Action) -> String {
         Action::Put { key, json } => format!("put {key} {json}"),
         Action::Edit { key, edit } => format!("edit {key} by {} to {}", edit.author, edit.counter),
         Action::Delete { key } => format!("delete {key}"),
+        Action::Report { key, json: Some(json) } => format!("agent has {key} {json}"),
+        Action::Report { key, json: None } => format!("agent lost {key}"),
     }
 }
 
@@ -112,8 +136,35 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
             writing(&json_data);
             client.put_document(PutDocumentRequest { collection, doc_id, json_data }).await?;
         }
+        Action::Report { json, .. } => return shown(client, collection, doc_id, json.as_deref()).await,
     }
     Ok(Outcome::Ok)
+}
+
+/// Waits until the node shows a package as its agent has it, or a later version of it.
+async fn shown(mut client: Client, collection: String, id: String, json: Option<&str>) -> Result<Outcome, Status> {
+    let wanted = json.map(registers);
+    // The stream begins with what is there: of what is not, nothing is said.
+    let mut stream = client.subscribe(SubscribeRequest { collections: vec![collection.clone()] }).await?.into_inner();
+    let request = GetDocumentRequest { collection, doc_id: id.clone() };
+    if wanted.is_none() && client.get_document(request).await?.into_inner().json_data.is_none() {
+        return Ok(Outcome::Ok);
+    }
+    while let Some(change) = stream.message().await? {
+        if change.doc_id != id {
+            continue;
+        }
+        let deleted = change.change_type() == ChangeType::Delete;
+        let held = registers(change.json_data.as_deref().unwrap_or_default());
+        let done = match &wanted {
+            None => deleted,
+            Some(wanted) => !deleted && wanted.iter().all(|(name, counter)| held.get(name) >= Some(counter)),
+        };
+        if done {
+            return Ok(Outcome::Ok);
+        }
+    }
+    Ok(Outcome::Unknown)
 }
 
 /// A refusal is certain only where the node looked at the request and would not have it.

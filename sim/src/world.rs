@@ -12,9 +12,11 @@ use iroh::Endpoint;
 use peat_node::config::Timing;
 use peat_node::mesh::{self, Underlay};
 use peat_node::node::Plants;
+use peat_node::watcher::PLATFORMS;
 use peat_scenarios::plan::{NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
 
+use crate::agent::SimAgent;
 use crate::disk::{Clock, Disk};
 use crate::fabric::Fabric;
 use crate::host::{Host, Shared, identity};
@@ -68,7 +70,11 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     let network = Owned::spawn(fabric.clone().run());
 
     let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
-    let collections: BTreeSet<&str> = plan.operations.iter().map(|op| &*op.action.key().collection).collect();
+    let mut collections: BTreeSet<&str> = plan.operations.iter().map(|op| &*op.action.key().collection).collect();
+    if !plan.agents.is_empty() {
+        // What a node says of its agent itself is nobody's operation.
+        collections.insert(PLATFORMS);
+    }
     let shared = Shared {
         seed: plan.seed,
         plants,
@@ -82,7 +88,8 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
         let lives = endpoints.remove(&spec.index).unwrap_or_default();
         let operations = plan.operations.iter().filter(|op| op.node == spec.index).cloned();
         let disk = Disk::new(seeds::number(plan.seed, "disk", spec.index), virtual_clock());
-        Host::new(shared.clone(), spec.clone(), disk, Agenda::new(operations), lives)
+        let agent = SimAgent::of(&plan, spec.index, journal.clone());
+        Host::new(shared.clone(), spec.clone(), disk, Agenda::new(operations), agent, lives)
     });
     let mut world = World {
         hosts: hosts.collect(),

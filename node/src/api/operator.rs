@@ -5,6 +5,7 @@ use peat_proto::server::*;
 use crate::core::relay_url::is_relay_url;
 use crate::mesh::AdmissionSnapshot;
 use crate::node::{self, NodeStatus, PathKind as Kind, PeerStatus, Phase, SyncStats};
+use crate::watcher::AgentStatus;
 
 pub(super) fn status(status: NodeStatus) -> GetStatusResponse {
     GetStatusResponse {
@@ -22,6 +23,7 @@ pub(super) fn status(status: NodeStatus) -> GetStatusResponse {
         store: store(status.store).into(),
         home_relay_connected: status.relay.as_ref().is_some_and(|relay| relay.connected),
         home_relay: status.relay.map_or_else(String::new, |relay| relay.url),
+        agent: status.agent.map(agent).into(),
         ..Default::default()
     }
 }
@@ -35,6 +37,22 @@ fn store(store: node::StoreFigures) -> StoreInfo {
         file_bytes: store.file_bytes,
         uncommitted_bytes: store.uncommitted_bytes,
         cache_bytes: store.cache_bytes,
+        ..Default::default()
+    }
+}
+
+fn agent(agent: AgentStatus) -> AgentInfo {
+    let (last_error, last_error_seconds) = match agent.last_error {
+        Some((what, ago)) => (what, Some(ago.as_secs_f64())),
+        None => (String::new(), None),
+    };
+    AgentInfo {
+        address: agent.address,
+        state: agent.state.name().into(),
+        last_good_seconds: agent.last_good_age.map(|age| age.as_secs_f64()),
+        documents: agent.counts.documents,
+        last_error,
+        last_error_seconds,
         ..Default::default()
     }
 }

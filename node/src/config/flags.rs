@@ -3,6 +3,7 @@
 //! clap only splits the words; every value is parsed here, so that all mistakes are told at once, each
 //! with what was given, what is wrong and what would be right. A secret is never repeated.
 
+mod agent;
 mod discovery;
 mod parse;
 mod relay;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Discovery, Formation, PeerAddress, Relays, Timing, Topology};
+use super::{Discovery, Formation, PeerAddress, Relays, Timing, Topology, WatchedAgent};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, ask};
@@ -202,30 +203,31 @@ struct Flags {
     #[arg(help_heading = "Encryption at rest (not available in this version)")]
     encryption_key: Option<String>,
 
-    /// Remote agent to watch: host:port
+    /// UDS Remote Agent to watch: http://host:port, https://host:port, or host:port, which is with TLS if an authority is
+    /// given. Its status and packages become documents
     #[arg(long, env = "PEAT_NODE_AGENT_ADDR", value_name = "ADDRESS")]
-    #[arg(help_heading = "Watched agent (not available in this version)")]
+    #[arg(help_heading = "Watched agent")]
     agent_addr: Option<String>,
 
-    /// Seconds between two polls of the agent
+    /// Seconds between two polls of the agent; only what has changed is written
     #[arg(long, env = "PEAT_NODE_AGENT_POLL_INTERVAL", value_name = "SECONDS", default_value = "10")]
     #[arg(allow_negative_numbers = true)]
-    #[arg(help_heading = "Watched agent (not available in this version)")]
+    #[arg(help_heading = "Watched agent")]
     agent_poll_interval: String,
 
-    /// Client certificate for the agent, PEM file
+    /// Certificate that the agent is shown, if it asks for one: PEM file, read again at every dial
     #[arg(long, env = "PEAT_NODE_AGENT_TLS_CERT", value_name = "FILE")]
-    #[arg(help_heading = "Watched agent (not available in this version)")]
+    #[arg(help_heading = "Watched agent")]
     agent_tls_cert: Option<PathBuf>,
 
-    /// Key of the client certificate, PEM file
+    /// Key of that certificate, PEM file
     #[arg(long, env = "PEAT_NODE_AGENT_TLS_KEY", value_name = "FILE")]
-    #[arg(help_heading = "Watched agent (not available in this version)")]
+    #[arg(help_heading = "Watched agent")]
     agent_tls_key: Option<PathBuf>,
 
-    /// Authority that the agent's certificate must come from, PEM file
+    /// Authority that the agent's certificate must come from, PEM file; needed for https
     #[arg(long, env = "PEAT_NODE_AGENT_TLS_CA", value_name = "FILE")]
-    #[arg(help_heading = "Watched agent (not available in this version)")]
+    #[arg(help_heading = "Watched agent")]
     agent_tls_ca: Option<PathBuf>,
 }
 
@@ -266,6 +268,8 @@ pub struct Settings {
     pub relay_ca: Option<PathBuf>,
     /// Timers of the mesh.
     pub timing: Timing,
+    /// The agent to watch.
+    pub agent: Option<WatchedAgent>,
 }
 
 /// One flag that cannot be used.

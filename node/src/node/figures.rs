@@ -17,6 +17,7 @@ use crate::core::wire::Seq;
 use crate::mesh::AdmissionSnapshot;
 use crate::ops::ledger::Counts;
 use crate::ops::traffic::{ClassBytes, TrafficClass};
+use crate::watcher::AgentStatus;
 
 /// Answer of GetStatus.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct NodeStatus {
     pub store: StoreFigures,
     /// Where others reach it if they cannot do so directly.
     pub relay: Option<HomeRelay>,
+    /// How the watched agent is; `None`: none is watched.
+    pub agent: Option<AgentStatus>,
 }
 
 /// The nearest relay that answered.
@@ -222,6 +225,7 @@ pub(super) fn status(shared: &Shared) -> NodeStatus {
             ..store
         },
         relay: shared.mesh.home_relay(),
+        agent: lock(&shared.agent).as_ref().map(|agent| agent.status(shared.now())),
     }
 }
 

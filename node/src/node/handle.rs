@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::error::{ConnectError, ReadError, WriteError};
 use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
-use super::shared::{Shared, commit_now_or_later};
+use super::shared::{Shared, commit_now_or_later, lock};
 use super::subscription::Subscription;
 use super::world::Observation;
 use crate::core::document::{JsonLimits, JsonObject};
@@ -16,6 +17,7 @@ use crate::core::wire::Seq;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::mesh::allow_list::AllowList;
+use crate::watcher::{self, AgentFigures, AgentSource, WatchError};
 
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +87,52 @@ impl NodeHandle {
         let key = DocKey::new(collection, doc_id)?;
         let now = (self.shared.wall_clock)();
         self.write(move |core| core.delete(&key, now).map_err(write_error)).await
+    }
+
+    /// Writes (`Some`) and deletes (`None`) as one transaction; returns once it is durable, with how many of them changed
+    /// anything. A document that is damaged is left as it is, and told in the log.
+    pub(crate) async fn write_batch(&self, batch: Vec<(DocKey, Option<JsonObject>)>) -> Result<u64, WriteError> {
+        let now = (self.shared.wall_clock)();
+        let mut changed = 0;
+        let counted = &mut changed;
+        self.write::<WriteError>(move |core| {
+            let before = core.documents().last();
+            let mut last = before;
+            for (key, json) in batch {
+                let done = match json {
+                    Some(json) => core.put(&key, &json, now),
+                    None => core.delete(&key, now),
+                };
+                match done {
+                    Ok(seq) => last = last.max(seq),
+                    Err(error) => tracing::error!("{key} is left as it is: {error}"),
+                }
+            }
+            *counted = core.documents().last() - before;
+            Ok(last)
+        })
+        .await?;
+        Ok(changed)
+    }
+
+    /// Number of the last change of a document, durable or not; `None`: it was never written. Costs one look at the
+    /// index, no document is loaded.
+    pub(crate) fn version(&self, key: &DocKey) -> Option<Seq> {
+        self.shared.with_core(|core| core.documents().index().get(key).map(|meta| meta.seq))
+    }
+
+    /// Watches an agent until the node stops, see [`crate::watcher`].
+    pub fn watch_agent<S: AgentSource>(&self, source: S, interval: Duration) -> Result<(), WatchError> {
+        watcher::check_agent_id(&self.shared.node_id)?;
+        {
+            let mut agent = lock(&self.shared.agent);
+            if agent.is_some() {
+                return Err(WatchError::Twice);
+            }
+            *agent = Some(AgentFigures { address: source.address(), ..AgentFigures::default() });
+        }
+        self.shared.spawn(watcher::follow(Arc::clone(&self.shared), self.clone(), source, interval));
+        Ok(())
     }
 
     /// Ids of the live documents of a collection, sorted.
@@ -244,7 +292,8 @@ impl NodeHandle {
     }
 }
 
-const JSON_LIMITS: JsonLimits = JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
+pub(crate) const JSON_LIMITS: JsonLimits =
+    JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
 
 fn write_error(error: DocumentError) -> WriteError {
     match error {

@@ -26,6 +26,7 @@ use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
 use crate::ops::traffic::{Traffic, TrafficClass};
 use crate::store::{CommitFailed, Committer};
+use crate::watcher::AgentFigures;
 
 /// How far the store has come.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub rng: Mutex<ChaCha8Rng>,
     pub traffic: Traffic,
     pub ledger: Mutex<Ledger>,
+    /// How the watched agent is; `None`: none is watched.
+    pub agent: Mutex<Option<AgentFigures>>,
     pub stopping: AtomicBool,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
@@ -111,6 +114,7 @@ impl Shared {
             rng: Mutex::new(parts.rng),
             traffic: Traffic::default(),
             ledger: Mutex::default(),
+            agent: Mutex::default(),
             stopping: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tasks: Mutex::new(Some(JoinSet::new())),

@@ -9,6 +9,8 @@ use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::node::{Figures, PathKind, PeerStatus, StoreFigures};
 use crate::ops::ledger::Counts;
+use crate::watcher::plan::State;
+use crate::watcher::{AgentStatus, Call, Failure};
 use page::{Labels, Page, Sample};
 
 /// Media type of [`encode`]'s text.
@@ -22,6 +24,9 @@ pub fn encode(figures: Figures) -> String {
     admission(&mut page, &figures.admissions);
     traffic(&mut page, &figures);
     store(&mut page, &figures.status.store, &figures.stats.counts);
+    if let Some(status) = &figures.status.agent {
+        agent(&mut page, status);
+    }
     peers(&mut page, figures.peers);
     page.into_text()
 }
@@ -97,6 +102,33 @@ fn store(page: &mut Page, store: &StoreFigures, counts: &Counts) {
     page.bytes("peat_store_page_cache", "Pages of the database file in memory", store.page_cache_bytes);
     page.counter("peat_store_changes", "Durable changes over the life of the store", store.last_change);
     page.counter("peat_store_commits", "Transactions since the start", counts.commits);
+}
+
+fn agent(page: &mut Page, agent: &AgentStatus) {
+    let counts = &agent.counts;
+    let label = |what: &'static str, value: &str| vec![(what, value.to_owned())];
+    let states = State::ALL.map(|state| (label("state", state.name()), u64::from(state == agent.state)));
+    page.gauges("peat_agent_state", "How the watched agent is: 1 for its state", states.into());
+    let polls = [("good", counts.polls_good), ("failed", counts.polls_failed)]
+        .map(|(result, count)| (label("result", result), count));
+    page.counters("peat_agent_polls", "Polls by whether every call was answered in full", polls.into());
+    let failures = Call::ALL.into_iter().flat_map(|call| {
+        let of_call = counts.calls_failed[call as usize];
+        Failure::ALL.map(|why| {
+            let labels = vec![("call", call.name().to_owned()), ("why", why.name().to_owned())];
+            (labels, of_call[why as usize])
+        })
+    });
+    page.counters("peat_agent_call_failures", "Calls that gave nothing, or not everything", failures.collect());
+    if let Some(age) = agent.last_good_age {
+        page.seconds("peat_agent_last_good_age", "Time since a poll gave everything", age);
+    }
+    page.gauge("peat_agent_documents", "Documents of the agent's packages", counts.documents);
+    page.counter("peat_agent_documents_written", "Documents that were created or updated", counts.written);
+    page.counter("peat_agent_documents_removed", "Documents that were removed", counts.removed);
+    page.gauge("peat_agent_packages_skipped", "Packages of the last poll without a document", counts.skipped);
+    let left_out = counts.annotations_left_out;
+    page.gauge("peat_agent_annotations_left_out", "Annotations of the last poll that were not copied", left_out);
 }
 
 fn peers(page: &mut Page, mut peers: Vec<PeerStatus>) {

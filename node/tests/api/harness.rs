@@ -83,6 +83,10 @@ impl TestNode {
         (PeatSidecarClient::new(channel.expect("connected")), connection)
     }
 
+    pub fn handle(&self) -> &NodeHandle {
+        self.node.handle()
+    }
+
     /// Stops as the binary does.
     pub async fn stop(self) {
         self.shutdown.cancel();

@@ -20,7 +20,7 @@ use super::exposition::Exposition;
 use super::harness::Client;
 
 /// A node in a process of its own.
-struct Process {
+pub struct Process {
     running: Running,
     api: String,
     metrics: String,
@@ -31,7 +31,7 @@ struct Process {
 
 impl Process {
     /// Starts one and waits until it serves.
-    fn start(name: &str, arguments: &[&str]) -> Self {
+    pub fn start(name: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let mut command = binary();
         command.args(["--node-id", name, "--app-id", "ops", "--listen", "tcp://127.0.0.1:0"]);
@@ -76,7 +76,7 @@ impl Process {
     }
 
     /// Status and body of a page of the metrics listener.
-    async fn page(&self, path: &str) -> (u16, String) {
+    pub async fn page(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.metrics).await.expect("connected");
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: node\r\n\r\n").as_bytes()).await.expect("sent");
         let mut answer = String::new();
@@ -87,17 +87,17 @@ impl Process {
     }
 
     /// Asks it by the binary. Exit code, stdout, stderr.
-    fn ask(&self, words: &str) -> (i32, String, String) {
+    pub fn ask(&self, words: &str) -> (i32, String, String) {
         ask(&format!("{words} --api tcp://{}", self.api))
     }
 
-    fn ask_json(&self, words: &str) -> serde_json::Value {
+    pub fn ask_json(&self, words: &str) -> serde_json::Value {
         let (_, told, complaint) = self.ask(&format!("{words} --json"));
         serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error} in {told:?} {complaint:?}"))
     }
 
     /// Asks until the answer is good. Every question is a process, so this is no spin.
-    fn ask_until<T>(&self, words: &str, good: impl Fn(&(i32, String, String)) -> Option<T>) -> T {
+    pub fn ask_until<T>(&self, words: &str, good: impl Fn(&(i32, String, String)) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let answer = self.ask(words);

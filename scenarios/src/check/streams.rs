@@ -10,10 +10,7 @@ use crate::time::SimTime;
 
 /// Within one life of a node, no register goes back.
 pub(super) fn order(record: &RunRecord, history: &History<'_>) -> CheckResult {
-    let mut restarts: BTreeMap<NodeIndex, Vec<SimTime>> = BTreeMap::new();
-    for life in record.lives.iter().filter(|life| life.event == Life::Restarted) {
-        restarts.entry(life.node).or_default().push(life.at);
-    }
+    let restarts = restarts(record);
     let mut findings = Findings::default();
     for (key, doc) in &history.docs {
         for (node, stream) in &doc.seen {
@@ -51,20 +48,33 @@ fn went_back<'r>(old: &'r Registers, new: &Registers) -> Vec<(&'r str, u64, u64)
         .collect()
 }
 
+/// When nodes began another life.
+fn restarts(record: &RunRecord) -> BTreeMap<NodeIndex, Vec<SimTime>> {
+    let mut restarts: BTreeMap<NodeIndex, Vec<SimTime>> = BTreeMap::new();
+    for life in record.lives.iter().filter(|life| life.event == Life::Restarted) {
+        restarts.entry(life.node).or_default().push(life.at);
+    }
+    restarts
+}
+
 /// The last event of every document is what the replica holds in the end.
 pub(super) fn complete(record: &RunRecord, history: &History<'_>) -> CheckResult {
     let name = "stream-complete";
     if record.visibility.is_empty() {
         return CheckResult::new(name, Verdict::Inconclusive, "no stream delivered anything");
     }
+    let births = restarts(record);
     let mut findings = Findings::default();
     for replica in record.finals.iter().filter(|replica| replica.running) {
         let node = record.topology.name(replica.node);
+        let births = births.get(&replica.node).map(Vec::as_slice).unwrap_or_default();
         for (key, doc) in &history.docs {
             let held = replica.docs.get(key).and_then(|doc| doc.json.as_deref());
             let last = doc.seen.get(&replica.node).and_then(|stream| stream.last());
             let told = last.and_then(|seen| seen.json.as_deref());
-            if held != told {
+            // A stream begins with what is there: of what went between a restart and that, it has nothing to say.
+            let of_this_life = last.is_some_and(|seen| births.iter().all(|birth| *birth <= seen.at));
+            if held != told && (held.is_some() || of_this_life) {
                 let say = |text: Option<&str>, none: &str| text.map_or_else(|| none.to_owned(), brief);
                 findings.add(|| {
                     let (holds, told) = (say(held, "nothing"), say(told, "nothing"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
+    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
     ScenarioError, Selector, When, Workload, WorkloadKind, lower,
 };
 use crate::limits;
@@ -232,6 +232,19 @@ impl Workload {
         Workload::new(on, WorkloadKind::Command { every, collection, to })
     }
 
+    /// Every node watches an agent with so many packages, of which one changes every so often.
+    pub fn agent<'a>(on: impl IntoIterator<Item = &'a str>, documents: u32, every: Duration) -> Self {
+        Workload::new(on, WorkloadKind::Agent { every, documents, away: None })
+    }
+
+    /// For agents: they do not answer for a time.
+    pub fn away(mut self, from: Duration, lasts: Duration) -> Self {
+        if let WorkloadKind::Agent { away, .. } = &mut self.kind {
+            *away = Some(Away { from, lasts });
+        }
+        self
+    }
+
     /// For bursts: each document is written that often, from one version to the next `spacing`.
     pub fn versions(mut self, count: u32, spacing: Duration) -> Self {
         if let WorkloadKind::Burst { versions, every, .. } = &mut self.kind {
@@ -258,10 +271,10 @@ impl Workload {
         self
     }
 
-    /// Where it writes; heartbeats stay in `platforms`.
+    /// Where it writes; heartbeats stay in `platforms`, and packages of agents in `deployments`.
     pub fn collection(mut self, name: &str) -> Self {
         match &mut self.kind {
-            WorkloadKind::Heartbeat { .. } => {}
+            WorkloadKind::Heartbeat { .. } | WorkloadKind::Agent { .. } => {}
             WorkloadKind::Put { collection, .. }
             | WorkloadKind::Edit { collection, .. }
             | WorkloadKind::Delete { collection, .. }

@@ -111,6 +111,10 @@ pub(super) struct RawWorkload {
     pub(super) versions: Field<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) away_from: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) away_for: Field<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

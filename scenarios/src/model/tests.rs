@@ -56,6 +56,9 @@ macro_rules! refused {
 }
 
 refused! {
+    away_beyond_the_end: "kind = \"edit\"" => "kind = \"agent\"\naway_from = \"8m\"\naway_for = \"90s\"";
+    half_an_absence: "kind = \"edit\"" => "kind = \"agent\"\naway_for = \"90s\"";
+    an_agent_elsewhere: "kind = \"edit\"" => "kind = \"agent\"\ncollection = \"tracks\"";
     syntax: "duration = \"10m\"" => "duration = 10m";
     unknown_field: "every = \"20s\"" => "evry = \"20s\"";
     missing_field: "count = 2\n" => "";
@@ -190,4 +193,15 @@ mod properties {
             }
         }
     }
+}
+
+#[test]
+fn an_agent_is_written_as_it_was_read() {
+    let text =
+        GOOD.replace("kind = \"edit\"", "kind = \"agent\"\ndocuments = 7\naway_from = \"3m\"\naway_for = \"90s\"");
+    let scenario = Scenario::parse("small.toml", &text).expect("valid");
+    let away = Some(Away { from: Duration::from_secs(180), lasts: Duration::from_secs(90) });
+    let kind = WorkloadKind::Agent { every: Duration::from_secs(20), documents: 7, away };
+    assert_eq!(scenario.workloads[0].kind, kind);
+    assert_eq!(Scenario::parse("again.toml", &scenario.to_toml()).expect("valid"), scenario);
 }

@@ -99,6 +99,8 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
         contended_by: None,
         versions: None,
         to: None,
+        away_from: None,
+        away_for: None,
     };
     match &workload.kind {
         WorkloadKind::Heartbeat { every } => raw.every = span(*every),
@@ -128,6 +130,12 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
             raw.every = span(*every);
             raw.collection = some(collection.clone());
             raw.to = some(to.clone());
+        }
+        WorkloadKind::Agent { every, documents, away } => {
+            raw.every = span(*every);
+            raw.documents = some(i64::from(*documents));
+            raw.away_from = away.and_then(|away| span(away.from));
+            raw.away_for = away.and_then(|away| span(away.lasts));
         }
     }
     raw
@@ -226,6 +234,7 @@ impl WorkloadKind {
             WorkloadKind::Delete { .. } => "delete",
             WorkloadKind::Burst { .. } => "burst",
             WorkloadKind::Command { .. } => "command",
+            WorkloadKind::Agent { .. } => "agent",
         }
     }
 }

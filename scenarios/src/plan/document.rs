@@ -7,6 +7,7 @@
 //! | register | where in the JSON |
 //! |---|---|
 //! | `counter` | top level: heartbeats and whole documents |
+//! | `counter` | `status` of a package of a watched agent, known by its `agent_id` |
 //! | `by.<author>` | `by.<author>.counter` |
 //! | `entries.<author>` | the element of `entries` with that `author`, its `counter` |
 
@@ -74,6 +75,9 @@ pub(crate) fn registers_of(document: &Value) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     if let Some(counter) = document.get("counter").and_then(Value::as_u64) {
         found.insert("counter".to_owned(), counter);
+    }
+    if let (Some(_), Some(status)) = (document.get("agent_id"), document.get("status").and_then(Value::as_u64)) {
+        found.insert("counter".to_owned(), status);
     }
     for (author, own) in document.get("by").and_then(Value::as_object).into_iter().flatten() {
         if let Some(counter) = own.get("counter").and_then(Value::as_u64) {

@@ -12,6 +12,7 @@ use crate::time::SimTime;
 /// The plan of a scenario for a seed. Equal arguments give equal plans.
 pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
     let topology = topology(scenario);
+    let agents = workload::agents(scenario, &topology);
     let (timeline, faults) = timeline::compile(scenario, &topology);
     let mut drafts = workload::drafts(scenario, &topology, seed);
     // Stable: what falls on the same moment keeps the order of declaration.
@@ -35,6 +36,7 @@ pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
         operations,
         timeline,
         faults,
+        agents,
     }
 }
 

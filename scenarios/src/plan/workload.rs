@@ -1,6 +1,6 @@
 //! From workloads to operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::{Action, DocKey, Edit, NodeIndex, Topology};
+use super::{Action, Agents, DocKey, Edit, NodeIndex, Topology};
 use crate::limits;
 use crate::model::{Scenario, Workload, WorkloadKind};
 use crate::time::SimTime;
@@ -57,6 +57,7 @@ pub(super) fn drafts(scenario: &Scenario, topology: &Topology, seed: u64) -> Vec
                     topology.members(group.expect("invariant: validation has resolved every group name") as u32);
                 author.commands(*every, collection, &targets.collect::<Vec<_>>());
             }
+            WorkloadKind::Agent { every, documents, .. } => author.reports(*every, *documents),
         }
         drafts.extend(author.drafts);
     }
@@ -229,6 +230,33 @@ impl Author<'_> {
         }
     }
 
+    /// All packages at the start; then, each `every`, one of them gets another version, and each fifth time one goes for
+    /// good and another one comes.
+    fn reports(&mut self, every: Duration, packages: u32) {
+        const GOES_EACH: usize = 5;
+        let start = self.start;
+        for (node, moments) in self.beats(every) {
+            let name = self.name(node).to_owned();
+            let mut present: VecDeque<(u32, u64)> = (0..packages).map(|number| (number, 1)).collect();
+            let mut next = packages;
+            for &(number, version) in &present {
+                self.push(start, node, report(&name, number, Some(version)));
+            }
+            for (turn, at) in (1..).zip(moments.into_iter().filter(|at| *at > start)) {
+                let Some((number, version)) = present.pop_front() else { break };
+                if turn % GOES_EACH == 0 {
+                    self.push(at, node, report(&name, number, None));
+                    present.push_back((next, 1));
+                    self.push(at, node, report(&name, next, Some(1)));
+                    next += 1;
+                } else {
+                    present.push_back((number, version + 1));
+                    self.push(at, node, report(&name, number, Some(version + 1)));
+                }
+            }
+        }
+    }
+
     /// Documents that others will edit or delete, created by the first node one millisecond apart.
     fn create(&mut self, collection: &str, prefix: &str, documents: u32) -> Vec<DocKey> {
         let creator = self.nodes[0];
@@ -305,6 +333,35 @@ fn put(key: &DocKey, json: serde_json::Value) -> Action {
     Action::Put { key: key.clone(), json: json.to_string().into() }
 }
 
+/// What a node makes of a package of its agent. The status is the register that checks follow.
+fn report(node: &str, number: u32, version: Option<u64>) -> Action {
+    let name = format!("package-{number:03}");
+    let json = version.map(|version| {
+        json!({ "agent_id": node, "name": name, "version": format!("1.0.{version}"), "status": version })
+            .to_string()
+            .into()
+    });
+    Action::Report { key: DocKey::new(AGENT_COLLECTION, &format!("{node}:{name}")), json }
+}
+
+/// Where the packages of agents are.
+pub(crate) const AGENT_COLLECTION: &str = "deployments";
+
+/// Who watches an agent, and when that does not answer.
+pub(super) fn agents(scenario: &Scenario, topology: &Topology) -> Agents {
+    let mut agents = Agents::new();
+    for workload in &scenario.workloads {
+        let WorkloadKind::Agent { away, .. } = &workload.kind else { continue };
+        for node in
+            topology.nodes.iter().filter(|node| workload.on.iter().any(|group| group == topology.group_of(node.index)))
+        {
+            let away = away.map(|away| (SimTime::from(away.from), SimTime::from(away.from + away.lasts)));
+            agents.entry(node.index).or_default().extend(away);
+        }
+    }
+    agents
+}
+
 /// Id of a document of a burst.
 pub(crate) fn burst_id(node: &str, workload: usize, number: u32) -> String {
     format!("{node}-w{workload}-{number:05}")
@@ -334,6 +391,9 @@ pub(crate) fn estimate(scenario: &Scenario) -> u64 {
             WorkloadKind::Delete { documents, .. } => u64::from(*documents) * 3,
             WorkloadKind::Burst { documents, versions, .. } => nodes * u64::from(*documents) * u64::from(*versions),
             WorkloadKind::Command { every, .. } => beats(every),
+            WorkloadKind::Agent { every, documents, .. } => {
+                (2 * beats(every)).saturating_add(nodes.saturating_mul(u64::from(*documents)))
+            }
         }
     });
     per_workload.fold(0, u64::saturating_add).min(limits::OPERATIONS * 1_000)

@@ -83,7 +83,8 @@ impl RunRecord {
                 (OpKind::Put, Some(self.intern(json)), own)
             }
             Action::Edit { edit, .. } => (OpKind::Edit, None, edit.registers()),
-            Action::Delete { .. } => (OpKind::Delete, None, Default::default()),
+            Action::Delete { .. } | Action::Report { json: None, .. } => (OpKind::Delete, None, Default::default()),
+            Action::Report { json: Some(json), .. } => (OpKind::Put, Some(self.intern(json)), registers(json)),
         };
         let writes = writes.into_iter().map(|(name, counter)| (self.intern(&name), counter)).collect();
         self.operations.push(OpRecord {

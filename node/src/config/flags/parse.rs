@@ -54,26 +54,13 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     }
     let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
     let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
-    if let Some(key) = flags.encryption_key {
-        bad.push(match secret("--encryption-key", &key) {
+    if let Some(key) = &flags.encryption_key {
+        bad.push(match secret("--encryption-key", key) {
             Ok(_) => later("--encryption-key", "a key"),
             Err(wrong) => wrong,
         });
     }
-    if let Some(agent) = flags.agent_addr {
-        bad.push(later("--agent-addr", &shown(&agent)));
-    }
-    keep(&mut bad, seconds("--agent-poll-interval", &flags.agent_poll_interval));
-    let files = [
-        ("--agent-tls-cert", flags.agent_tls_cert),
-        ("--agent-tls-key", flags.agent_tls_key),
-        ("--agent-tls-ca", flags.agent_tls_ca),
-    ];
-    for (flag, file) in files {
-        if let Some(file) = file {
-            bad.push(later(flag, &shown(&file.to_string_lossy())));
-        }
-    }
+    let agent = super::agent::agent(&flags).map_err(|flags| bad.extend(flags)).ok();
 
     if !bad.is_empty() {
         return Err(bad);
@@ -89,6 +76,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let formation = Formation { app_id, shared_key, previous_key };
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
+    let Some(agent) = agent else { return Err(bad) };
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
     let Some((relays, relay_ca)) = relays else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
@@ -110,6 +98,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         relays,
         relay_ca,
         timing,
+        agent,
     })
 }
 

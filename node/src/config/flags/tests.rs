@@ -175,6 +175,22 @@ fn a_change_over_has_two_keys() {
 }
 
 #[test]
+fn an_agent_is_called_with_tls_if_its_address_or_an_authority_says_so() {
+    let agent = |line: &str| words(line).expect(line).agent.expect("watched");
+    let plain = agent("--agent-addr http://127.0.0.1:8080/ --agent-poll-interval 60");
+    assert_eq!((plain.address.to_string().as_str(), plain.interval.as_secs()), ("http://127.0.0.1:8080", 60));
+    assert_eq!(agent("--agent-addr [::1]:8080").address.host, "::1");
+    assert_eq!(agent("--agent-addr agent:8080").address.tls, None);
+    let tls = agent("--agent-addr agent:8443 --agent-tls-ca ca.pem --agent-tls-cert c.pem --agent-tls-key k.pem");
+    assert_eq!(tls.address.to_string(), "https://agent:8443");
+    let files = tls.address.tls.expect("with TLS");
+    assert!(files.ca.ends_with("ca.pem") && files.identity.is_some_and(|ours| ours.key.ends_with("k.pem")));
+    let one_sided = agent("--agent-addr HTTPS://agent:8443 --agent-tls-ca ca.pem").address.tls.expect("with TLS");
+    assert_eq!(one_sided.identity, None);
+    assert_eq!(words("").expect("valid").agent, None);
+}
+
+#[test]
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
@@ -229,7 +245,16 @@ fn every_bad_flag_is_explained() {
         "--relay-ca ca.pem",
         "--encryption-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
         "--encryption-key hunter2!",
-        "--agent-addr localhost:8443",
+        "--agent-addr localhost",
+        "--agent-addr ftp://localhost:21",
+        "--agent-addr http://localhost:0",
+        "--agent-addr http://localhost:8080/status",
+        "--agent-addr http://admin:hunter2!@localhost:8080",
+        "--agent-addr https://localhost:8443",
+        "--agent-addr http://localhost:8080 --agent-tls-ca /etc/ca.pem",
+        "--agent-addr localhost:8443 --agent-tls-ca /etc/ca.pem --agent-tls-cert /etc/cert.pem",
+        "--agent-addr localhost:8443 --agent-tls-ca /etc/ca.pem --agent-tls-key /etc/key.pem",
+        "--agent-addr localhost:8080 --agent-poll-interval 3601",
         "--agent-poll-interval soon",
         "--agent-tls-cert /etc/cert.pem",
         "--auto-sync yes --listen tcp://x --iroh-udp-port -1",

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::view::{Class, LagView, Peer, Peers, State, Status};
+use super::view::{Agent, Class, LagView, Peer, Peers, State, Status};
 
 const BOLD: Style = Style::new().bold();
 const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
@@ -87,7 +87,27 @@ pub(super) fn status(view: &Status, paint: Paint) -> String {
         let refused = paint.styled(MIDDLING, &count(view.refused_handshakes, "handshake"));
         line("refused", format!("{refused} since the start"));
     }
+    if let Some(agent) = &view.agent {
+        line("agent", watched(agent, paint));
+    }
     text
+}
+
+/// How the watched agent is, and what is wrong with it if something is.
+fn watched(agent: &Agent, paint: Paint) -> String {
+    let well = agent.state == "ok";
+    let state = paint.styled(if well { GOOD } else { BAD }, &printable(&agent.state));
+    let good = match agent.last_good_seconds {
+        Some(ago) => format!("answered in full {} ago", age(ago)),
+        None => "has not answered in full since the start".into(),
+    };
+    let told = format!("{} is {state}, {good}, {}", printable(&agent.address), count(agent.documents, "document"));
+    match (&agent.last_error, agent.last_error_seconds) {
+        (Some(what), Some(ago)) if !well || agent.last_good_seconds.is_none_or(|good| ago < good) => {
+            format!("{told}\n  {:<12} {}, {} ago", "", printable(what), age(ago))
+        }
+        _ => told,
+    }
 }
 
 /// The sums, and in the same order the classes that carried anything.

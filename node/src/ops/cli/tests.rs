@@ -95,6 +95,14 @@ fn night() -> Answer {
             }),
             home_relay: "https://relay.example/".into(),
             home_relay_connected: false,
+            agent: Some(AgentInfo {
+                address: "https://agent.example:8443".into(),
+                state: "stale".into(),
+                last_good_seconds: Some(732.5),
+                documents: 42,
+                last_error: "status: no connection to agent.example:8443: Connection refused\u{1b}[2J".into(),
+                last_error_seconds: Some(3.2),
+            }),
         },
         peers: vec![connected("a", 0.0123), behind, reconciling, away, never],
         stats: GetSyncStatsResponse {

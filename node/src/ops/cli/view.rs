@@ -70,6 +70,19 @@ pub(super) struct Status {
     /// Where others reach the node if they cannot do so directly.
     pub home_relay: Option<String>,
     pub home_relay_connected: bool,
+    /// Absent: no agent is watched.
+    pub agent: Option<Agent>,
+}
+
+/// The watched agent.
+#[derive(Debug, Serialize)]
+pub(super) struct Agent {
+    pub address: String,
+    pub state: String,
+    pub last_good_seconds: Option<f64>,
+    pub documents: u64,
+    pub last_error: Option<String>,
+    pub last_error_seconds: Option<f64>,
 }
 
 /// Peers by how they are.
@@ -142,6 +155,20 @@ impl Status {
             refused_handshakes: stats.refused_handshakes,
             home_relay_connected: status.home_relay_connected,
             home_relay: Some(status.home_relay).filter(|relay| !relay.is_empty()),
+            agent: status.agent.map(Agent::of),
+        }
+    }
+}
+
+impl Agent {
+    fn of(agent: AgentInfo) -> Self {
+        Self {
+            address: agent.address,
+            state: agent.state,
+            last_good_seconds: agent.last_good_seconds.map(rounded),
+            documents: agent.documents,
+            last_error: Some(agent.last_error).filter(|what| !what.is_empty()),
+            last_error_seconds: agent.last_error_seconds.map(rounded),
         }
     }
 }

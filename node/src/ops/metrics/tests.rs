@@ -5,6 +5,7 @@ use crate::core::lag::Lag;
 use crate::mesh::Refusal;
 use crate::node::{NodeStatus, Path, PeerLink, Phase, SyncStats};
 use crate::ops::traffic::{ClassBytes, TrafficClass};
+use crate::watcher::AgentCounts;
 
 fn peer(name: &str) -> PeerStatus {
     PeerStatus {
@@ -17,6 +18,26 @@ fn peer(name: &str) -> PeerStatus {
         away_for: None,
         attempts: 3,
         last_error: Some(("no answer within 2.9s".into(), Duration::from_secs(1))),
+    }
+}
+
+fn agent() -> AgentStatus {
+    let counts = AgentCounts {
+        polls_good: 8_640,
+        polls_failed: 12,
+        calls_failed: [[4, 0, 1], [5, 1, 0], [6, 0, 2]],
+        written: 77,
+        removed: 3,
+        documents: 42,
+        skipped: 1,
+        annotations_left_out: 2,
+    };
+    AgentStatus {
+        address: "https://agent.example:8443".into(),
+        state: State::Degraded,
+        counts,
+        last_good_age: Some(Duration::from_millis(31_250)),
+        last_error: Some(("list-packages: no answer within 5s".into(), Duration::from_secs(1))),
     }
 }
 
@@ -61,6 +82,7 @@ fn figures() -> Figures {
                 cache_bytes: 1_600_000,
                 page_cache_bytes: 4_096_000,
             },
+            agent: Some(agent()),
         },
         peers: vec![near, peer("b")],
         stats: SyncStats {

@@ -7,11 +7,11 @@ use serde_spanned::Spanned;
 
 use super::super::raw::{Field, OneOrMany, RawScenario, RawWorkload};
 use super::super::units::format_duration;
-use super::super::{Scenario, Workload, WorkloadKind};
+use super::super::{Away, Scenario, Workload, WorkloadKind};
 use super::Lower;
 use crate::limits;
 
-const KINDS: [&str; 6] = ["heartbeat", "put", "edit", "delete", "burst", "command"];
+const KINDS: [&str; 7] = ["heartbeat", "put", "edit", "delete", "burst", "command", "agent"];
 
 impl Lower<'_> {
     pub(super) fn workloads(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -58,12 +58,16 @@ impl Lower<'_> {
             return None;
         }
         let (shared, delete, burst) = (kind == "edit" || kind == "delete", kind == "delete", kind == "burst");
+        let agent = kind == "agent";
         let given = [
-            ("collection", raw.collection.as_ref().map(Spanned::span), kind != "heartbeat"),
-            ("documents", raw.documents.as_ref().map(Spanned::span), shared || burst),
+            ("collection", raw.collection.as_ref().map(Spanned::span), kind != "heartbeat" && !agent),
+            ("documents", raw.documents.as_ref().map(Spanned::span), shared || burst || agent),
             ("versions", raw.versions.as_ref().map(Spanned::span), burst),
             ("to", raw.to.as_ref().map(Spanned::span), kind == "command"),
             ("from", raw.from.as_ref().map(Spanned::span), delete),
+            ("away_from", raw.away_from.as_ref().map(Spanned::span), agent),
+            ("away_for", raw.away_for.as_ref().map(Spanned::span), agent),
+            ("only_during", raw.only_during.as_ref().map(Spanned::span), !agent),
             ("contended_by", raw.contended_by.as_ref().map(Spanned::span), delete),
         ];
         for (field, span, allowed) in given {
@@ -79,9 +83,13 @@ impl Lower<'_> {
         if let Some(name) = &raw.collection {
             self.collection(name, &format!("{path}.collection"));
         }
-        let default = if burst { limits::BURST_DOCUMENTS } else { limits::SHARED_DOCUMENTS };
-        let documents =
-            self.count(&raw.documents, &format!("{path}.documents"), "documents", default, limits::DOCUMENTS);
+        let default = match kind {
+            "burst" => limits::BURST_DOCUMENTS,
+            "agent" => limits::AGENT_PACKAGES,
+            _ => limits::SHARED_DOCUMENTS,
+        };
+        let most = if agent { limits::AGENT_PACKAGES_MAX } else { limits::DOCUMENTS };
+        let documents = self.count(&raw.documents, &format!("{path}.documents"), "documents", default, most);
         let versions = self.count(&raw.versions, &format!("{path}.versions"), "versions", 1, limits::VERSIONS);
         let from = self.optional(&raw.from, &format!("{path}.from"));
         if let (Some(from), Some(raw)) = (from, &raw.from)
@@ -113,11 +121,37 @@ impl Lower<'_> {
             "edit" => WorkloadKind::Edit { every, collection: collection("plans"), documents },
             "burst" => WorkloadKind::Burst { collection: collection("telemetry"), documents, versions, every },
             "command" => WorkloadKind::Command { every, collection: collection("commands"), to },
+            "agent" => WorkloadKind::Agent { every, documents, away: self.away(raw, path, scenario)? },
             _ => {
                 let collection = collection("orders");
                 WorkloadKind::Delete { every, collection, documents, from, contended_by }
             }
         })
+    }
+
+    /// When the agents do not answer; `None` after an error.
+    fn away(&mut self, raw: &RawWorkload, path: &str, scenario: &Scenario) -> Option<Option<Away>> {
+        let from = self.optional(&raw.away_from, &format!("{path}.away_from"));
+        let lasts = self.optional(&raw.away_for, &format!("{path}.away_for"));
+        let (span, field) = match (&raw.away_from, &raw.away_for) {
+            (None, None) => return Some(None),
+            (Some(from), None) => (from.span(), "away_from"),
+            (_, Some(lasts)) => (lasts.span(), "away_for"),
+        };
+        let last = scenario.duration.saturating_sub(scenario.settle);
+        let path = format!("{path}.{field}");
+        match (from, lasts) {
+            (Some(from), Some(lasts)) if from + lasts <= last => Some(Some(Away { from, lasts })),
+            (Some(_), Some(_)) => {
+                let help = format!("they must answer again by {}, when `settle` begins", format_duration(last));
+                self.error(span, path, "the agents are away for too long", help);
+                None
+            }
+            _ => {
+                self.error(span, path, "half a time", "`away_from` and `away_for` go together");
+                None
+            }
+        }
     }
 
     fn groups(&mut self, raw: &Spanned<OneOrMany>, path: &str, scenario: &Scenario) -> Vec<String> {
