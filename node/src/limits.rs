@@ -38,6 +38,14 @@ pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of changes that may wait for the disk before writers and peers are made to wait.
 pub const MAX_UNCOMMITTED_BYTES: usize = 8 << 20;
 
+/// Bytes read of a file with a key: many times what 32 bytes take in base64.
+pub const MAX_KEY_FILE_BYTES: u64 = 4096;
+/// Pages of 4 KiB that opening a store for reading may change in memory: 64 MiB, the bookkeeping of some 100 GB.
+pub const MAX_OVERLAY_PAGES: usize = 16_384;
+
+/// Problems that a check of the store tells one by one; a store that is badly damaged has one for each row.
+pub const MAX_CHECK_PROBLEMS: usize = 100;
+
 // ---- wire ----------------------------------------------------------------------------------------
 
 /// Largest frame that a peer may send, in bytes. One change of the largest document fits twice.

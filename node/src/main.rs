@@ -108,7 +108,7 @@ async fn serve_metrics(at: Option<&Listen>, watched: Watched) -> Result<Option<D
 
 /// Blocks this thread; the workers go on.
 fn open_store(settings: &Settings) -> Result<(Store, String), Failure> {
-    let store = Store::open_dir(&settings.data_dir)?;
+    let store = Store::open_dir_with(&settings.data_dir, settings.encryption_key.clone())?;
     let node_id = match settings.node_id.clone().or_else(|| store.node_id()) {
         Some(node_id) => node_id,
         None => {

@@ -21,6 +21,7 @@ use super::{Discovery, Formation, PeerAddress, Timing, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, ask};
+use crate::store::StoreKey;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -177,9 +178,9 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DISCOVERY_NAMESERVER", value_name = "SERVER", help_heading = "Discovery")]
     discovery_nameserver: Option<String>,
 
-    /// Encryption at rest: 32 bytes in base64
-    #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "BASE64")]
-    #[arg(help_heading = "Encryption at rest (not available in this version)")]
+    /// Key that the store is encrypted with: 32 bytes in base64, or file:PATH of a file with them. A store that is new is made
+    /// encrypted; one that is not is encrypted with 'peat-node rotate-key'
+    #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "KEY", help_heading = "Encryption at rest")]
     encryption_key: Option<String>,
 
     /// Remote agent to watch: host:port
@@ -218,6 +219,8 @@ pub struct Settings {
     pub metrics_listen: Option<Listen>,
     /// Directory of the store.
     pub data_dir: PathBuf,
+    /// What the store is encrypted with, if it is.
+    pub encryption_key: Option<StoreKey>,
     /// Name of the node, if one was given.
     pub node_id: Option<String>,
     /// Who belongs together.

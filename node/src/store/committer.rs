@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use redb::Database;
-
+use super::handle::Handle;
 use super::tables::{self, Intent, MemberRow};
 use super::{CommitMode, Durability};
 use crate::core::batch::{Batch, PeerId};
+use crate::core::wire::Seq;
 
 /// The batch is not durable, and never will be.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,13 +22,13 @@ impl From<redb::Error> for CommitFailed {
 /// Writes batches, one after another.
 #[derive(Clone)]
 pub struct Committer {
-    db: Arc<Database>,
+    handle: Arc<Handle>,
     mode: CommitMode,
 }
 
 impl Committer {
-    pub(super) fn new(db: Arc<Database>, mode: CommitMode) -> Self {
-        Self { db, mode }
+    pub(super) fn new(handle: Arc<Handle>, mode: CommitMode) -> Self {
+        Self { handle, mode }
     }
 
     /// Whether [`Committer::commit`] blocks its thread while the disk syncs, and so wants one of its own.
@@ -45,7 +45,13 @@ impl Committer {
 
     /// Syncs the batch on this thread. On a simulated disk it is durable only some time later.
     pub fn commit_here(&self, batch: &Batch) -> Result<(), CommitFailed> {
-        Ok(tables::commit(&self.db, batch)?)
+        Ok(self.handle.write(|db| tables::commit(db, batch))?)
+    }
+
+    /// Opens the database anew after a commit has failed. An error says why nothing can be written yet. Blocks the thread. `last` is the
+    /// last change number that is durable.
+    pub fn recover(&self, last: Seq) -> Result<(), CommitFailed> {
+        self.handle.reopen(last).map_err(|error| CommitFailed(error.to_string()))
     }
 
     /// Returns once the intent is durable. Never blocks: it is called by requests, and may have to wait for a
@@ -53,11 +59,12 @@ impl Committer {
     #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
     pub async fn keep_intent(&self, peer: PeerId, intent: Intent) -> Result<(), CommitFailed> {
         if self.blocks() {
-            let db = Arc::clone(&self.db);
-            let kept = tokio::task::spawn_blocking(move || tables::set_intent(&db, &peer, &intent)).await;
+            let handle = Arc::clone(&self.handle);
+            let kept =
+                tokio::task::spawn_blocking(move || handle.write(|db| tables::set_intent(db, &peer, &intent))).await;
             return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
         }
-        tables::set_intent(&self.db, &peer, &intent)?;
+        self.handle.write(|db| tables::set_intent(db, &peer, &intent))?;
         self.wait().await;
         Ok(())
     }
@@ -66,11 +73,11 @@ impl Committer {
     #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
     pub async fn keep_members(&self, rows: Vec<(PeerId, Option<MemberRow>)>) -> Result<(), CommitFailed> {
         if self.blocks() {
-            let db = Arc::clone(&self.db);
-            let kept = tokio::task::spawn_blocking(move || tables::set_members(&db, &rows)).await;
+            let handle = Arc::clone(&self.handle);
+            let kept = tokio::task::spawn_blocking(move || handle.write(|db| tables::set_members(db, &rows))).await;
             return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
         }
-        tables::set_members(&self.db, &rows)?;
+        self.handle.write(|db| tables::set_members(db, &rows))?;
         self.wait().await;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Tables and rows.
 
+use std::collections::BTreeMap;
+
 use iroh::SecretKey;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
+use crate::core::wire::Seen;
 use crate::core::wire::members::Record;
 
 /// Version of the layout.
@@ -86,6 +89,20 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
     Ok(txn.commit()?)
 }
 
+/// Writes the last change number as it is, durably, and returns it.
+pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
+    let txn = db.begin_write()?;
+    let last = {
+        let mut info = txn.open_table(INFO)?;
+        let last = info.get("last")?.and_then(|value| value.value().try_into().ok());
+        let last: [u8; 8] = last.ok_or_else(|| damaged("info", "last"))?;
+        info.insert("last", &last[..])?;
+        u64::from_le_bytes(last)
+    };
+    txn.commit()?;
+    Ok(last)
+}
+
 pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
     let last = txn.open_table(INFO)?.get("last")?;
@@ -98,11 +115,20 @@ pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Err
         let meta: Meta = decode("meta", value.value())?;
         stored.docs.push((key, meta));
     }
-    for row in txn.open_table(SEEN)?.iter()? {
-        let (peer, value) = row?;
-        stored.seen.insert(peer.value(), decode("seen", value.value())?);
-    }
+    stored.seen = seen(&txn)?;
     Ok(stored)
+}
+
+/// Watermarks of peers.
+pub(super) fn seen(txn: &redb::ReadTransaction) -> Result<BTreeMap<PeerId, Seen>, redb::Error> {
+    let table = txn.open_table(SEEN)?;
+    table
+        .iter()?
+        .map(|row| {
+            let (peer, value) = row?;
+            Ok((peer.value(), decode("seen", value.value())?))
+        })
+        .collect()
 }
 
 pub(super) fn intents(db: &Database) -> Result<Vec<(PeerId, Intent)>, redb::Error> {
