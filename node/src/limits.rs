@@ -38,6 +38,12 @@ pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of changes that may wait for the disk before writers and peers are made to wait.
 pub const MAX_UNCOMMITTED_BYTES: usize = 8 << 20;
 
+/// After a write has failed the store is opened anew at once, so that it can be read; then after this pause.
+pub const STORE_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// And then after pauses that double up to this one: reads wait while redb looks through a large store.
+pub const STORE_RETRY_LAST: Duration = Duration::from_secs(30);
+/// Failures that a node recovers from in one life; it remembers each. A disk that fails more often wants a person.
+pub const MAX_FAILED_COMMITS: usize = 1024;
 /// Bytes read of a file with a key: many times what 32 bytes take in base64.
 pub const MAX_KEY_FILE_BYTES: u64 = 4096;
 /// Pages of 4 KiB that opening a store for reading may change in memory: 64 MiB, the bookkeeping of some 100 GB.

@@ -100,7 +100,10 @@ impl Node {
         shared.stopping.store(true, Ordering::SeqCst);
         shared.health_changed.notify_waiters();
         let last = shared.with_core(|core| core.documents().last());
-        if let Err(why) = shared.wait_durable(last).await {
+        // What a failure took back was told to those who wrote it.
+        if let Err(why) = shared.wait_durable(last).await
+            && shared.durable().failed.is_some()
+        {
             tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");
         }
         shared.mesh.keep_members(&shared, true).await;

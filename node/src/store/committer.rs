@@ -48,6 +48,11 @@ impl Committer {
         Ok(self.handle.write(|db| tables::commit(db, batch))?)
     }
 
+    /// Returns once a write has failed, also one of those below.
+    pub async fn broken(&self) {
+        self.handle.broken().await;
+    }
+
     /// Opens the database anew after a commit has failed. An error says why nothing can be written yet. Blocks the thread. `last` is the
     /// last change number that is durable.
     pub fn recover(&self, last: Seq) -> Result<(), CommitFailed> {

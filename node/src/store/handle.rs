@@ -1,10 +1,12 @@
 //! The open database, which can be opened anew in place: once a write has failed, redb refuses everything until it is.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, StorageBackend};
+use tokio::sync::Notify;
 
 use super::lasting::Lasting;
 use super::overlay::{Locks, Overlay};
@@ -29,6 +31,7 @@ pub(super) struct Handle {
     open: RwLock<Open>,
     /// A write has failed, and nothing has been opened since that can write.
     broken: AtomicBool,
+    broke: Notify,
 }
 
 enum Open {
@@ -55,12 +58,19 @@ impl Handle {
     }
 
     fn new(at: &str, backend: Lasting, encryption: Option<Encryption>, open: Open) -> Self {
-        Self { at: at.to_owned(), backend, encryption, open: RwLock::new(open), broken: AtomicBool::new(false) }
+        Self {
+            at: at.to_owned(),
+            backend,
+            encryption,
+            open: RwLock::new(open),
+            broken: AtomicBool::new(false),
+            broke: Notify::new(),
+        }
     }
 
     pub(super) fn read<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         match &*self.open.read().expect("nothing panics while the database is opened") {
-            Open::Writable(db) | Open::Readable(db) => work(db),
+            Open::Writable(db) | Open::Readable(db) => guarded(|| work(db))?,
             Open::Closed(why) => Err(unavailable(why)),
         }
     }
@@ -68,8 +78,11 @@ impl Handle {
     pub(super) fn write<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         match &*self.open.read().expect("nothing panics while the database is opened") {
             Open::Writable(db) => {
-                let done = work(db);
-                self.broken.fetch_or(done.is_err(), Ordering::AcqRel);
+                let done = guarded(|| work(db)).flatten();
+                if done.is_err() {
+                    self.broken.store(true, Ordering::Release);
+                    self.broke.notify_one();
+                }
                 done
             }
             Open::Readable(_) => Err(unavailable("it is open for reading only, since a write has failed")),
@@ -77,10 +90,21 @@ impl Handle {
         }
     }
 
+    /// Returns once a write has failed.
+    pub(super) async fn broken(&self) {
+        loop {
+            let broke = self.broke.notified();
+            if self.broken.load(Ordering::Acquire) {
+                return;
+            }
+            broke.await;
+        }
+    }
+
     /// Exclusive use of the database.
     pub(super) fn alone<T>(&self, work: impl FnOnce(&mut Database) -> T) -> Option<T> {
         match &mut *self.open.write().expect("nothing panics while the database is opened") {
-            Open::Writable(db) | Open::Readable(db) => Some(work(db)),
+            Open::Writable(db) | Open::Readable(db) => guarded(|| work(db)).ok(),
             Open::Closed(_) => None,
         }
     }
@@ -133,6 +157,14 @@ fn unavailable(why: &str) -> redb::Error {
     redb::Error::Io(io::Error::other(why.to_owned()))
 }
 
+/// redb panics on a page that is none of its own. The rest of the store can still be read.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, redb::Error> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        let problem = "a page is damaged; look with peat-node check, and restore a backup if there is one";
+        redb::Error::Corrupted(problem.into())
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Use {
     Write,
@@ -156,7 +188,8 @@ fn open_database(
         if sealed == Some(true) {
             return Err(StoreError::NoKey { at: at.to_owned() });
         }
-        return create(&builder(), backend.clone(), usage).map_err(|e| refused(&e));
+        let created = guarded(|| create(&builder(), backend.clone(), usage)).map_err(|e| refused(&e))?;
+        return created.map_err(|e| refused(&e));
     };
     match sealed {
         None => Sealed::create(backend, key, entropy).map_err(|e| refused(&e))?,
@@ -166,7 +199,8 @@ fn open_database(
     let sealed =
         Sealed::open(backend.clone(), key, entropy.clone()).map_err(|trouble| StoreError::key(at, &trouble))?;
     let opening = sealed.opening();
-    let db = create(&builder(), sealed, usage).map_err(|e| refused(&e))?;
+    let created = guarded(|| create(&builder(), sealed, usage)).map_err(|e| refused(&e))?;
+    let db = created.map_err(|e| refused(&e))?;
     opening.is_over();
     Ok(db)
 }

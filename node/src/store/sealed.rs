@@ -51,8 +51,8 @@ pub(super) struct Sealed {
     opening: Opening,
 }
 
-/// Whether redb is opening a database that was not closed, when it must be shown torn pages as garbage, since it looks for them and has
-/// the remedy. At any other time a page that cannot be authenticated is an error.
+/// Whether redb is opening a database that was not closed, when pages may be torn: it looks for them and has the remedy. At any other
+/// time a page that cannot be authenticated is worth a line in the log.
 #[derive(Debug, Clone)]
 pub(super) struct Opening(Arc<AtomicBool>);
 
@@ -151,21 +151,20 @@ impl Sealed {
         self.inner.write(HEADER_AT[1 - header.settled], &copy)
     }
 
-    /// Whole pages from a page on; `out` is as long as they are.
+    /// Whole pages from a page on; `out` is as long as they are. If one cannot be authenticated all are zeros, which redb takes for
+    /// no page of its own. An error would make it refuse every other page too.
     fn read_pages(&self, first: u64, out: &mut [u8]) -> io::Result<()> {
         let mut records = vec![0; out.len() / PAGE_BYTES * RECORD_BYTES];
         self.inner.read(record_at(first), &mut records)?;
         let pages = (first..).zip(out.chunks_exact_mut(PAGE_BYTES));
-        for ((page, out), record) in pages.zip(records.chunks_exact_mut(RECORD_BYTES)) {
-            if self.sealer.open(Kind::Page, page, record, out).is_err() {
-                if !self.opening.0.load(Ordering::Acquire) {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("page {page} of the encrypted store is damaged: it fails authentication"),
-                    ));
-                }
-                out.fill(0);
+        let damaged = pages
+            .zip(records.chunks_exact_mut(RECORD_BYTES))
+            .find_map(|((page, out), record)| self.sealer.open(Kind::Page, page, record, out).err().map(|_| page));
+        if let Some(page) = damaged {
+            if !self.opening.0.load(Ordering::Acquire) {
+                tracing::error!("page {page} of the encrypted store is damaged: it fails authentication");
             }
+            out.fill(0);
         }
         Ok(())
     }
