@@ -73,6 +73,7 @@ impl Node {
             store_file,
             core,
             committer: world.store.committer(),
+            backups: world.store.backups(),
             mesh,
             rng,
             wall_clock: world.wall_clock,

@@ -1,12 +1,15 @@
 //! The store: redb in one file, group commit, the storage backend seam. `docs/store.md` has the layout.
 
+mod backup;
 mod check;
 mod committer;
 mod error;
 mod handle;
 mod lasting;
+mod offline;
 mod overlay;
 mod reader;
+mod rekey;
 mod sealed;
 mod tables;
 
@@ -19,18 +22,21 @@ use rand::Rng as _;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
+pub(crate) use backup::{Backup, Backups};
+pub use backup::{BackupError, Restorer};
 pub use check::{Checked, Problem};
 pub use committer::{CommitFailed, Committer};
 pub use error::StoreError;
 pub use handle::Encryption;
+pub use offline::Writer;
 pub use reader::StoreReader;
+pub use rekey::{reencrypt, rewrap};
 pub use sealed::{Entropy, StoreKey};
 pub use tables::{Intent, MemberRow};
 
 use crate::core::batch::{PeerId, Stored};
 use handle::Handle;
 use lasting::Lasting;
-use tables::FORMAT;
 
 /// Name of the database in the data directory.
 pub const FILE_NAME: &str = "peat.redb";
@@ -89,6 +95,19 @@ impl Store {
         Ok(Self { file: Some(path), ..store })
     }
 
+    /// Creates a store at a path where there is none.
+    #[expect(clippy::disallowed_methods, reason = "no world opens a directory but the real one")]
+    pub fn create_file(path: &Path, key: Option<StoreKey>) -> Result<Self, StoreError> {
+        let at = path.display().to_string();
+        let failed = |error: &dyn std::fmt::Display| StoreError::at(&at, "created", &error);
+        // Also if it is a link: nothing is written over.
+        drop(std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|e| failed(&e))?);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(|e| failed(&e))?;
+        let backend = open_file(path).map_err(|e| failed(&e))?;
+        let handle = Handle::open(&at, backend, key.map(|key| Encryption { key, entropy: os_entropy() }))?;
+        Self::open(handle, at, CommitMode::Thread, SecretKey::generate(), rand::random())
+    }
+
     /// Opens or creates a store on a backend of the world's (seam 2). A store that is new takes
     /// `new_identity` and `new_epoch`; one that is not keeps its own.
     pub fn open_backend(
@@ -120,24 +139,10 @@ impl Store {
         new_identity: SecretKey,
         new_epoch: [u8; 16],
     ) -> Result<Self, StoreError> {
-        let fresh = handle
+        handle
             .write(|db| tables::prepare(db, &new_identity, &new_epoch))
             .map_err(|e| StoreError::at(&at, "prepared", &e))?;
-        let missing = |name| StoreError::Incomplete { at: at.clone(), name };
-        let info =
-            |name: &'static str| handle.read(|db| tables::info(db, name)).map_err(|e| StoreError::at(&at, "read", &e));
-        if !fresh {
-            let found = info("format")?.ok_or_else(|| missing("format"))?;
-            if found != FORMAT.to_le_bytes() {
-                let found = found.try_into().map_or(0, u32::from_le_bytes);
-                return Err(StoreError::Format { at, found, known: FORMAT });
-            }
-        }
-        let identity: [u8; 32] =
-            info("identity")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("identity"))?;
-        let epoch: [u8; 16] = info("epoch")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("epoch"))?;
-        let handle = Arc::new(handle);
-        Ok(Self { handle, identity: SecretKey::from_bytes(&identity), epoch, at, file: None, mode })
+        Self::look(handle, at, mode)
     }
 
     /// The file, if it is one.
@@ -181,6 +186,11 @@ impl Store {
     /// Reads documents.
     pub fn reader(&self) -> StoreReader {
         StoreReader::new(Arc::clone(&self.handle))
+    }
+
+    /// Copies the store while it is in use.
+    pub(crate) fn backups(&self) -> Backups {
+        Backups::new(Arc::clone(&self.handle))
     }
 
     /// Writes batches. There must be only one.

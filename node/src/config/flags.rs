@@ -8,19 +8,19 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parse::{shown, wrong as example};
+pub(crate) use parse::{shown, store_key, wrong as example};
 
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{Discovery, Formation, PeerAddress, Timing, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
-use crate::ops::cli::{Ask, ask};
+use crate::ops::cli::{Ask, Upkeep, ask, upkeep};
 use crate::store::StoreKey;
 
 const EXAMPLES: &str = "\
@@ -70,7 +70,7 @@ Exit codes:
 struct Flags {
     /// Without one, the node runs.
     #[command(subcommand)]
-    question: Option<ask::Words>,
+    command: Option<Commands>,
 
     /// Where the API listens: tcp://host:port or unix:///path
     #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://0.0.0.0:50051")]
@@ -210,6 +210,15 @@ struct Flags {
     agent_tls_ca: Option<PathBuf>,
 }
 
+/// What may be said instead of flags.
+#[derive(Subcommand)]
+enum Commands {
+    #[command(flatten)]
+    Ask(ask::Words),
+    #[command(flatten)]
+    Upkeep(upkeep::Words),
+}
+
 /// What the binary was told, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -295,16 +304,19 @@ pub enum Asked {
     Serve(Box<Settings>),
     /// To ask a running one.
     Question(Ask),
+    /// To do something to a store.
+    Upkeep(Upkeep),
 }
 
 /// Reads a command line, whose first word is the name of the program, and the environment.
 pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Asked, FlagsError> {
     let matches = command().try_get_matches_from(words).map_err(FlagsError::Clap)?;
     let mut flags = Flags::from_arg_matches(&matches).map_err(FlagsError::Clap)?;
-    match flags.question.take() {
+    match flags.command.take() {
         None => parse::settings(flags).map(|settings| Asked::Serve(Box::new(settings))).map_err(FlagsError::Bad),
         // The variables of a node may be set, and wrong, where one is asked.
-        Some(words) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
+        Some(Commands::Ask(words)) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
+        Some(Commands::Upkeep(words)) => upkeep::parse(words).map(Asked::Upkeep).map_err(FlagsError::Bad),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::core::wire::Seq;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::mesh::allow_list::AllowList;
+use crate::store::{Backup, BackupError};
 
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -178,6 +179,19 @@ impl NodeHandle {
             }
             changed.await;
         }
+    }
+
+    /// Every row of this moment but the node's own key, in chunks; see [`crate::store::Restorer`].
+    pub(crate) fn backup(&self) -> Result<Backup, BackupError> {
+        let backup = self.shared.backups.begin()?;
+        let snapshot = Arc::downgrade(&backup.snapshot());
+        self.shared.spawn(async move {
+            tokio::time::sleep(limits::BACKUP_TIME).await;
+            if let Some(snapshot) = snapshot.upgrade() {
+                snapshot.end();
+            }
+        });
+        Ok(backup)
     }
 
     /// Resumes synchronising and catches up.

@@ -26,7 +26,7 @@ use crate::limits;
 use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
 use crate::ops::traffic::{Traffic, TrafficClass};
-use crate::store::{CommitFailed, Committer};
+use crate::store::{Backups, CommitFailed, Committer};
 
 /// How far the store has come.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +77,7 @@ pub(crate) struct Shared {
     pub store_file: Option<PathBuf>,
     core: Mutex<Core>,
     pub committer: Committer,
+    pub backups: Backups,
     durable: Mutex<Durable>,
     /// Told whenever `durable` changes. A `Notify` wakes in order; a `watch` channel would wake in an order that
     /// depends on how many runtimes the process has made.
@@ -109,6 +110,7 @@ pub(crate) struct Parts {
     pub store_file: Option<PathBuf>,
     pub core: Core,
     pub committer: Committer,
+    pub backups: Backups,
     pub mesh: Mesh,
     pub rng: ChaCha8Rng,
     pub wall_clock: WallClock,
@@ -125,6 +127,7 @@ impl Shared {
             store_file: parts.store_file,
             core: Mutex::new(parts.core),
             committer: parts.committer,
+            backups: parts.backups,
             durable: Mutex::new(Durable { through, failed: None, lost: vec![] }),
             durable_changed: Notify::new(),
             commit: Notify::new(),

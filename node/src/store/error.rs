@@ -27,6 +27,12 @@ pub enum StoreError {
         /// What is known.
         known: u32,
     },
+    /// Somebody else has it open.
+    #[error("the store at {at} is in use: a node, or another command, runs on it; stop that first")]
+    InUse {
+        /// Path, or the name of the backend.
+        at: String,
+    },
     /// Encrypted, and no key was given.
     #[error("the store at {at} is encrypted: give its key with --encryption-key or PEAT_NODE_ENCRYPTION_KEY")]
     NoKey {

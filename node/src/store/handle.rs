@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{Database, StorageBackend};
 use tokio::sync::Notify;
@@ -32,6 +32,8 @@ pub(super) struct Handle {
     /// A write has failed, and nothing has been opened since that can write.
     broken: AtomicBool,
     broke: Notify,
+    /// How often the database was opened anew.
+    generation: AtomicU64,
 }
 
 enum Open {
@@ -65,6 +67,7 @@ impl Handle {
             open: RwLock::new(open),
             broken: AtomicBool::new(false),
             broke: Notify::new(),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -101,6 +104,21 @@ impl Handle {
         }
     }
 
+    pub(super) fn backend(&self) -> &Lasting {
+        &self.backend
+    }
+
+    /// Changes whenever the database is opened anew: pages that are being read may then be used for something else.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Closes the database, but keeps everybody else out.
+    pub(super) fn close(&mut self) {
+        *self.open.get_mut().expect("nothing panics while the database is opened") =
+            Open::Closed("it is closed".into());
+    }
+
     /// Exclusive use of the database.
     pub(super) fn alone<T>(&self, work: impl FnOnce(&mut Database) -> T) -> Option<T> {
         match &mut *self.open.write().expect("nothing panics while the database is opened") {
@@ -122,6 +140,7 @@ impl Handle {
         let mut open = self.open.write().expect("nothing panics while the database is opened");
         // Only one database may be open over the backend.
         *open = Open::Closed("it is being opened anew".into());
+        self.generation.fetch_add(1, Ordering::AcqRel);
         let opened = open_database(&self.at, &self.backend, self.encryption.as_ref(), Use::Write)
             .and_then(|db| self.prove(&db, last).map(|()| db));
         match opened {
@@ -177,6 +196,10 @@ fn open_database(
     encryption: Option<&Encryption>,
     usage: Use,
 ) -> Result<Database, Refusal> {
+    let not_created = |error: redb::DatabaseError| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { at: at.to_owned() },
+        other => StoreError::at(at, "opened", &other),
+    };
     let refused = |error: &dyn std::fmt::Display| StoreError::at(at, "opened", &error);
     let sealed = Sealed::is_sealed(backend).map_err(|e| refused(&e))?;
     let builder = || {
@@ -189,7 +212,7 @@ fn open_database(
             return Err(StoreError::NoKey { at: at.to_owned() });
         }
         let created = guarded(|| create(&builder(), backend.clone(), usage)).map_err(|e| refused(&e))?;
-        return created.map_err(|e| refused(&e));
+        return created.map_err(not_created);
     };
     match sealed {
         None => Sealed::create(backend, key, entropy).map_err(|e| refused(&e))?,
@@ -200,18 +223,17 @@ fn open_database(
         Sealed::open(backend.clone(), key, entropy.clone()).map_err(|trouble| StoreError::key(at, &trouble))?;
     let opening = sealed.opening();
     let created = guarded(|| create(&builder(), sealed, usage)).map_err(|e| refused(&e))?;
-    let db = created.map_err(|e| refused(&e))?;
+    let db = created.map_err(not_created)?;
     opening.is_over();
     Ok(db)
 }
 
-fn create(
-    builder: &redb::Builder,
-    backend: impl StorageBackend,
-    usage: Use,
-) -> Result<Database, Box<dyn std::error::Error>> {
+fn create(builder: &redb::Builder, backend: impl StorageBackend, usage: Use) -> Result<Database, redb::DatabaseError> {
     match usage {
-        Use::Write => Ok(builder.create_with_backend(backend)?),
-        Use::Read(locks) => Ok(builder.create_with_backend(Overlay::new(backend, locks)?)?),
+        Use::Write => builder.create_with_backend(backend),
+        Use::Read(locks) => {
+            let overlay = Overlay::new(backend, locks).map_err(redb::StorageError::from)?;
+            builder.create_with_backend(overlay)
+        }
     }
 }

@@ -6,6 +6,7 @@ use iroh::SecretKey;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
@@ -89,6 +90,23 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
     Ok(txn.commit()?)
 }
 
+/// Brings a store of an earlier format to the one known, step by step, once there is an earlier one that was ever released. Each step is
+/// a transaction of its own that writes the new number with the new rows, so that a power cut leaves one format or the other.
+pub(super) fn migrate(at: &str, found: &[u8]) -> Result<(), StoreError> {
+    let found = found.try_into().map_or(0, u32::from_le_bytes);
+    match found {
+        FORMAT => Ok(()),
+        // 1 was never released.
+        _ => Err(StoreError::Format { at: at.to_owned(), found, known: FORMAT }),
+    }
+}
+
+/// The last change number in use.
+pub(super) fn last(txn: &redb::ReadTransaction) -> Result<u64, redb::Error> {
+    let last = txn.open_table(INFO)?.get("last")?.and_then(|value| value.value().try_into().ok());
+    last.map(u64::from_le_bytes).ok_or_else(|| damaged("info", "last"))
+}
+
 /// Writes the last change number as it is, durably, and returns it.
 pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
     let txn = db.begin_write()?;
@@ -105,9 +123,7 @@ pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
 
 pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
-    let last = txn.open_table(INFO)?.get("last")?;
-    let last = last.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes);
-    let mut stored = Stored { epoch, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
+    let mut stored = Stored { epoch, last: last(&txn)?, ..Stored::default() };
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();

@@ -5,6 +5,7 @@ mod disk;
 mod failure;
 mod power;
 mod refusals;
+mod rotation;
 mod rows;
 mod sealed;
 
@@ -16,6 +17,7 @@ use iroh::SecretKey;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::tables::FORMAT;
 use super::*;
 use crate::core::batch::{Batch, DocumentStore};
 use crate::core::document::{JsonLimits, JsonObject};

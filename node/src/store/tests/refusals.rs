@@ -53,7 +53,7 @@ fn a_directory_that_is_a_file_is_refused() {
 fn a_store_in_use_is_refused_to_a_second_process() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let first = Store::open_dir(directory.path()).expect("opens");
-    insta::assert_snapshot!(told(Store::open_dir(directory.path()), directory.path()), @"the store at (dir)/peat.redb cannot be opened: Database already open. Cannot acquire lock.");
+    insta::assert_snapshot!(told(Store::open_dir(directory.path()), directory.path()), @"the store at (dir)/peat.redb is in use: a node, or another command, runs on it; stop that first");
     drop(first);
     Store::open_dir(directory.path()).expect("opens once the first is gone");
 }
