@@ -170,7 +170,7 @@ fn check_document(place: &str, meta: &Meta, snapshot: Option<&[u8]>, rows: &[(Se
             checked.add(place, problem);
         }
     };
-    expect(snapshot.is_some() == (meta.folded > 0), "it has a snapshot exactly if changes were folded: not so");
+    expect(snapshot.is_some() == (meta.folded > 0), "its snapshot is missing, or the index does not know of it");
     expect(snapshot_bytes == meta.snapshot_bytes, "the size of its snapshot is not what the index says");
     expect(tail_bytes == meta.tail_bytes, "the size of its changes is not what the index says");
     let first = rows.first().map_or(Seq::MAX, |(seq, _)| *seq);

@@ -40,13 +40,17 @@ impl Store {
         Self::open_dir_with(directory, key)
     }
 
-    /// Gives the space that nothing uses back to the file system. Bytes of the file before and after.
-    pub fn compact(&self) -> Result<(u64, u64), StoreError> {
-        let failed = |error: &dyn std::fmt::Display| StoreError::at(&self.at, "compacted", &error);
-        let before = self.handle.backend().len().map_err(|e| failed(&e))?;
+    /// Gives the space that nothing uses back to the file system, and closes the store. Bytes of the file before and after.
+    pub fn compact(self) -> Result<(u64, u64), StoreError> {
+        let at = self.at.clone();
+        let failed = |error: &dyn std::fmt::Display| StoreError::at(&at, "compacted", &error);
+        let backend = self.handle.backend().clone();
+        let before = backend.len().map_err(|e| failed(&e))?;
         // Each round moves pages towards the beginning; one that moves nothing is the last.
         while self.handle.alone(redb::Database::compact).transpose().map_err(|e| failed(&e))? == Some(true) {}
-        Ok((before, self.handle.backend().len().map_err(|e| failed(&e))?))
+        // Closing writes what makes the next opening quick.
+        drop(self);
+        Ok((before, backend.len().map_err(|e| failed(&e))?))
     }
 
     /// Every live document of the collections (none: all), by collection and id, with its JSON text. In memory is one at a time, and

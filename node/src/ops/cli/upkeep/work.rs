@@ -58,7 +58,11 @@ pub(super) fn told(checked: &Checked) -> String {
         checked.documents, checked.tombstones, checked.change_rows, checked.bytes, checked.last_change
     );
     for problem in &checked.problems {
-        text.push_str(&format!("{}: {}\n", problem.place.escape_debug(), problem.problem.escape_debug()));
+        text.push_str(&format!(
+            "{}: {}\n",
+            problem.place.replace(char::is_control, " "),
+            problem.problem.replace(char::is_control, " ")
+        ));
     }
     if checked.problem_count > checked.problems.len() as u64 {
         text.push_str("and more\n");
@@ -138,7 +142,7 @@ fn import(place: Place, collections: &[String], from: Option<&Path>, now_ms: u64
     }
     writer.commit()?;
     let mut text = format!("{taken} documents taken, {refused} lines refused\n");
-    told.iter().for_each(|line| text.push_str(&format!("{}\n", line.escape_debug())));
+    told.iter().for_each(|line| text.push_str(&format!("{}\n", line.replace(char::is_control, " "))));
     let json = json!({ "documents": taken, "refused": refused, "reasons": told });
     Ok(Done { well: refused == 0, ..done(text, json) })
 }
