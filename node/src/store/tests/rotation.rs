@@ -78,10 +78,22 @@ async fn a_check_finds_what_was_planted() {
         ("size", |txn| edit(txn, "d2", |meta| meta.tail_bytes += 1)),
         ("checkpoint", |txn| edit(txn, "folded", |meta| meta.checkpoints[0].heads[0][0] ^= 1)),
         ("fold", |txn| edit(txn, "folded", |meta| meta.folded = meta.seq + 1)),
-        ("lost meta", |txn| Ok(drop(txn.open_table(tables::META)?.remove(("c", "folded"))?))),
-        ("lost snapshot", |txn| Ok(drop(txn.open_table(tables::SNAPSHOTS)?.remove(("c", "folded"))?))),
-        ("garbage meta", |txn| Ok(drop(txn.open_table(tables::META)?.insert(("c", "d0"), &[0xff; 3][..])?))),
-        ("orphan change", |txn| Ok(drop(txn.open_table(tables::TAIL)?.insert(("c", "who", 1), &[0; 3][..])?))),
+        ("lost meta", |txn| {
+            txn.open_table(tables::META)?.remove(("c", "folded"))?;
+            Ok(())
+        }),
+        ("lost snapshot", |txn| {
+            txn.open_table(tables::SNAPSHOTS)?.remove(("c", "folded"))?;
+            Ok(())
+        }),
+        ("garbage meta", |txn| {
+            txn.open_table(tables::META)?.insert(("c", "d0"), &[0xff; 3][..])?;
+            Ok(())
+        }),
+        ("orphan change", |txn| {
+            txn.open_table(tables::TAIL)?.insert(("c", "who", 1), &[0; 3][..])?;
+            Ok(())
+        }),
     ];
     assert!(sound().await.check().expect("looked at").is_sound());
     let mut told = String::new();

@@ -177,7 +177,7 @@ async fn space_that_nothing_uses_is_given_back() {
         for number in 0..900 {
             let json = format!(r#"{{"n":{number},"noise":"{}"}}"#, "x".repeat(900));
             let json = JsonObject::parse(&json, &JsonLimits::default()).expect("valid");
-            writer.put(&DocKey::new("d", &number.to_string()).expect("valid"), &json, 0).expect("written");
+            writer.put(&DocKey::new("d", number.to_string()).expect("valid"), &json, 0).expect("written");
         }
         writer.commit().expect("durable");
         drop(writer);
