@@ -44,6 +44,31 @@ pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of changes that may wait for the disk before writers and peers are made to wait.
 pub const MAX_UNCOMMITTED_BYTES: usize = 8 << 20;
 
+/// After a write has failed the store is opened anew at once, so that it can be read; then after this pause.
+pub const STORE_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// And then after pauses that double up to this one: reads wait while redb looks through a large store.
+pub const STORE_RETRY_LAST: Duration = Duration::from_secs(30);
+/// Failures that a node recovers from in one life; it remembers each. A disk that fails more often wants a person.
+pub const MAX_FAILED_COMMITS: usize = 1024;
+/// Bytes of a store that are copied at once when it is encrypted anew: whole pages.
+pub const COPY_BYTES: usize = 256 << 10;
+/// Bytes of rows in one message of a backup, more only for a single larger row; far below the largest message.
+pub const BACKUP_CHUNK_BYTES: usize = 256 << 10;
+/// A backup must have been taken within this time: while it is made, pages that are no longer needed cannot be used again, and the file
+/// grows with every write.
+pub const BACKUP_TIME: Duration = Duration::from_secs(600);
+/// Longest line of an import in bytes: a document as a JSON string may double in escapes, and a key.
+pub const MAX_IMPORT_LINE_BYTES: usize = MAX_REQUEST_BYTES;
+/// Lines of an import that are refused one by one; of more only the number is told.
+pub const MAX_REFUSED_LINES: usize = 100;
+/// Bytes read of a file with a key: many times what 32 bytes take in base64.
+pub const MAX_KEY_FILE_BYTES: u64 = 4096;
+/// Pages of 4 KiB that opening a store for reading may change in memory: 64 MiB, the bookkeeping of some 100 GB.
+pub const MAX_OVERLAY_PAGES: usize = 16_384;
+
+/// Problems that a check of the store tells one by one; a store that is badly damaged has one for each row.
+pub const MAX_CHECK_PROBLEMS: usize = 100;
+
 // ---- wire ----------------------------------------------------------------------------------------
 
 /// Largest frame that a peer may send, in bytes. One change of the largest document fits twice.

@@ -17,7 +17,7 @@ use peat_node::limits;
 use peat_node::mesh::allow_list::{AllowList, AllowListFile, Reading};
 use peat_node::mesh::{self, SystemResolver, Underlay};
 use peat_node::node::{Plants, World};
-use peat_node::ops::cli::{self, Ask};
+use peat_node::ops::cli::{self, Exit};
 use peat_node::ops::listener::{MetricsListener, Watched};
 use peat_node::store::Store;
 use peat_node::watcher::http::HttpAgent;
@@ -45,7 +45,11 @@ fn main() -> ExitCode {
     allocator::tune();
     let settings = match flags::read(std::env::args_os()) {
         Ok(Asked::Serve(settings)) => *settings,
-        Ok(Asked::Question(ask)) => return question(ask),
+        Ok(Asked::Question(ask)) => return on_one_thread(cli::run(ask)),
+        Ok(Asked::Upkeep(upkeep)) => {
+            log_to_stderr();
+            return on_one_thread(cli::upkeep::run(upkeep, milliseconds_since_1970()));
+        }
         Err(FlagsError::Clap(told)) => told.exit(),
         Err(bad) => {
             eprintln!("{bad}");
@@ -75,8 +79,8 @@ fn log_to_stderr() {
         .init();
 }
 
-/// Asks a running node. One thread is enough for three calls.
-fn question(ask: Ask) -> ExitCode {
+/// Runs a command. One thread is enough for three calls, or for one store.
+fn on_one_thread(command: impl Future<Output = Exit>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -84,7 +88,7 @@ fn question(ask: Ask) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    ExitCode::from(runtime.block_on(cli::run(ask)) as u8)
+    ExitCode::from(runtime.block_on(command) as u8)
 }
 
 fn run(settings: Settings, started: Instant) -> Result<(), Failure> {
@@ -113,7 +117,7 @@ async fn serve_metrics(at: Option<&Listen>, watched: Watched) -> Result<Option<D
 
 /// Blocks this thread; the workers go on.
 fn open_store(settings: &Settings) -> Result<(Store, String), Failure> {
-    let store = Store::open_dir(&settings.data_dir)?;
+    let store = Store::open_dir_with(&settings.data_dir, settings.encryption_key.clone())?;
     let node_id = match settings.node_id.clone().or_else(|| store.node_id()) {
         Some(node_id) => node_id,
         None => {

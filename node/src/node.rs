@@ -74,6 +74,7 @@ impl Node {
             store_file,
             core,
             committer: world.store.committer(),
+            backups: world.store.backups(),
             mesh,
             rng,
             wall_clock: world.wall_clock,
@@ -101,7 +102,10 @@ impl Node {
         shared.stopping.store(true, Ordering::SeqCst);
         shared.health_changed.notify_waiters();
         let last = shared.with_core(|core| core.documents().last());
-        if let Err(why) = shared.wait_durable(last).await {
+        // What a failure took back was told to those who wrote it.
+        if let Err(why) = shared.wait_durable(last).await
+            && shared.durable().failed.is_some()
+        {
             tracing::error!("stopping with writes that were never acknowledged and are not durable: {why}");
         }
         shared.mesh.keep_members(&shared, true).await;

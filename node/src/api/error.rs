@@ -5,6 +5,7 @@ use connectrpc::ConnectError as Status;
 
 use super::typed::RecordError;
 use crate::node::{ConnectError, ReadError, WriteError};
+use crate::store::BackupError;
 
 impl From<WriteError> for Status {
     fn from(error: WriteError) -> Self {
@@ -43,6 +44,17 @@ impl From<ConnectError> for Status {
             ConnectError::NoRelay { .. } => Status::failed_precondition(message),
             ConnectError::TooMany { .. } => Status::resource_exhausted(message),
             ConnectError::NotDurable(_) => Status::unavailable(message),
+        }
+    }
+}
+
+impl From<BackupError> for Status {
+    fn from(error: BackupError) -> Self {
+        let message = error.to_string();
+        match error {
+            BackupError::Busy => Status::resource_exhausted(message),
+            BackupError::Late => Status::deadline_exceeded(message),
+            BackupError::Interrupted | BackupError::Store(_) => Status::unavailable(message),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The 20 methods. What is checked, and how, is the node's business; here requests are taken apart and
+//! The 21 methods. What is checked, and how, is the node's business; here requests are taken apart and
 //! answers put together.
 
 use connectrpc::{ConnectError as Status, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
@@ -10,6 +10,7 @@ use super::error::stopped;
 use super::operator;
 use super::typed::{self, Record, RecordError};
 use crate::node::{Change, ChangeEvent, NodeHandle, Subscription};
+use crate::store::Backup;
 
 /// The service over one node.
 pub(super) struct Sidecar {
@@ -217,6 +218,14 @@ impl PeatSidecar for Sidecar {
     ) -> ServiceResult<GetSyncStatsResponse> {
         Response::ok(operator::stats(self.node.sync_stats(), &self.node.admissions()))
     }
+
+    async fn backup(
+        &self,
+        _: RequestContext,
+        _: ServiceRequest<'_, BackupRequest>,
+    ) -> ServiceResult<ServiceStream<BackupChunk>> {
+        Response::ok(chunks(self.node.backup()?, self.shutdown.clone()))
+    }
 }
 
 /// The subscription as a stream. It holds no event of its own: the next one is asked for only when the
@@ -234,6 +243,21 @@ fn changes(subscription: Subscription, shutdown: CancellationToken) -> ServiceSt
             Some(Err(error)) => (Err(error.into()), None),
             None => (Err(stopped()), None),
         })
+    }))
+}
+
+/// A backup as a stream: a chunk is read only when the connection can take it. The first error ends it.
+fn chunks(backup: Backup, shutdown: CancellationToken) -> ServiceStream<BackupChunk> {
+    Box::pin(stream::unfold(Some((backup, shutdown)), |state| async move {
+        let (mut backup, shutdown) = state?;
+        if shutdown.is_cancelled() {
+            return Some((Err(stopped()), None));
+        }
+        match backup.chunk() {
+            Ok(Some(data)) => Some((Ok(BackupChunk { data, ..Default::default() }), Some((backup, shutdown)))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error.into()), None)),
+        }
     }))
 }
 

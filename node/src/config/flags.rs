@@ -10,19 +10,20 @@ mod relay;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parse::{shown, wrong as example};
+pub(crate) use parse::{shown, store_key, wrong as example};
 
 use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{Discovery, Formation, PeerAddress, Relays, Timing, Topology, WatchedAgent};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
-use crate::ops::cli::{Ask, ask};
+use crate::ops::cli::{Ask, Upkeep, ask, upkeep};
+use crate::store::StoreKey;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,7 +76,7 @@ Exit codes:
 struct Flags {
     /// Without one, the node runs.
     #[command(subcommand)]
-    question: Option<ask::Words>,
+    command: Option<Commands>,
 
     /// Where the API listens: tcp://host:port or unix:///path
     #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://0.0.0.0:50051")]
@@ -198,9 +199,9 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DISCOVERY_NAMESERVER", value_name = "SERVER", help_heading = "Discovery")]
     discovery_nameserver: Option<String>,
 
-    /// Encryption at rest: 32 bytes in base64
-    #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "BASE64")]
-    #[arg(help_heading = "Encryption at rest (not available in this version)")]
+    /// Key that the store is encrypted with: 32 bytes in base64, or file:PATH of a file with them. A store that is new is made
+    /// encrypted; one that is not is encrypted with 'peat-node rotate-key'
+    #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "KEY", help_heading = "Encryption at rest")]
     encryption_key: Option<String>,
 
     /// UDS Remote Agent to watch: http://host:port, https://host:port, or host:port, which is with TLS if an authority is
@@ -231,6 +232,15 @@ struct Flags {
     agent_tls_ca: Option<PathBuf>,
 }
 
+/// What may be said instead of flags.
+#[derive(Subcommand)]
+enum Commands {
+    #[command(flatten)]
+    Ask(ask::Words),
+    #[command(flatten)]
+    Upkeep(upkeep::Words),
+}
+
 /// What the binary was told, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -240,6 +250,8 @@ pub struct Settings {
     pub metrics_listen: Option<Listen>,
     /// Directory of the store.
     pub data_dir: PathBuf,
+    /// What the store is encrypted with, if it is.
+    pub encryption_key: Option<StoreKey>,
     /// Name of the node, if one was given.
     pub node_id: Option<String>,
     /// Who belongs together.
@@ -320,16 +332,19 @@ pub enum Asked {
     Serve(Box<Settings>),
     /// To ask a running one.
     Question(Ask),
+    /// To do something to a store.
+    Upkeep(Upkeep),
 }
 
 /// Reads a command line, whose first word is the name of the program, and the environment.
 pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Asked, FlagsError> {
     let matches = command().try_get_matches_from(words).map_err(FlagsError::Clap)?;
     let mut flags = Flags::from_arg_matches(&matches).map_err(FlagsError::Clap)?;
-    match flags.question.take() {
+    match flags.command.take() {
         None => parse::settings(flags).map(|settings| Asked::Serve(Box::new(settings))).map_err(FlagsError::Bad),
         // The variables of a node may be set, and wrong, where one is asked.
-        Some(words) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
+        Some(Commands::Ask(words)) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
+        Some(Commands::Upkeep(words)) => upkeep::parse(words).map(Asked::Upkeep).map_err(FlagsError::Bad),
     }
 }
 

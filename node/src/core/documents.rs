@@ -232,7 +232,7 @@ impl Documents {
 
     /// Whether nothing waits for the disk.
     pub fn is_all_durable(&self) -> bool {
-        self.durable == self.last
+        self.undo.is_empty() && self.undo_in_flight.is_empty()
     }
 
     /// What is to be made durable next; `None`: nothing, or only watermarks and not `even_watermarks`. At

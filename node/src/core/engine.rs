@@ -199,8 +199,14 @@ impl Core {
         self.wakes.commit |= !self.events.is_empty();
     }
 
-    /// The batch that was taken could not be made durable: everything not durable is taken back.
+    /// The batch that was taken could not be made durable: everything not durable is taken back. Sessions end, since what they believe
+    /// to have received is gone; with the next ones it is sent again.
     pub fn commit_failed(&mut self) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in sessions {
+            self.close_session(id);
+            self.wakes.sessions.insert(id);
+        }
         self.documents.undo();
         self.events.clear();
         self.events_in_flight.clear();

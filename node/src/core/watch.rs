@@ -42,6 +42,7 @@ enum Snapshot {
 #[derive(Debug)]
 struct Held {
     seq: Seq,
+    in_snapshot: bool,
     event: WatchEvent,
 }
 
@@ -55,13 +56,22 @@ pub struct Watch {
     place: BTreeMap<DocKey, Seq>,
     /// An event whose content is not durable yet.
     held: Option<Held>,
+    /// The document of an event that was held and taken back, and whether it belongs to the snapshot.
+    again: Option<(DocKey, bool)>,
 }
 
 impl Watch {
     /// Of the named collections (none: all).
     pub fn new(collections: Vec<String>) -> Self {
         let collections = (!collections.is_empty()).then(|| collections.into_iter().collect());
-        Self { collections, snapshot: Snapshot::At(None), dirty: BTreeMap::new(), place: BTreeMap::new(), held: None }
+        Self {
+            collections,
+            snapshot: Snapshot::At(None),
+            dirty: BTreeMap::new(),
+            place: BTreeMap::new(),
+            held: None,
+            again: None,
+        }
     }
 
     /// A visible change became durable. Returns whether the reader is to be woken.
@@ -71,6 +81,9 @@ impl Watch {
         }
         if self.held.as_ref().is_some_and(|held| held.event.key == *key && seq <= held.seq) {
             // The held event shows this change already, and may be due now.
+            return true;
+        }
+        if self.again.as_ref().is_some_and(|(again, _)| again == key) {
             return true;
         }
         if let Snapshot::At(cursor) = &self.snapshot
@@ -87,7 +100,7 @@ impl Watch {
 
     /// Changes were taken back: what is held may never have happened.
     pub fn undo(&mut self) {
-        self.held = None;
+        self.again = self.held.take().map(|held| (held.event.key, held.in_snapshot)).or(self.again.take());
     }
 
     /// What to tell the reader next.
@@ -100,12 +113,14 @@ impl Watch {
                 }
                 return Ok(Next::Event(held.event));
             }
-            let Some((key, in_snapshot)) = self.pop(documents) else { return Ok(Next::Idle) };
+            let Some((key, in_snapshot)) = self.again.take().or_else(|| self.pop(documents)) else {
+                return Ok(Next::Idle);
+            };
             let (text, seq) = documents.render(&key)?;
             if text.is_none() && in_snapshot {
                 continue;
             }
-            self.held = Some(Held { seq, event: WatchEvent { key, text } });
+            self.held = Some(Held { seq, in_snapshot, event: WatchEvent { key, text } });
         }
     }
 

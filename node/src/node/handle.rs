@@ -17,6 +17,7 @@ use crate::core::wire::Seq;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::mesh::allow_list::AllowList;
+use crate::store::{Backup, BackupError};
 use crate::watcher::{self, AgentFigures, AgentSource, WatchError};
 
 /// A running node, as the API sees it. Cheap to clone.
@@ -226,6 +227,19 @@ impl NodeHandle {
             }
             changed.await;
         }
+    }
+
+    /// Every row of this moment but the node's own key, in chunks; see [`crate::store::Restorer`].
+    pub(crate) fn backup(&self) -> Result<Backup, BackupError> {
+        let backup = self.shared.backups.begin()?;
+        let snapshot = Arc::downgrade(&backup.snapshot());
+        self.shared.spawn(async move {
+            tokio::time::sleep(limits::BACKUP_TIME).await;
+            if let Some(snapshot) = snapshot.upgrade() {
+                snapshot.end();
+            }
+        });
+        Ok(backup)
     }
 
     /// Resumes synchronising and catches up.

@@ -22,10 +22,11 @@ use crate::core::engine::{Core, Wakes};
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
 use crate::core::wire::Seq;
+use crate::limits;
 use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
 use crate::ops::traffic::{Traffic, TrafficClass};
-use crate::store::{CommitFailed, Committer};
+use crate::store::{Backups, CommitFailed, Committer};
 use crate::watcher::AgentFigures;
 
 /// How far the store has come.
@@ -33,8 +34,32 @@ use crate::watcher::AgentFigures;
 pub(crate) struct Durable {
     /// Every change numbered up to here is durable.
     pub through: Seq,
-    /// Why nothing more will be, if so.
+    /// Why nothing more can be made so at present, if so.
     pub failed: Option<Arc<str>>,
+    /// Changes that were taken back, ascending: their numbers are not used again in this life, so whoever waits for one is told even if
+    /// the store has recovered since.
+    pub lost: Vec<Lost>,
+}
+
+/// A run of changes that were never durable.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    after: Seq,
+    through: Seq,
+    why: Arc<str>,
+}
+
+impl Durable {
+    /// What became of a change; `None`: nothing yet.
+    fn outcome(&self, seq: Seq) -> Option<Result<(), Arc<str>>> {
+        if let Some(lost) = self.lost.iter().rev().find(|lost| (lost.after + 1..=lost.through).contains(&seq)) {
+            return Some(Err(Arc::clone(&lost.why)));
+        }
+        if self.through >= seq {
+            return Some(Ok(()));
+        }
+        self.failed.clone().map(Err)
+    }
 }
 
 /// Wakes the tasks of one session.
@@ -53,6 +78,7 @@ pub(crate) struct Shared {
     pub store_file: Option<PathBuf>,
     core: Mutex<Core>,
     pub committer: Committer,
+    pub backups: Backups,
     durable: Mutex<Durable>,
     /// Told whenever `durable` changes. A `Notify` wakes in order; a `watch` channel would wake in an order that
     /// depends on how many runtimes the process has made.
@@ -87,6 +113,7 @@ pub(crate) struct Parts {
     pub store_file: Option<PathBuf>,
     pub core: Core,
     pub committer: Committer,
+    pub backups: Backups,
     pub mesh: Mesh,
     pub rng: ChaCha8Rng,
     pub wall_clock: WallClock,
@@ -103,7 +130,8 @@ impl Shared {
             store_file: parts.store_file,
             core: Mutex::new(parts.core),
             committer: parts.committer,
-            durable: Mutex::new(Durable { through, failed: None }),
+            backups: parts.backups,
+            durable: Mutex::new(Durable { through, failed: None, lost: vec![] }),
             durable_changed: Notify::new(),
             commit: Notify::new(),
             health_changed: Notify::new(),
@@ -210,14 +238,11 @@ impl Shared {
             let changed = self.durable_changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            let Durable { through, failed } = self.durable();
-            if through >= seq {
-                return Ok(());
+            let outcome = lock(&self.durable).outcome(seq);
+            match outcome {
+                Some(outcome) => return outcome,
+                None => changed.await,
             }
-            if let Some(why) = failed {
-                return Err(why);
-            }
-            changed.await;
         }
     }
 
@@ -227,12 +252,13 @@ impl Shared {
     }
 
     fn set_durable(&self, set: impl FnOnce(&mut Durable)) {
-        let failed = {
+        let changed = {
             let mut durable = lock(&self.durable);
+            let was = durable.failed.is_some();
             set(&mut durable);
-            durable.failed.is_some()
+            durable.failed.is_some() != was
         };
-        if failed {
+        if changed {
             self.health_changed.notify_waiters();
         }
         self.durable_changed.notify_waiters();
@@ -252,6 +278,26 @@ impl Shared {
             }
             changed.await;
         }
+    }
+
+    /// Takes back everything that is not durable, and tells those who wait for it. Afterwards nothing can be made durable for the reason
+    /// given, or anything if there is none.
+    fn take_back(&self, why: &str, failed: Option<Arc<str>>) {
+        self.with_core(|core| {
+            core.commit_failed();
+            let last = core.documents().last();
+            // Under the core's lock: nobody gets a number in between.
+            self.set_durable(|durable| {
+                let after = durable.through;
+                match durable.lost.last_mut() {
+                    Some(lost) if lost.after == after => lost.through = last,
+                    _ if last > after => durable.lost.push(Lost { after, through: last, why: why.into() }),
+                    _ => {}
+                }
+                durable.failed = failed;
+            });
+        });
+        self.mesh.close_all(crate::mesh::CloseCode::StoreFailed);
     }
 
     /// Runs a task that the node owns: it ends when the node is dropped.
@@ -302,6 +348,11 @@ pub(crate) async fn commit_loop(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => return,
+            () = shared.committer.broken() => {
+                if recover(&shared).await.is_none() {
+                    return;
+                }
+            }
             () = shared.commit.notified() => {}
         }
         if shared.plants.acknowledges_early() {
@@ -343,6 +394,47 @@ fn commit_here(shared: &Shared, turn: MutexGuard<'_, ()>) -> bool {
     true
 }
 
+/// Opens the store anew until it can be written to; `None`: the node stops first. In between it is read as far as that is possible.
+async fn recover(shared: &Shared) -> Option<()> {
+    let mut pause = Duration::ZERO;
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return None,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let through = shared.durable().through;
+        let recovered = {
+            // Nobody commits meanwhile; where commits do not block only this loop does.
+            let _turn = lock(&shared.turn);
+            if shared.durable().lost.len() < limits::MAX_FAILED_COMMITS {
+                let recovered = shared.committer.recover(through);
+                if recovered.is_ok() {
+                    shared.take_back("the store failed before it was durable", None);
+                }
+                recovered
+            } else {
+                Err(CommitFailed("it failed too often; restart".into()))
+            }
+        };
+        match recovered {
+            Ok(()) => {
+                tracing::info!("the store can be written to again");
+                return Some(());
+            }
+            Err(error) => {
+                let why: Arc<str> = error.to_string().into();
+                // Where the one that failed was not a batch, nobody else has told.
+                if shared.durable().failed.is_none() {
+                    shared.take_back(&why, Some(Arc::clone(&why)));
+                }
+                pause = (pause * 2).clamp(limits::STORE_RETRY_FIRST, limits::STORE_RETRY_LAST);
+                tracing::warn!("the store cannot be written to: {why}; trying again in {pause:?}");
+            }
+        }
+    }
+}
+
 /// Writers must not wait for ever for a loop that is gone.
 struct FailIfPanicking<'a>(&'a Shared);
 
@@ -371,10 +463,9 @@ fn finish_commit(shared: &Shared, last: Seq, changes: usize, done: Result<(), Co
             shared.set_durable(|durable| durable.through = last);
         }
         Err(error) => {
-            tracing::error!("the store failed: {error}; writes are refused until a restart");
-            shared.with_core(Core::commit_failed);
-            shared.set_durable(|durable| durable.failed = Some(error.to_string().into()));
-            shared.mesh.close_all(crate::mesh::CloseCode::StoreFailed);
+            let why = error.to_string();
+            tracing::error!("the store failed: {why}; writes are refused until it can be written to");
+            shared.take_back(&why, Some(why.as_str().into()));
         }
     }
 }

@@ -6,12 +6,14 @@
 pub mod ask;
 mod client;
 mod table;
+pub mod upkeep;
 mod view;
 
 use std::io::{self, Write};
 
 pub use ask::{Ask, Question};
 use table::Paint;
+pub use upkeep::Upkeep;
 
 /// What a question ends with. The numbers are part of the command line's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

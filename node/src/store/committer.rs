@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase};
+use redb::ReadableDatabase;
 
+use super::handle::Handle;
 use super::tables::{self, Intent, MemberRow};
 use super::{CommitMode, Durability};
 use crate::core::batch::{Batch, PeerId};
+use crate::core::wire::Seq;
 
 /// The batch is not durable, and never will be.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,13 +24,13 @@ impl From<redb::Error> for CommitFailed {
 /// Writes batches, one after another.
 #[derive(Clone)]
 pub struct Committer {
-    db: Arc<Database>,
+    handle: Arc<Handle>,
     mode: CommitMode,
 }
 
 impl Committer {
-    pub(super) fn new(db: Arc<Database>, mode: CommitMode) -> Self {
-        Self { db, mode }
+    pub(super) fn new(handle: Arc<Handle>, mode: CommitMode) -> Self {
+        Self { handle, mode }
     }
 
     /// Whether [`Committer::commit`] blocks its thread while the disk syncs, and so wants one of its own.
@@ -38,7 +40,7 @@ impl Committer {
 
     /// Bytes of the file's pages in memory; bounded by [`crate::limits::STORE_CACHE_BYTES`].
     pub fn page_cache_bytes(&self) -> usize {
-        self.db.cache_stats().used_bytes()
+        self.handle.read(|db| Ok(db.cache_stats().used_bytes())).unwrap_or_default()
     }
 
     /// Returns once the batch is durable. Blocks the thread if [`Committer::blocks`].
@@ -50,7 +52,18 @@ impl Committer {
 
     /// Syncs the batch on this thread. On a simulated disk it is durable only some time later.
     pub fn commit_here(&self, batch: &Batch) -> Result<(), CommitFailed> {
-        Ok(tables::commit(&self.db, batch)?)
+        Ok(self.handle.write(|db| tables::commit(db, batch))?)
+    }
+
+    /// Returns once a write has failed, also one of those below.
+    pub async fn broken(&self) {
+        self.handle.broken().await;
+    }
+
+    /// Opens the database anew after a commit has failed. An error says why nothing can be written yet. Blocks the thread. `last` is the
+    /// last change number that is durable.
+    pub fn recover(&self, last: Seq) -> Result<(), CommitFailed> {
+        self.handle.reopen(last).map_err(|error| CommitFailed(error.to_string()))
     }
 
     /// Returns once the intent is durable. Never blocks: it is called by requests, and may have to wait for a
@@ -58,11 +71,12 @@ impl Committer {
     #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
     pub async fn keep_intent(&self, peer: PeerId, intent: Intent) -> Result<(), CommitFailed> {
         if self.blocks() {
-            let db = Arc::clone(&self.db);
-            let kept = tokio::task::spawn_blocking(move || tables::set_intent(&db, &peer, &intent)).await;
+            let handle = Arc::clone(&self.handle);
+            let kept =
+                tokio::task::spawn_blocking(move || handle.write(|db| tables::set_intent(db, &peer, &intent))).await;
             return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
         }
-        tables::set_intent(&self.db, &peer, &intent)?;
+        self.handle.write(|db| tables::set_intent(db, &peer, &intent))?;
         self.wait().await;
         Ok(())
     }
@@ -71,11 +85,11 @@ impl Committer {
     #[expect(clippy::disallowed_methods, reason = "only where commits block, which no simulated store's do")]
     pub async fn keep_members(&self, rows: Vec<(PeerId, Option<MemberRow>)>) -> Result<(), CommitFailed> {
         if self.blocks() {
-            let db = Arc::clone(&self.db);
-            let kept = tokio::task::spawn_blocking(move || tables::set_members(&db, &rows)).await;
+            let handle = Arc::clone(&self.handle);
+            let kept = tokio::task::spawn_blocking(move || handle.write(|db| tables::set_members(db, &rows))).await;
             return Ok(kept.map_err(|e| CommitFailed(e.to_string()))??);
         }
-        tables::set_members(&self.db, &rows)?;
+        self.handle.write(|db| tables::set_members(db, &rows))?;
         self.wait().await;
         Ok(())
     }

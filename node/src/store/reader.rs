@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase};
+use redb::ReadableDatabase;
 
+use super::handle::Handle;
 use super::tables::{SNAPSHOTS, TAIL};
 use crate::core::batch::{DocumentStore, StoreReadError};
 use crate::core::key::DocKey;
@@ -11,30 +12,34 @@ use crate::core::wire::Seq;
 
 /// Reads durable documents. Each call sees the last commit.
 pub struct StoreReader {
-    db: Arc<Database>,
+    handle: Arc<Handle>,
 }
 
 impl StoreReader {
-    pub(super) fn new(db: Arc<Database>) -> Self {
-        Self { db }
+    pub(super) fn new(handle: Arc<Handle>) -> Self {
+        Self { handle }
     }
 
     fn read_snapshot(&self, key: &DocKey) -> Result<Option<Vec<u8>>, redb::Error> {
-        let table = self.db.begin_read()?.open_table(SNAPSHOTS)?;
-        Ok(table.get((key.collection(), key.id()))?.map(|value| value.value().to_vec()))
+        self.handle.read(|db| {
+            let table = db.begin_read()?.open_table(SNAPSHOTS)?;
+            Ok(table.get((key.collection(), key.id()))?.map(|value| value.value().to_vec()))
+        })
     }
 
     fn read_tail(&self, key: &DocKey, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, redb::Error> {
-        let table = self.db.begin_read()?.open_table(TAIL)?;
         let (collection, id) = (key.collection(), key.id());
-        table
-            .range((collection, id, from)..=(collection, id, Seq::MAX))?
-            .take(most)
-            .map(|row| {
-                let (key, value) = row?;
-                Ok((key.value().2, value.value().to_vec()))
-            })
-            .collect()
+        self.handle.read(|db| {
+            let table = db.begin_read()?.open_table(TAIL)?;
+            table
+                .range((collection, id, from)..=(collection, id, Seq::MAX))?
+                .take(most)
+                .map(|row| {
+                    let (key, value) = row?;
+                    Ok((key.value().2, value.value().to_vec()))
+                })
+                .collect()
+        })
     }
 }
 

@@ -1,12 +1,16 @@
 //! Tables and rows.
 
+use std::collections::BTreeMap;
+
 use iroh::SecretKey;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
+use crate::core::wire::Seen;
 use crate::core::wire::members::Record;
 
 /// Version of the layout.
@@ -86,11 +90,40 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
     Ok(txn.commit()?)
 }
 
+/// Brings a store of an earlier format to the one known, step by step, once there is an earlier one that was ever released. Each step is
+/// a transaction of its own that writes the new number with the new rows, so that a power cut leaves one format or the other.
+pub(super) fn migrate(at: &str, found: &[u8]) -> Result<(), StoreError> {
+    let found = found.try_into().map_or(0, u32::from_le_bytes);
+    match found {
+        FORMAT => Ok(()),
+        // 1 was never released.
+        _ => Err(StoreError::Format { at: at.to_owned(), found, known: FORMAT }),
+    }
+}
+
+/// The last change number in use.
+pub(super) fn last(txn: &redb::ReadTransaction) -> Result<u64, redb::Error> {
+    let last = txn.open_table(INFO)?.get("last")?.and_then(|value| value.value().try_into().ok());
+    last.map(u64::from_le_bytes).ok_or_else(|| damaged("info", "last"))
+}
+
+/// Writes the last change number as it is, durably, and returns it.
+pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
+    let txn = db.begin_write()?;
+    let last = {
+        let mut info = txn.open_table(INFO)?;
+        let last = info.get("last")?.and_then(|value| value.value().try_into().ok());
+        let last: [u8; 8] = last.ok_or_else(|| damaged("info", "last"))?;
+        info.insert("last", &last[..])?;
+        u64::from_le_bytes(last)
+    };
+    txn.commit()?;
+    Ok(last)
+}
+
 pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
-    let last = txn.open_table(INFO)?.get("last")?;
-    let last = last.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes);
-    let mut stored = Stored { epoch, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
+    let mut stored = Stored { epoch, last: last(&txn)?, ..Stored::default() };
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();
@@ -98,11 +131,20 @@ pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Err
         let meta: Meta = decode("meta", value.value())?;
         stored.docs.push((key, meta));
     }
-    for row in txn.open_table(SEEN)?.iter()? {
-        let (peer, value) = row?;
-        stored.seen.insert(peer.value(), decode("seen", value.value())?);
-    }
+    stored.seen = seen(&txn)?;
     Ok(stored)
+}
+
+/// Watermarks of peers.
+pub(super) fn seen(txn: &redb::ReadTransaction) -> Result<BTreeMap<PeerId, Seen>, redb::Error> {
+    let table = txn.open_table(SEEN)?;
+    table
+        .iter()?
+        .map(|row| {
+            let (peer, value) = row?;
+            Ok((peer.value(), decode("seen", value.value())?))
+        })
+        .collect()
 }
 
 pub(super) fn intents(db: &Database) -> Result<Vec<(PeerId, Intent)>, redb::Error> {

@@ -1,17 +1,23 @@
 //! The store on a disk that can fail: full, damaged, or without power.
 
+mod crashes;
 mod disk;
 mod failure;
 mod power;
 mod refusals;
+mod rotation;
 mod rows;
+mod sealed;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use automerge::ActorId;
 use iroh::SecretKey;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
+use super::tables::FORMAT;
 use super::*;
 use crate::core::batch::{Batch, DocumentStore};
 use crate::core::document::{JsonLimits, JsonObject};
@@ -35,8 +41,25 @@ impl Durability for AtOnce {
 }
 
 fn try_open(disk: &Disk) -> Result<Store, StoreError> {
+    try_open_as(disk, false)
+}
+
+/// Opens a disk as an encrypted store, or as a plain one.
+fn try_open_as(disk: &Disk, encrypted: bool) -> Result<Store, StoreError> {
     let mode = CommitMode::Inline(Arc::new(AtOnce));
-    Store::open_backend(disk.clone(), mode, SecretKey::from_bytes(&IDENTITY), EPOCH)
+    let encryption = encrypted.then(encryption);
+    Store::open_backend_with(disk.clone(), encryption, mode, SecretKey::from_bytes(&IDENTITY), EPOCH)
+}
+
+fn open_as(disk: &Disk, encrypted: bool) -> Store {
+    try_open_as(disk, encrypted).expect("the store opens")
+}
+
+/// With randomness that repeats whenever a store is opened: nothing may rest on it alone.
+fn encryption() -> Encryption {
+    let rng = Mutex::new(ChaCha8Rng::seed_from_u64(1));
+    let entropy: Entropy = Arc::new(move |bytes| rng.lock().expect("unpoisoned").fill_bytes(bytes));
+    Encryption { key: StoreKey::new([5; 32]), entropy }
 }
 
 fn open(disk: &Disk) -> Store {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Read;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::core::interest::{Interest, InterestError, Selector};
 use crate::core::relay_url;
 use crate::core::wire::members::is_address;
 use crate::limits;
+use crate::store::StoreKey;
 
 /// Longest name of a node or a formation in bytes: both stand in log lines and handshakes.
 const MAX_NAME_BYTES: usize = 128;
@@ -54,13 +56,9 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     }
     let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
     let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
-    if let Some(key) = &flags.encryption_key {
-        bad.push(match secret("--encryption-key", key) {
-            Ok(_) => later("--encryption-key", "a key"),
-            Err(wrong) => wrong,
-        });
-    }
     let agent = super::agent::agent(&flags).map_err(|flags| bad.extend(flags)).ok();
+    let encryption_key = flags.encryption_key.as_ref().map(|key| store_key("--encryption-key", key)).transpose();
+    let encryption_key = keep(&mut bad, encryption_key);
 
     if !bad.is_empty() {
         return Err(bad);
@@ -79,11 +77,13 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let Some(agent) = agent else { return Err(bad) };
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
     let Some((relays, relay_ca)) = relays else { return Err(bad) };
+    let Some(encryption_key) = encryption_key else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
         metrics_listen,
         data_dir,
+        encryption_key,
         node_id,
         formation,
         allow_list,
@@ -135,11 +135,6 @@ fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
 
 pub(crate) fn wrong(flag: &'static str, problem: String, remedy: impl Into<String>) -> BadFlag {
     BadFlag { flag, problem, remedy: remedy.into() }
-}
-
-/// A feature that the contract names and this version lacks. Ignoring the flag would be a lie.
-pub(super) fn later(flag: &'static str, given: &str) -> BadFlag {
-    wrong(flag, format!("{given} was given, but this is not available in this version"), "leave it out")
 }
 
 /// A value in quotes, with nothing that a terminal would obey, cut to a length that can be read.
@@ -195,6 +190,19 @@ fn secret(flag: &'static str, given: &str) -> Result<[u8; 32], BadFlag> {
         let what = format!("the key has {} bytes after base64; it must have 32", decoded.len());
         wrong(flag, what, KEY_EXAMPLE)
     })
+}
+
+/// A key of a store, or `file:` and the path of a file with one, as secrets are mounted.
+pub(crate) fn store_key(flag: &'static str, given: &str) -> Result<StoreKey, BadFlag> {
+    let Some(path) = given.trim().strip_prefix("file:") else { return secret(flag, given).map(StoreKey::new) };
+    let unreadable = |why: String| wrong(flag, format!("the file {} {why}", shown(path)), KEY_EXAMPLE);
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limits::MAX_KEY_FILE_BYTES).read_to_string(&mut text))
+        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    secret(flag, &text)
+        .map(StoreKey::new)
+        .map_err(|bad| BadFlag { problem: format!("in the file {}: {}", shown(path), bad.problem), ..bad })
 }
 
 fn udp_port(given: &str) -> Result<u16, BadFlag> {

@@ -12,6 +12,7 @@ fn words(line: &str) -> Result<Settings, FlagsError> {
     match read_line(line)? {
         Asked::Serve(settings) => Ok(*settings),
         Asked::Question(ask) => panic!("{line} is a question: {ask:?}"),
+        Asked::Upkeep(upkeep) => panic!("{line} is upkeep: {upkeep:?}"),
     }
 }
 
@@ -110,7 +111,7 @@ fn metrics_are_served_only_where_they_are_asked_for() {
 fn a_question_is_asked_where_a_node_listens() {
     let api = |line: &str| match read_line(line).expect("valid") {
         Asked::Question(ask) => ask.api.to_string(),
-        Asked::Serve(_) => panic!("{line} is a question"),
+        Asked::Serve(_) | Asked::Upkeep(_) => panic!("{line} is a question"),
     };
     assert_eq!(api("status"), "tcp://127.0.0.1:50051");
     assert_eq!(api("peers --api tcp://0.0.0.0:50052"), "tcp://127.0.0.1:50052", "nobody can call every address");
@@ -122,6 +123,15 @@ fn a_question_is_asked_where_a_node_listens() {
 fn help_of_the_questions() {
     let help = ["status", "peers", "lag"].map(|question| {
         let asked = command().term_width(100).try_get_matches_from(["peat-node", question, "--help"]);
+        asked.expect_err("help").to_string()
+    });
+    insta::assert_snapshot!(help.join("\n================\n\n"));
+}
+
+#[test]
+fn help_of_the_upkeep() {
+    let help = ["check", "compact", "export", "import", "rotate-key", "backup"].map(|task| {
+        let asked = command().term_width(100).try_get_matches_from(["peat-node", task, "--help"]);
         asked.expect_err("help").to_string()
     });
     insta::assert_snapshot!(help.join("\n================\n\n"));
@@ -243,7 +253,11 @@ fn every_bad_flag_is_explained() {
         "--relay http://relay.example --relay-token hunter2!",
         "--relay http://relay.example --relay-ca ca.pem",
         "--relay-ca ca.pem",
-        "--encryption-key AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "--encryption-key AAECAwQFBgcICQoLDA0ODw==",
+        "--encryption-key file:/nowhere/key",
+        "rotate-key --data-dir d",
+        "rotate-key --data-dir d --encryption-key hunter2! --new-encryption-key hunter2!",
+        "backup --api nowhere --out f",
         "--encryption-key hunter2!",
         "--agent-addr localhost",
         "--agent-addr ftp://localhost:21",

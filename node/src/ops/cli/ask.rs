@@ -154,7 +154,7 @@ fn keep<T>(bad: &mut Vec<BadFlag>, parsed: Result<T, BadFlag>) -> Option<T> {
 }
 
 /// Where a node listens is where it is asked; "every address" is not one that can be called.
-fn api(given: &str) -> Result<Listen, BadFlag> {
+pub(super) fn api(given: &str) -> Result<Listen, BadFlag> {
     let remedy = "write for example: --api tcp://127.0.0.1:50051 or --api unix:///run/peat/peat.sock";
     let listen: Listen = given.parse().map_err(|e: crate::api::ListenError| example("--api", e.to_string(), remedy))?;
     Ok(match listen {

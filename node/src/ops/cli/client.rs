@@ -49,7 +49,7 @@ impl Problem {
     }
 }
 
-fn reason(status: &tonic::Status) -> String {
+pub(super) fn reason(status: &tonic::Status) -> String {
     match status.message() {
         "" => status.code().to_string(),
         message => message.chars().filter(|c| !c.is_control()).collect(),
@@ -70,7 +70,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Box<dyn Stream>>>> + Send>>;
 
-async fn connect(api: Listen) -> Result<Channel, tonic::transport::Error> {
+pub(super) async fn connect(api: Listen) -> Result<Channel, tonic::transport::Error> {
     let connector = tower::service_fn(move |_| -> Connecting {
         let api = api.clone();
         Box::pin(async move {
@@ -86,7 +86,7 @@ async fn connect(api: Listen) -> Result<Channel, tonic::transport::Error> {
 }
 
 /// What the system said, without the layers around it, and without the number that is added for programmers.
-fn innermost(error: &dyn Error) -> String {
+pub(super) fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

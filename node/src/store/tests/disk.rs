@@ -20,7 +20,7 @@ pub enum Step {
 
 #[derive(Debug, Default)]
 struct Platter {
-    bytes: Vec<u8>,
+    bytes: Image,
     journal: Vec<Step>,
     full: bool,
 }
@@ -31,7 +31,21 @@ pub struct Disk(Arc<Mutex<Platter>>);
 
 impl Disk {
     pub fn with(bytes: Vec<u8>) -> Self {
+        let mut image = Image::default();
+        image.write(0, &bytes);
+        Self::of(image)
+    }
+
+    fn of(bytes: Image) -> Self {
         Self(Arc::new(Mutex::new(Platter { bytes, ..Platter::default() })))
+    }
+
+    /// Everything on it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let platter = self.platter();
+        let mut bytes = vec![0; platter.bytes.len];
+        platter.bytes.read(0, &mut bytes).expect("as long as it is");
+        bytes
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
@@ -40,12 +54,17 @@ impl Disk {
 
     /// Another disk with what a reader of this one sees.
     pub fn image(&self) -> Self {
-        Self::with(self.platter().bytes.clone())
+        Self::of(self.platter().bytes.clone())
     }
 
     /// From now on nothing can be written.
     pub fn fill(&self) {
         self.platter().full = true;
+    }
+
+    /// From now on there is room.
+    pub fn empty(&self) {
+        self.platter().full = false;
     }
 
     /// Steps so far.
@@ -61,7 +80,7 @@ impl Disk {
 /// What is certain to be on a disk, and what may be.
 #[derive(Default)]
 pub struct Cut {
-    synced: Vec<u8>,
+    synced: Image,
     unsynced: Vec<Step>,
 }
 
@@ -78,12 +97,14 @@ impl Cut {
         }
     }
 
-    /// The power fails now: of what was not synced, each step survives, or not, or some of its sectors do.
+    /// The power fails now: of what was not synced, each step survives, or not, or some of its sectors do. Now and then all of it
+    /// survives, since a disk may have been fast.
     pub fn disk(&self, seed: u64) -> Disk {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut bytes = self.synced.clone();
+        let everything = rng.random_ratio(1, 8);
         for step in &self.unsynced {
-            match (rng.random_range(0..3), step) {
+            match (if everything { 2 } else { rng.random_range(0..3) }, step) {
                 (0, _) => {}
                 (1, Step::Write { offset, data }) => {
                     let mut at = 0;
@@ -91,7 +112,7 @@ impl Cut {
                         let room = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
                         let end = (at + room).min(data.len());
                         if rng.random() {
-                            write(&mut bytes, offset + at, &data[at..end]);
+                            bytes.write(offset + at, &data[at..end]);
                         }
                         at = end;
                     }
@@ -99,29 +120,74 @@ impl Cut {
                 (_, step) => carry_out(&mut bytes, step),
             }
         }
-        Disk::with(bytes)
+        Disk::of(bytes)
     }
 }
 
-fn carry_out(bytes: &mut Vec<u8>, step: &Step) {
+fn carry_out(bytes: &mut Image, step: &Step) {
     match step {
-        Step::Write { offset, data } => write(bytes, *offset, data),
-        Step::SetLen(len) => bytes.resize(*len, 0),
+        Step::Write { offset, data } => bytes.write(*offset, data),
+        Step::SetLen(len) => bytes.set_len(*len),
         Step::Sync => {}
     }
 }
 
-fn write(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
+const PAGE_BYTES: usize = 4096;
+
+/// Bytes in pages that clones share until one of them writes: a copy for each of thousands of cuts costs nothing.
+#[derive(Debug, Clone, Default)]
+struct Image {
+    len: usize,
+    pages: Vec<Option<Arc<[u8; PAGE_BYTES]>>>,
+}
+
+impl Image {
+    fn set_len(&mut self, len: usize) {
+        self.pages.resize(len.div_ceil(PAGE_BYTES), None);
+        if len < self.len
+            && !len.is_multiple_of(PAGE_BYTES)
+            && let Some(Some(last)) = self.pages.last_mut()
+        {
+            Arc::make_mut(last)[len % PAGE_BYTES..].fill(0);
+        }
+        self.len = len;
     }
-    bytes[offset..end].copy_from_slice(data);
+
+    fn write(&mut self, offset: usize, data: &[u8]) {
+        if self.len < offset + data.len() {
+            self.set_len(offset + data.len());
+        }
+        let mut done = 0;
+        while done < data.len() {
+            let (page, at) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
+            let part = (PAGE_BYTES - at).min(data.len() - done);
+            let bytes = self.pages[page].get_or_insert_with(|| Arc::new([0; PAGE_BYTES]));
+            Arc::make_mut(bytes)[at..][..part].copy_from_slice(&data[done..][..part]);
+            done += part;
+        }
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) -> Option<()> {
+        if offset + out.len() > self.len {
+            return None;
+        }
+        let mut done = 0;
+        while done < out.len() {
+            let (page, at) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
+            let part = (PAGE_BYTES - at).min(out.len() - done);
+            match &self.pages[page] {
+                Some(bytes) => out[done..][..part].copy_from_slice(&bytes[at..][..part]),
+                None => out[done..][..part].fill(0),
+            }
+            done += part;
+        }
+        Some(())
+    }
 }
 
 impl Platter {
     fn change(&mut self, step: Step) -> io::Result<()> {
-        if self.full {
+        if self.full && !matches!(step, Step::Sync) {
             return Err(io::Error::from_raw_os_error(NO_SPACE));
         }
         carry_out(&mut self.bytes, &step);
@@ -132,14 +198,11 @@ impl Platter {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.platter().bytes.len() as u64)
+        Ok(self.platter().bytes.len as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (platter, offset) = (self.platter(), offset as usize);
-        let found = platter.bytes.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(found);
-        Ok(())
+        Ok(self.platter().bytes.read(offset as usize, out).ok_or(io::ErrorKind::UnexpectedEof)?)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
