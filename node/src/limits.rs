@@ -92,9 +92,14 @@ pub const RECEIPT_EVERY_BYTES: u64 = 2 << 10;
 /// What may be on its way to a peer is what the link carries in this time: the most that a command waits behind
 /// telemetry, and long enough for the receipts of any terrestrial link.
 pub const SEND_WINDOW_TARGET: Duration = Duration::from_secs(1);
-/// Bytes that may be on their way before anything is known of the link: half a second of 32 kbit/s, and enough for the
-/// peer's first receipt ([`RECEIPT_EVERY_BYTES`]).
-pub const FIRST_SEND_WINDOW: u64 = 2 << 10;
+/// Bytes that may be on their way before anything is known of the link: two seconds of 32 kbit/s.
+pub const FIRST_SEND_WINDOW: u64 = 8 << 10;
+/// The same where the packets of the handshake took longer than [`SLOW_HANDSHAKE`]: half a second of 32 kbit/s, and enough for
+/// the peer's first receipt ([`RECEIPT_EVERY_BYTES`]).
+pub const FIRST_SEND_WINDOW_OF_A_SLOW_LINK: u64 = 2 << 10;
+/// Longer than a satellite takes. Packets of the handshake have 1,200 bytes, so such a link is either thin or very long, and on a
+/// very long one a smaller first window costs one round trip.
+pub const SLOW_HANDSHAKE: Duration = Duration::from_millis(750);
 /// Smallest send window in bytes: above [`RECEIPT_EVERY_BYTES`], or both sides would wait for each other.
 pub const MIN_SEND_WINDOW: u64 = 4 << 10;
 /// Largest send window in bytes. A peer that stops reading holds this much of our memory at most; less than QUIC's window

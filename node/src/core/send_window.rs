@@ -47,15 +47,10 @@ struct Round {
 impl SendWindow {
     /// Nothing is on its way. `round_trip`: that of the path while it was idle, as the handshake showed it; zero: unknown.
     pub fn new(round_trip: Duration) -> Self {
+        let slow = round_trip > limits::SLOW_HANDSHAKE;
+        let first = if slow { limits::FIRST_SEND_WINDOW_OF_A_SLOW_LINK } else { limits::FIRST_SEND_WINDOW };
         let shortest_round = if round_trip.is_zero() { Duration::MAX } else { round_trip };
-        Self {
-            written: 0,
-            received: 0,
-            size: limits::FIRST_SEND_WINDOW,
-            shortest_round,
-            fastest_opening: Some(0),
-            round: None,
-        }
+        Self { written: 0, received: 0, size: first, shortest_round, fastest_opening: Some(0), round: None }
     }
 
     /// Whether more may be handed over now. Asked only when there is something to send.
@@ -105,7 +100,7 @@ impl SendWindow {
         // Receipts come in lumps: about one of them has been received and not yet told.
         let carried = (u128::from(rate) * target.as_micros() / 1_000_000) as u64 + limits::RECEIPT_EVERY_BYTES;
         if round.busy {
-            let no_queue = took * 2 <= self.shortest_round * 3;
+            let no_queue = took * 2 <= self.shortest_round * 3 && took <= target;
             self.fastest_opening = self.fastest_opening.filter(|best| no_queue && rate * 4 >= best * 5).map(|_| rate);
         }
         let opening = round.busy && self.fastest_opening.is_some();
