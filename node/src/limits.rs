@@ -38,6 +38,17 @@ pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
 /// Bytes of changes that may wait for the disk before writers and peers are made to wait.
 pub const MAX_UNCOMMITTED_BYTES: usize = 8 << 20;
 
+/// Collections that may have a policy of their own, and as many again by configuration.
+pub const MAX_POLICIES: usize = 256;
+/// Superseded versions that are named in the log at once; all are counted.
+pub const MAX_SUPERSEDED: usize = 16;
+/// Shortest retention of a tombstone in seconds: below it a node that restarts would count as away for too long.
+pub const MIN_RETENTION_S: u64 = 60;
+/// Longest retention of a tombstone in seconds: a hundred years, which is as good as for ever.
+pub const MAX_RETENTION_S: u64 = 100 * 366 * 86_400;
+/// Tombstones looked at in one pass of their collection; the next pass goes on from there.
+pub const MAX_COLLECTED: usize = 4096;
+
 // ---- wire ----------------------------------------------------------------------------------------
 
 /// Largest frame that a peer may send, in bytes. One change of the largest document fits twice.

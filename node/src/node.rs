@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use tokio::sync::oneshot;
 
-pub use error::{ConnectError, ReadError, StartError, WriteError};
+pub use error::{ConnectError, ReadError, SetCollectionError, StartError, WriteError};
 pub use figures::{Figures, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
 pub use handle::{NodeHandle, Phase};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};

@@ -130,7 +130,8 @@ impl Store {
 
     /// Everything that the core keeps in memory. Costs one scan of the meta rows.
     pub fn stored(&self) -> Result<Stored, StoreError> {
-        tables::stored(&self.db, self.epoch).map_err(|e| StoreError::at(&self.at, "read", &e))
+        let identity = *self.identity.public().as_bytes();
+        tables::stored(&self.db, self.epoch, identity).map_err(|e| StoreError::at(&self.at, "read", &e))
     }
 
     /// What the operator wants of peers.

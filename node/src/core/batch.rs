@@ -15,8 +15,8 @@ pub type PeerId = [u8; 32];
 pub struct DocRows {
     /// Replaces its meta row.
     pub meta: Meta,
-    /// Replaces its snapshot, which contains every change numbered up to `meta.folded`, and removes the
-    /// change rows up to there.
+    /// Replaces its snapshot, which contains every change numbered up to `meta.folded` (a base, too, is one), and removes
+    /// the change rows up to there.
     pub snapshot: Option<Vec<u8>>,
     /// New change rows, ascending, all above `meta.folded`.
     pub tail: Vec<(Seq, Vec<u8>)>,
@@ -73,6 +73,8 @@ pub struct StoreReadError {
 pub struct Stored {
     /// The store's name.
     pub epoch: super::wire::Epoch,
+    /// The endpoint id that belongs to it: signs what the node writes of documents with one writer.
+    pub identity: PeerId,
     /// Last sequence number in use.
     pub last: Seq,
     /// Meta rows.

@@ -12,11 +12,12 @@ use automerge::ActorId;
 
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
-use super::document::JsonObject;
-use super::documents::{DocumentError, Documents, RemoteError};
+use super::document::{JsonObject, Stamp};
+use super::documents::{DocumentError, Documents, RemoteError, Superseded};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
+use super::policy::{Policies, Policy, PolicyError};
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::members::MembersFrame;
@@ -32,6 +33,8 @@ pub struct Wakes {
     pub watches: BTreeSet<WatchId>,
     /// Whether there is something to commit.
     pub commit: bool,
+    /// Versions of ours that another writer's took the place of, for the log.
+    pub superseded: Vec<Superseded>,
 }
 
 /// What a node carries, and in which order.
@@ -41,6 +44,8 @@ pub struct Traffic {
     pub classes: ClassMap,
     /// What the node asks its peers for.
     pub interest: Interest,
+    /// How much history collections keep, where nobody said so by request.
+    pub policies: Policies,
 }
 
 /// The state of a node.
@@ -65,6 +70,17 @@ pub struct Core {
     relayed: u64,
 }
 
+/// Why a policy was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetPolicyError {
+    /// It is not acceptable.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
 /// The planted bug drops one relayed change in this many. Most are healed: the next change of the document lacks
 /// its past, and the session reconciles. The last change of a document is not.
 const PLANTED_DROP_EVERY: u64 = 5;
@@ -79,15 +95,16 @@ impl Core {
         traffic: Traffic,
         plants: Plants,
     ) -> Self {
-        let Traffic { classes, interest } = traffic;
+        let Traffic { classes, interest, policies } = traffic;
         if plants.forgets_tombstones() {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
+        let seen = std::mem::take(&mut stored.seen);
         Self {
             epoch: stored.epoch,
-            documents: Documents::new(store, stored.docs, stored.last, actor, classes),
+            documents: Documents::new(store, stored, actor, classes, policies),
             interest,
-            seen: stored.seen,
+            seen,
             sessions: BTreeMap::new(),
             watches: BTreeMap::new(),
             next_id: 1,
@@ -119,6 +136,15 @@ impl Core {
     pub fn delete(&mut self, key: &DocKey, now_ms: u64) -> Result<Seq, DocumentError> {
         let recorded = self.documents.delete(key, now_ms as i64)?;
         Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
+    /// Sets the policy of a collection, for the whole formation. Returns the number that must be durable before that
+    /// is acknowledged; the policy holds at once.
+    pub fn set_policy(&mut self, collection: &str, policy: &Policy, now_ms: u64) -> Result<Seq, SetPolicyError> {
+        policy.validate()?;
+        let key = self.documents.policies().document_of(collection)?;
+        let recorded = self.documents.put_policy(&key, policy, (now_ms / 1000) as i64)?;
+        Ok(self.wrote(&key, recorded.map(|r| (r.seq, r.visible))))
     }
 
     /// The text of a document and the number that must be durable before it may be shown.
@@ -290,7 +316,7 @@ impl Core {
             Data::Through { through } => through,
             Data::Update(update) => {
                 if session.asks_for(&update.key) || self.documents.index().get(&update.key).is_some() {
-                    self.apply(id, peer, update.key, &update.changes)?;
+                    self.apply(id, peer, update.key, update.base, &update.changes)?;
                 }
                 update.through
             }
@@ -308,8 +334,15 @@ impl Core {
         Ok(())
     }
 
-    fn apply(&mut self, id: SessionId, peer: PeerId, key: DocKey, changes: &[u8]) -> Result<(), SessionError> {
-        match self.documents.apply(&key, changes) {
+    fn apply(
+        &mut self,
+        id: SessionId,
+        peer: PeerId,
+        key: DocKey,
+        base: Option<Stamp>,
+        changes: &[u8],
+    ) -> Result<(), SessionError> {
+        match self.documents.apply(&key, base, changes) {
             Ok(Some(recorded)) => {
                 let (seq, visible) = (recorded.seq, recorded.visible);
                 self.events.push(Event { key, seq, origin: Some(id), visible });
@@ -387,7 +420,8 @@ impl Core {
 
     /// Who has something new since the last call.
     pub fn take_wakes(&mut self) -> Wakes {
-        std::mem::take(&mut self.wakes)
+        let superseded = self.documents.take_superseded();
+        Wakes { superseded, ..std::mem::take(&mut self.wakes) }
     }
 
     fn wrote(&mut self, key: &DocKey, recorded: Option<(Seq, bool)>) -> Seq {

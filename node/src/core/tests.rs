@@ -3,6 +3,7 @@
 
 mod hostile;
 mod lag;
+mod latest;
 mod random;
 mod traffic;
 mod world;

@@ -86,16 +86,17 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
     Ok(txn.commit()?)
 }
 
-pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
+pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
     let last = txn.open_table(INFO)?.get("last")?;
     let last = last.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes);
-    let mut stored = Stored { epoch, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
+    let mut stored =
+        Stored { epoch, identity, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();
         let key = DocKey::new(collection, id).map_err(|e| damaged("meta", &e.to_string()))?;
-        let meta: Meta = decode("meta", value.value())?;
+        let meta = decode_meta(value.value())?;
         stored.docs.push((key, meta));
     }
     for row in txn.open_table(SEEN)?.iter()? {
@@ -161,10 +162,14 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
         let mut tail = txn.open_table(TAIL)?;
         for (key, rows) in &batch.docs {
             let (collection, id) = (key.collection(), key.id());
-            metas.insert((collection, id), &encode(&rows.meta)[..])?;
+            metas.insert((collection, id), &encode_meta(&rows.meta)[..])?;
             if let Some(snapshot) = &rows.snapshot {
                 txn.open_table(SNAPSHOTS)?.insert((collection, id), &snapshot[..])?;
-                tail.retain_in((collection, id, 0)..=(collection, id, rows.meta.folded), |_, _| false)?;
+                let folded = (collection, id, 0)..=(collection, id, rows.meta.folded);
+                // A look is cheaper than a removal of nothing, which is the rule where no history is kept.
+                if tail.range(folded.clone())?.next().is_some() {
+                    tail.retain_in(folded, |_, _| false)?;
+                }
             }
             for (seq, changes) in &rows.tail {
                 tail.insert((collection, id, *seq), &changes[..])?;
@@ -182,6 +187,23 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
         txn.open_table(INFO)?.insert("last", &batch.last.to_le_bytes()[..])?;
     }
     Ok(txn.commit()?)
+}
+
+/// A document that was begun anew has its base after the rest: rows of others are as they always were.
+fn encode_meta(meta: &Meta) -> Vec<u8> {
+    let mut row = encode(meta);
+    if let Some(base) = &meta.base {
+        row.extend(encode(base));
+    }
+    row
+}
+
+fn decode_meta(bytes: &[u8]) -> Result<Meta, redb::Error> {
+    let (mut meta, rest): (Meta, _) = postcard::take_from_bytes(bytes).map_err(|e| damaged("meta", &e.to_string()))?;
+    if !rest.is_empty() {
+        meta.base = Some(decode("meta", rest)?);
+    }
+    Ok(meta)
 }
 
 fn encode(value: &impl Serialize) -> Vec<u8> {

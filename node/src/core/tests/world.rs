@@ -69,6 +69,7 @@ impl Disk {
         let docs = content.docs.iter();
         Stored {
             epoch,
+            identity: [epoch[0]; 32],
             last: content.last,
             docs: docs.map(|(key, rows)| (key.clone(), rows.meta.clone().expect("has meta"))).collect(),
             seen: content.seen.clone(),
