@@ -46,6 +46,9 @@ pub const MAX_SUPERSEDED: usize = 16;
 pub const MIN_RETENTION_S: u64 = 60;
 /// Longest retention of a tombstone in seconds: a hundred years, which is as good as for ever.
 pub const MAX_RETENTION_S: u64 = 100 * 366 * 86_400;
+/// Time between two passes that forget tombstones. A member that acknowledged one before the last pass has nothing on its
+/// way any more that it sent before it had it: a send window holds what a link carries in about a second.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// Tombstones looked at in one pass of their collection; the next pass goes on from there.
 pub const MAX_COLLECTED: usize = 4096;
 

@@ -1,6 +1,6 @@
 //! What one transaction makes durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Meta;
 use super::key::DocKey;
@@ -31,6 +31,10 @@ pub struct Batch {
     pub changes: usize,
     /// Documents.
     pub docs: BTreeMap<DocKey, DocRows>,
+    /// Documents that are forgotten, rows and all; before `docs`, as they may have been written anew since.
+    pub forgotten: BTreeSet<DocKey>,
+    /// See [`Stored::forgotten`]; 0: as it was.
+    pub forgotten_below: u64,
     /// Watermarks of peers; `None` forgets one.
     pub seen: BTreeMap<PeerId, Option<Seen>>,
 }
@@ -77,6 +81,9 @@ pub struct Stored {
     pub identity: PeerId,
     /// Last sequence number in use.
     pub last: Seq,
+    /// Above the incarnation of every tombstone that was forgotten: where documents begin that are created since, so that
+    /// a tombstone that somebody else still has does not hide them.
+    pub forgotten: u64,
     /// Meta rows.
     pub docs: Vec<(DocKey, Meta)>,
     /// Watermarks.

@@ -45,7 +45,7 @@ use self::view::MapNode;
 
 pub use automerge::ActorId;
 
-pub use self::base::{Incoming, Stamp};
+pub use self::base::{Incoming, NOBODY, Stamp};
 
 pub use self::incoming::ApplyError;
 pub use self::json::{JsonError, JsonLimits, JsonObject};
@@ -303,6 +303,20 @@ impl Document {
     /// Whether a delete is in force.
     pub fn is_deleted(&self) -> bool {
         self.presence() == Presence::Deleted
+    }
+
+    /// When it was deleted, in milliseconds since the epoch by the clock of who did; of several, the latest. `None`: no
+    /// delete is in force.
+    pub fn deleted_at_ms(&self) -> Option<i64> {
+        let tombstones = self.doc.get_all(ROOT, TOMBSTONE_KEY).ok()?;
+        let times = tombstones.iter().filter_map(|(value, _)| match value {
+            Value::Scalar(scalar) => match scalar.as_ref() {
+                ScalarValue::Timestamp(time_ms) => Some(*time_ms),
+                _ => None,
+            },
+            Value::Object(_) => None,
+        });
+        times.max()
     }
 
     /// Whether it has content, if only `{}`.

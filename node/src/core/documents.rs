@@ -10,7 +10,9 @@ use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{ApplyError, Document, Incoming, JsonLimits, JsonObject, LoadError, Merged, Presence, Stamp};
+use super::document::{
+    ApplyError, Document, Incoming, JsonLimits, JsonObject, LoadError, Merged, NOBODY, Presence, Stamp,
+};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
@@ -133,6 +135,8 @@ pub struct Documents {
     /// Endpoint id of this node: the writer of what it begins anew.
     identity: PeerId,
     policies: Policies,
+    /// See [`Stored::forgotten`].
+    forgotten: u64,
     superseded: Vec<Superseded>,
     superseded_count: u64,
     /// Last number given out.
@@ -167,6 +171,7 @@ impl Documents {
             actor,
             identity: stored.identity,
             policies,
+            forgotten: stored.forgotten,
             superseded: vec![],
             superseded_count: 0,
             last: stored.last,
@@ -232,11 +237,13 @@ impl Documents {
                 Some(Refusal::Immutable { key: key.to_string(), collection: key.collection().into() })
             }
             policy if begins_anew(policy, &document) && was_visible => match document.base() {
-                Some(base) if base.writer != self.identity && !is_equal(&document) => Some(Refusal::NotTheWriter {
-                    key: key.to_string(),
-                    writer: hex(&base.writer),
-                    this: hex(&self.identity),
-                }),
+                Some(base) if ![self.identity, NOBODY].contains(&base.writer) && !is_equal(&document) => {
+                    Some(Refusal::NotTheWriter {
+                        key: key.to_string(),
+                        writer: hex(&base.writer),
+                        this: hex(&self.identity),
+                    })
+                }
                 _ => None,
             },
             _ => None,
@@ -245,12 +252,24 @@ impl Documents {
             self.cache.insert(key, document, self.durable);
             return Err(refusal.into());
         }
+        let forgets = policy.is_some_and(|policy| matches!(policy.deletion, Deletion::Tombstone { .. }));
+        let created_since = (forgets && self.forgotten > 0 && document.presence() == Presence::Unwritten)
+            .then(|| Stamp::after_forgotten(self.forgotten, self.identity));
         if !begins_anew(policy, &document) {
+            if let Some(stamp) = created_since {
+                // The same empty beginning on every node, so that two that create a document still merge.
+                let empty = JsonObject::parse("{}", &JsonLimits::default()).expect("an object");
+                return self.write(key, (document, was_visible), |document| {
+                    document.begin(Stamp { writer: NOBODY, ..stamp }, &empty).map_err(|e| e.to_string())?;
+                    document.put(json, now_s).map_err(|e| e.to_string())?;
+                    Ok(Some(Written::Base(document.save())))
+                });
+            }
             return self.write(key, (document, was_visible), |document| {
                 document.put(json, now_s).map(|change| change.map(Written::Change)).map_err(|e| e.to_string())
             });
         }
-        let next = Stamp::next(document.base(), self.identity);
+        let next = created_since.unwrap_or_else(|| Stamp::next(document.base(), self.identity));
         self.write(key, (document, was_visible), |document| match is_equal(document) {
             true => Ok(None),
             false => document.begin(next, json).map(|base| Some(Written::Base(base))).map_err(|e| e.to_string()),
@@ -373,6 +392,42 @@ impl Documents {
         Ok(if known.is_empty() { whole(changes, meta.base) } else { pieces(changes, meta.base) })
     }
 
+    /// Forgets tombstones of collections whose policy says so: those that are old enough and durable, with a number up
+    /// to `through`. Returns how many. Costs loading each that is durable for long enough, [`limits::MAX_COLLECTED`] at
+    /// most.
+    pub fn forget_tombstones(&mut self, through: Seq, now_ms: u64) -> Result<usize, DocumentError> {
+        let mut candidates = Vec::new();
+        for (collection, policy, _) in self.policies.all() {
+            let Deletion::Tombstone { retention_s } = policy.deletion else { continue };
+            let dead = self.index.collection(collection);
+            let dead = dead.filter(|(_, meta)| meta.deleted && meta.seq <= through.min(self.durable));
+            candidates.extend(dead.map(|(key, _)| (key.clone(), retention_s)));
+            if candidates.len() >= limits::MAX_COLLECTED {
+                break;
+            }
+        }
+        candidates.truncate(limits::MAX_COLLECTED);
+        let mut forgotten = 0;
+        for (key, retention_s) in candidates {
+            let deleted_at = self.load(&key)?.deleted_at_ms().unwrap_or(i64::MAX);
+            let age_ms = (now_ms as i64).saturating_sub(deleted_at);
+            if age_ms < (retention_s as i64).saturating_mul(1000) {
+                continue;
+            }
+            let before = self.index.get(&key).cloned();
+            let before_base = before.as_ref().and_then(|meta| meta.base);
+            self.undo.entry(key.clone()).or_insert(before);
+            self.index.remove(&key);
+            self.cache.remove(&key);
+            let incarnation = before_base.map_or(0, |stamp| stamp.incarnation);
+            self.forgotten = self.forgotten.max(incarnation.saturating_add(1));
+            self.pending.forgotten_below = self.forgotten;
+            self.pending.forgotten.insert(key);
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
     /// Whether nothing waits for the disk.
     pub fn is_all_durable(&self) -> bool {
         self.durable == self.last
@@ -381,7 +436,9 @@ impl Documents {
     /// What is to be made durable next; `None`: nothing, or only watermarks and not `even_watermarks`. At
     /// most one batch may be under way.
     pub fn take_batch(&mut self, even_watermarks: bool) -> Option<Batch> {
-        let worth_it = self.pending.changes > 0 || (even_watermarks && !self.pending.seen.is_empty());
+        let worth_it = self.pending.changes > 0
+            || !self.pending.forgotten.is_empty()
+            || (even_watermarks && !self.pending.seen.is_empty());
         if !worth_it {
             return None;
         }
@@ -585,7 +642,7 @@ enum Written {
 fn begins_anew(policy: Option<Policy>, document: &Document) -> bool {
     match policy {
         Some(policy) => policy.history == KeptHistory::Latest,
-        None => document.base().is_some() && document.presence() != Presence::Unwritten,
+        None => document.base().is_some_and(|base| base.writer != NOBODY),
     }
 }
 

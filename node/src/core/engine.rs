@@ -65,6 +65,8 @@ pub struct Core {
     secret: [u8; 32],
     wakes: Wakes,
     lag: LagRecord,
+    /// What every known member had when tombstones were last looked at.
+    passed: Seq,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
     relayed: u64,
@@ -114,6 +116,7 @@ impl Core {
             secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
+            passed: 0,
             plants,
             relayed: 0,
         }
@@ -162,6 +165,38 @@ impl Core {
             keys.push(key.clone());
         }
         (keys, newest)
+    }
+
+    /// Forgets tombstones that are old enough and that every other member had when this was last called: `members`, and
+    /// whoever ever told what it has, without those that are `retired`. A member of which it is not known keeps all. Call
+    /// it every [`limits::COLLECT_INTERVAL`]: what a member sent before it had the tombstone must have come or be lost.
+    pub fn forget_tombstones(
+        &mut self,
+        members: &BTreeSet<PeerId>,
+        retired: &BTreeSet<PeerId>,
+        now_ms: u64,
+    ) -> Result<usize, DocumentError> {
+        let others = members.iter().chain(self.seen.keys()).filter(|peer| !retired.contains(*peer));
+        let durable = self.documents.durable();
+        let passed = others.map(|peer| self.had(peer)).fold(durable, Seq::min);
+        let through = std::mem::replace(&mut self.passed, passed).min(passed);
+        let forgotten = self.documents.forget_tombstones(through, now_ms)?;
+        self.wakes.commit |= forgotten > 0;
+        Ok(forgotten)
+    }
+
+    /// What of ours a peer has by its word; 0 if it has not said so in this run.
+    fn had(&self, peer: &PeerId) -> Seq {
+        let mut sessions = self.sessions.values().filter(|session| session.peer() == *peer).peekable();
+        if sessions.peek().is_none() {
+            return self.lag.had(peer).unwrap_or(0);
+        }
+        let had = sessions.map(|session| match session.lacking() {
+            Lacking::Unknown => 0,
+            Lacking::Nothing => self.documents.durable(),
+            Lacking::Numbers { oldest, .. } => oldest.saturating_sub(1),
+        });
+        had.max().unwrap_or(0)
     }
 
     // ---- commits ---------------------------------------------------------------------------------

@@ -60,6 +60,8 @@ pub struct StoreFigures {
     pub uncommitted_bytes: u64,
     /// Estimated bytes of loaded documents.
     pub cache_bytes: u64,
+    /// Versions of this node's that another writer's took the place of since the start.
+    pub superseded: u64,
 }
 
 /// How packets reach a peer.
@@ -218,6 +220,7 @@ fn store_figures(core: &Core) -> StoreFigures {
         file_bytes: None,
         uncommitted_bytes: documents.uncommitted_bytes() as u64,
         cache_bytes: documents.cache_bytes() as u64,
+        superseded: documents.superseded_count(),
     }
 }
 

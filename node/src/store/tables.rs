@@ -88,10 +88,14 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
 
 pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
-    let last = txn.open_table(INFO)?.get("last")?;
-    let last = last.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes);
-    let mut stored =
-        Stored { epoch, identity, last: last.ok_or_else(|| damaged("info", "last"))?, ..Stored::default() };
+    let info = txn.open_table(INFO)?;
+    let number = |name| -> Result<Option<u64>, redb::Error> {
+        Ok(info.get(name)?.and_then(|value| value.value().try_into().ok()).map(u64::from_le_bytes))
+    };
+    let last = number("last")?;
+    let forgotten = number("forgotten")?.unwrap_or(0);
+    let mut stored = Stored { epoch, identity, forgotten, ..Stored::default() };
+    stored.last = last.ok_or_else(|| damaged("info", "last"))?;
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();
@@ -160,6 +164,15 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     {
         let mut metas = txn.open_table(META)?;
         let mut tail = txn.open_table(TAIL)?;
+        if batch.forgotten_below > 0 {
+            txn.open_table(INFO)?.insert("forgotten", &batch.forgotten_below.to_le_bytes()[..])?;
+        }
+        for key in &batch.forgotten {
+            let (collection, id) = (key.collection(), key.id());
+            metas.remove((collection, id))?;
+            txn.open_table(SNAPSHOTS)?.remove((collection, id))?;
+            tail.retain_in((collection, id, 0)..=(collection, id, u64::MAX), |_, _| false)?;
+        }
         for (key, rows) in &batch.docs {
             let (collection, id) = (key.collection(), key.id());
             metas.insert((collection, id), &encode_meta(&rows.meta)[..])?;

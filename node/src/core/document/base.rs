@@ -39,6 +39,11 @@ impl Stamp {
         Self { incarnation, counter: counter.saturating_add(1), writer, check: 0 }
     }
 
+    /// The first version after the tombstones of all incarnations below this one were forgotten.
+    pub fn after_forgotten(incarnation: u64, writer: [u8; 32]) -> Self {
+        Self { incarnation, counter: 1, writer, check: 0 }
+    }
+
     /// The tombstone over this one.
     pub fn next_tombstone(before: Option<Self>, writer: [u8; 32]) -> Self {
         let incarnation = before.map_or(0, |stamp| stamp.incarnation).saturating_add(1);
@@ -80,6 +85,9 @@ impl Stamp {
 fn check(hash: &[u8; 32]) -> u64 {
     u64::from_le_bytes(*hash.first_chunk().expect("a hash is longer"))
 }
+
+/// The writer of a base that has none: everybody's edits build on it.
+pub const NOBODY: [u8; 32] = [0; 32];
 
 /// Changes of a peer, parsed but not yet compared with what is here.
 #[derive(Debug, Clone)]

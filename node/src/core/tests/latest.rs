@@ -337,3 +337,62 @@ fn a_thousand_versions_leave_one_on_each_disk_and_a_peer_that_was_away_gets_one(
         assert!(meta.snapshot_bytes < 200, "{} bytes", meta.snapshot_bytes);
     }
 }
+
+/// A node that others know, and has itself seen them, forgets a tombstone only when all of them have it, one pass later.
+#[test]
+fn a_tombstone_is_forgotten_once_it_is_old_and_everyone_has_it_and_stays_deleted() {
+    const HOUR_MS: u64 = 3_600_000;
+    for policy in ["full+tombstone:3600", "latest+tombstone:3600"] {
+        let mut world = world(&[(0, 1), (1, 2)], &[Some(policy), Some(policy), Some(policy)]);
+        put(&mut world, 0, &key("2"), "{\"n\":1}").expect("its writer");
+        world.settle();
+        world.disconnect(1);
+        world.nodes[0].delete("2");
+        put(&mut world, 0, &key("4"), "{\"n\":1}").expect("another document");
+        let forget = |world: &mut World, node: usize, at_ms: u64| {
+            let core = &mut world.nodes[node].core;
+            core.forget_tombstones(&Default::default(), &Default::default(), at_ms).expect("readable")
+        };
+        let now = world.now;
+        for node in [0, 1] {
+            for _ in 0..3 {
+                world.nodes[0].begin_commit();
+                world.nodes[0].finish_commit(now);
+                world.collect(0);
+                while world.deliver(0, 1, Stream::Data(Class::State)) || world.deliver(0, 1, Stream::Control) {}
+                world.nodes[1].begin_commit();
+                world.nodes[1].finish_commit(now);
+            }
+            // Node 2 is away, and node 1 has not said yet what it has.
+            assert_eq!((0..3).map(|_| forget(&mut world, node, 2 * HOUR_MS)).sum::<usize>(), 0, "{policy}");
+        }
+        world.settle();
+        assert_eq!(forget(&mut world, 1, HOUR_MS / 2), 0, "the first pass after everyone has it");
+        assert_eq!(forget(&mut world, 1, HOUR_MS / 2), 0, "not old enough");
+        assert_eq!(forget(&mut world, 1, 2 * HOUR_MS), 1);
+        assert_eq!(world.nodes[1].core.documents().index().get(&key("2")), None);
+        world.settle();
+        // Its neighbours reconcile: the tombstone comes back, the document does not.
+        for link in 0..2 {
+            world.disconnect(link);
+        }
+        world.nodes[1].disk = world.nodes[1].disk.copy_for_a_stranger();
+        world.crash(1);
+        world.settle();
+        for node in 0..3 {
+            assert_eq!(world.nodes[node].read("2"), None);
+            assert_eq!(world.nodes[node].read("4").as_deref(), Some("{\"n\":1}"));
+        }
+        // What was forgotten is created as if it had never been.
+        for node in [0, 1, 2] {
+            forget(&mut world, node, 9 * HOUR_MS);
+            forget(&mut world, node, 9 * HOUR_MS);
+        }
+        put(&mut world, 2, &key("2"), "{\"n\":2}").expect("deleted or forgotten");
+        world.settle();
+        for node in 0..3 {
+            assert_eq!(world.nodes[node].read("2").as_deref(), Some("{\"n\":2}"), "{policy}");
+        }
+        assert!(world.errors.is_empty(), "{:?}", world.errors);
+    }
+}

@@ -58,6 +58,7 @@ fn figures() -> Figures {
                 file_bytes: Some(64 << 20),
                 uncommitted_bytes: 0,
                 cache_bytes: 1_600_000,
+                superseded: 3,
             },
         },
         peers: vec![near, peer("b")],
