@@ -4,6 +4,8 @@
 
 #[path = "api/binary.rs"]
 mod binary;
+#[path = "api/collections.rs"]
+mod collections;
 #[path = "api/discovery.rs"]
 mod discovery;
 #[path = "api/exposition.rs"]
