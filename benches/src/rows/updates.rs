@@ -128,7 +128,7 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
             let highest = weights[half..].iter().map(|pair| of(pair).0).fold(0.0, f64::max);
             let (memory_at_half, file_at_half) = of(&weights[half]);
             let (memory, file) = of(weights.last().ok_or("nothing was weighed")?);
-            report.value(format!("memory of {name} at half, in the end"), 1, memory_at_half, "MB");
+            report.value(format!("memory of {name} at half"), 1, memory_at_half, "MB");
             report.value(format!("memory of {name} in the end"), 1, memory, "MB");
             report.value(format!("store of {name} at half"), 1, file_at_half, "MB");
             report.at_most(format!("store of {name} in the end"), file, STORE_BAR_MB, "MB");
