@@ -3,6 +3,8 @@
 //! A change takes effect here at once and becomes durable later; until then the document is pinned in the
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
+mod local;
+
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, DocRows, DocumentStore, PeerId, StoreReadError, Stored};
@@ -10,13 +12,11 @@ use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{
-    ApplyError, Document, Incoming, JsonLimits, JsonObject, LoadError, Merged, NOBODY, Presence, Stamp,
-};
+use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
-use super::policy::{self, Deletion, History as KeptHistory, Policies, Policy};
+use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
@@ -227,85 +227,6 @@ impl Documents {
         self.superseded_count
     }
 
-    /// Writes a document; `None`: its content is that already.
-    pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
-        let policy = self.policy_of(key)?;
-        let (document, was_visible) = self.open(key)?;
-        let is_equal = |document: &Document| document.render().is_some_and(|text| text == json.to_string());
-        let refusal = match policy {
-            Some(Policy { deletion: Deletion::Immutable, .. }) if was_visible && !is_equal(&document) => {
-                Some(Refusal::Immutable { key: key.to_string(), collection: key.collection().into() })
-            }
-            policy if begins_anew(policy, &document) && was_visible => match document.base() {
-                Some(base) if ![self.identity, NOBODY].contains(&base.writer) && !is_equal(&document) => {
-                    Some(Refusal::NotTheWriter {
-                        key: key.to_string(),
-                        writer: hex(&base.writer),
-                        this: hex(&self.identity),
-                    })
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            self.cache.insert(key, document, self.durable);
-            return Err(refusal.into());
-        }
-        let forgets = policy.is_some_and(|policy| matches!(policy.deletion, Deletion::Tombstone { .. }));
-        let created_since = (forgets && self.forgotten > 0 && document.presence() == Presence::Unwritten)
-            .then(|| Stamp::after_forgotten(self.forgotten, self.identity));
-        if !begins_anew(policy, &document) {
-            if let Some(stamp) = created_since {
-                // The same empty beginning on every node, so that two that create a document still merge.
-                let empty = JsonObject::parse("{}", &JsonLimits::default()).expect("an object");
-                return self.write(key, (document, was_visible), |document| {
-                    document.begin(Stamp { writer: NOBODY, ..stamp }, &empty).map_err(|e| e.to_string())?;
-                    document.put(json, now_s).map_err(|e| e.to_string())?;
-                    Ok(Some(Written::Base(document.save())))
-                });
-            }
-            return self.write(key, (document, was_visible), |document| {
-                document.put(json, now_s).map(|change| change.map(Written::Change)).map_err(|e| e.to_string())
-            });
-        }
-        let next = created_since.unwrap_or_else(|| Stamp::next(document.base(), self.identity));
-        self.write(key, (document, was_visible), |document| match is_equal(document) {
-            true => Ok(None),
-            false => document.begin(next, json).map(|base| Some(Written::Base(base))).map_err(|e| e.to_string()),
-        })
-    }
-
-    /// Sets the policy of a collection; `None`: it is that already.
-    pub fn put_policy(&mut self, key: &DocKey, policy: &Policy, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
-        let json = JsonObject::parse(&policy::content(policy), &JsonLimits::default()).expect("a policy is JSON");
-        let opened = self.open(key)?;
-        self.write(key, opened, |document| {
-            document.put(&json, now_s).map(|change| change.map(Written::Change)).map_err(|e| e.to_string())
-        })
-    }
-
-    /// Deletes a document; `None`: there is none.
-    pub fn delete(&mut self, key: &DocKey, now_ms: i64) -> Result<Option<Recorded>, DocumentError> {
-        let policy = self.policy_of(key)?;
-        if self.index.get(key).is_none_or(|meta| meta.deleted) {
-            return Ok(None);
-        }
-        if policy.is_some_and(|policy| policy.deletion == Deletion::Immutable) {
-            return Err(Refusal::Immutable { key: key.to_string(), collection: key.collection().into() }.into());
-        }
-        let (document, was_visible) = self.open(key)?;
-        let anew = begins_anew(policy, &document);
-        let next = Stamp::next_tombstone(document.base(), self.identity);
-        self.write(key, (document, was_visible), |document| {
-            let written = match anew {
-                true => document.begin_deleted(next, now_ms).map(|base| Some(Written::Base(base))),
-                false => document.delete(now_ms).map(|change| change.map(Written::Change)),
-            };
-            written.map_err(|e| e.to_string())
-        })
-    }
-
     /// Applies changes of a peer, which belong to this base of the document; `None`: nothing new.
     pub fn apply(
         &mut self,
@@ -392,42 +313,6 @@ impl Documents {
         Ok(if known.is_empty() { whole(changes, meta.base) } else { pieces(changes, meta.base) })
     }
 
-    /// Forgets tombstones of collections whose policy says so: those that are old enough and durable, with a number up
-    /// to `through`. Returns how many. Costs loading each that is durable for long enough, [`limits::MAX_COLLECTED`] at
-    /// most.
-    pub fn forget_tombstones(&mut self, through: Seq, now_ms: u64) -> Result<usize, DocumentError> {
-        let mut candidates = Vec::new();
-        for (collection, policy, _) in self.policies.all() {
-            let Deletion::Tombstone { retention_s } = policy.deletion else { continue };
-            let dead = self.index.collection(collection);
-            let dead = dead.filter(|(_, meta)| meta.deleted && meta.seq <= through.min(self.durable));
-            candidates.extend(dead.map(|(key, _)| (key.clone(), retention_s)));
-            if candidates.len() >= limits::MAX_COLLECTED {
-                break;
-            }
-        }
-        candidates.truncate(limits::MAX_COLLECTED);
-        let mut forgotten = 0;
-        for (key, retention_s) in candidates {
-            let deleted_at = self.load(&key)?.deleted_at_ms().unwrap_or(i64::MAX);
-            let age_ms = (now_ms as i64).saturating_sub(deleted_at);
-            if age_ms < (retention_s as i64).saturating_mul(1000) {
-                continue;
-            }
-            let before = self.index.get(&key).cloned();
-            let before_base = before.as_ref().and_then(|meta| meta.base);
-            self.undo.entry(key.clone()).or_insert(before);
-            self.index.remove(&key);
-            self.cache.remove(&key);
-            let incarnation = before_base.map_or(0, |stamp| stamp.incarnation);
-            self.forgotten = self.forgotten.max(incarnation.saturating_add(1));
-            self.pending.forgotten_below = self.forgotten;
-            self.pending.forgotten.insert(key);
-            forgotten += 1;
-        }
-        Ok(forgotten)
-    }
-
     /// Whether nothing waits for the disk.
     pub fn is_all_durable(&self) -> bool {
         self.durable == self.last
@@ -481,26 +366,6 @@ impl Documents {
     /// Watermarks that go with the pending changes.
     pub fn pending_mut(&mut self) -> &mut Batch {
         &mut self.pending
-    }
-
-    fn write(
-        &mut self,
-        key: &DocKey,
-        (mut document, was_visible): (Document, bool),
-        change: impl FnOnce(&mut Document) -> Result<Option<Written>, String>,
-    ) -> Result<Option<Recorded>, DocumentError> {
-        match change(&mut document) {
-            Ok(Some(written)) => Ok(Some(self.record(key, document, written, was_visible))),
-            Ok(None) => {
-                self.cache.insert(key, document, self.durable);
-                Ok(None)
-            }
-            // A failed write leaves the document as it was.
-            Err(detail) => {
-                self.cache.insert(key, document, self.durable);
-                Err(DocumentError::Write { key: key.to_string(), detail })
-            }
-        }
     }
 
     fn record(&mut self, key: &DocKey, document: Document, written: Written, was_visible: bool) -> Recorded {
@@ -564,24 +429,6 @@ impl Documents {
         Recorded { seq, visible }
     }
 
-    /// The policy for a write of a client.
-    fn policy_of(&self, key: &DocKey) -> Result<Option<Policy>, Refusal> {
-        match key.collection() {
-            policy::COLLECTION => Err(Refusal::Reserved { collection: policy::COLLECTION }),
-            collection => Ok(self.policies.of(collection)),
-        }
-    }
-
-    /// Reads all policy documents anew. One that cannot be read is as if it were not there; to read it says why.
-    fn learn_policies(&mut self) {
-        self.policies.unlearn();
-        let keys: Vec<DocKey> = self.index.collection(policy::COLLECTION).map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            let text = self.render(&key).ok().and_then(|(text, _)| text);
-            self.policies.learn(key.id(), text.as_deref());
-        }
-    }
-
     fn note_superseded(&mut self, key: &DocKey, before: Option<Stamp>, now: Option<Stamp>) {
         let (Some(before), Some(now)) = (before, now) else { return };
         // A delete is no second writer.
@@ -635,19 +482,6 @@ enum Written {
     Change(Vec<u8>),
     /// A document begun anew, whole.
     Base(Vec<u8>),
-}
-
-/// Whether the next write begins a document anew. Where nobody set a policy the form of the document decides: the node
-/// that wrote it like this knew of one.
-fn begins_anew(policy: Option<Policy>, document: &Document) -> bool {
-    match policy {
-        Some(policy) => policy.history == KeptHistory::Latest,
-        None => document.base().is_some_and(|base| base.writer != NOBODY),
-    }
-}
-
-fn hex(id: &PeerId) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl History for Documents {
