@@ -149,6 +149,8 @@ enum Op {
     Burst(usize),
     BeginCommit(usize),
     FinishCommit(usize),
+    /// A node looks at its tombstones, a minute later again: what was on its way to it has come or is lost.
+    Forget(usize),
     /// A node comes back with another policy.
     Crash(usize, Option<&'static str>),
     Connect(usize),
@@ -204,6 +206,16 @@ struct Run {
     counter: u64,
     highest: BTreeMap<u8, Option<Stamp>>,
     disturbed: bool,
+    /// Tombstones that were forgotten.
+    forgotten: usize,
+}
+
+impl Run {
+    fn new(policies: &[Option<&str>]) -> Self {
+        let mut world = world(&LINKS, policies);
+        world.window = 1;
+        Self { world, counter: 0, highest: BTreeMap::new(), disturbed: false, forgotten: 0 }
+    }
 }
 
 impl Run {
@@ -234,6 +246,7 @@ impl Run {
                 self.world.nodes[node].traffic = policy.map(configured).unwrap_or_default();
                 self.world.crash(node);
             }
+            Op::Forget(node) => self.forget(node),
             Op::Connect(link) => {
                 self.world.connect(link);
                 while self.world.deliver(link, 0, Stream::Control) || self.world.deliver(link, 1, Stream::Control) {}
@@ -247,6 +260,16 @@ impl Run {
             Op::Mishap { link, side, stream, mishap } => {
                 self.disturbed |= self.world.mishap(link, side, stream, mishap);
             }
+        }
+    }
+
+    fn forget(&mut self, node: usize) {
+        let members = (1..=NODES as u8).filter(|id| usize::from(*id) != node + 1).map(|id| [id; 32]).collect();
+        for _ in 0..2 {
+            let core = &mut self.world.nodes[node].core;
+            self.forgotten += core.forget_tombstones(&members, &Default::default(), u64::MAX / 2).expect("readable");
+            let touches = |link: &usize| LINKS[*link].0 == node || LINKS[*link].1 == node;
+            (0..LINKS.len()).filter(touches).for_each(|link| self.world.disconnect(link));
         }
     }
 
@@ -278,9 +301,7 @@ proptest! {
         policies in prop::collection::vec(policy(), NODES),
         ops in prop::collection::vec(op(), 1..140),
     ) {
-        let mut world = world(&LINKS, &policies);
-        world.window = 1;
-        let mut run = Run { world, counter: 0, highest: BTreeMap::new(), disturbed: false };
+        let mut run = Run::new(&policies);
         ops.iter().for_each(|op| run.step(op));
         (0..NODES).for_each(|node| run.note_durable(node));
         let Run { mut world, highest, disturbed, .. } = run;
@@ -303,6 +324,64 @@ proptest! {
             prop_assert!(found >= highest, "document {doc} went back from {highest:?} to {found:?}");
             let texts: Vec<_> = world.nodes.iter_mut().map(|node| node.read(&doc.to_string())).collect();
             prop_assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
+        }
+    }
+}
+
+/// Operations of nodes that forget tombstones. The middle of the mesh, which everyone has sessions with, does so most.
+fn op_or_forget() -> impl Strategy<Value = Op> {
+    let forgetful = |op| match op {
+        Op::Crash(node, _) => Op::Crash(node, Some("latest+tombstone:60")),
+        other => other,
+    };
+    prop_oneof![
+        20 => op().prop_map(forgetful),
+        3 => (0u8..DOCS).prop_map(|doc| Op::Delete(1, doc)),
+        2 => Just(Op::Forget(1)),
+        1 => (0..NODES).prop_map(Op::Forget),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Whatever a node forgets: no version below a tombstone that was ever durable shows up again, nothing that was
+    /// written after it is hidden, and all agree on what is there.
+    #[test]
+    fn nothing_that_was_deleted_comes_back_when_tombstones_are_forgotten(
+        ops in prop::collection::vec(op_or_forget(), 1..60),
+        more in prop::collection::vec(op_or_forget(), 1..40),
+    ) {
+        let mut run = Run::new(&[Some("latest+tombstone:60"); NODES]);
+        ops.iter().for_each(|op| run.step(op));
+        // All have everything, so that there is something to forget.
+        run.world.settle();
+        run.world.window = 1;
+        (0..NODES).for_each(|node| run.note_durable(node));
+        run.forget(1);
+        more.iter().for_each(|op| run.step(op));
+        (0..NODES).for_each(|node| run.note_durable(node));
+        run.world.settle();
+        (0..NODES).for_each(|node| run.note_durable(node));
+        let Run { world, highest, .. } = run;
+        for (doc, highest) in highest {
+            let key = key(&doc.to_string());
+            // A tombstone and nothing are the same to see.
+            let live = |node: usize| {
+                let meta = world.nodes[node].core.documents().index().get(&key).filter(|meta| !meta.deleted);
+                meta.map(|meta| (meta.base, meta.heads.clone()))
+            };
+            let first = live(0);
+            for node in 1..NODES {
+                prop_assert_eq!(live(node), first.clone(), "document {} on node {}", doc, node);
+            }
+            match first {
+                Some((found, _)) => prop_assert!(found >= highest, "document {doc}: {found:?} came back below {highest:?}"),
+                None => prop_assert!(
+                    highest.is_none_or(|highest| highest.counter == 0),
+                    "document {doc}: {highest:?} is gone"
+                ),
+            }
         }
     }
 }
