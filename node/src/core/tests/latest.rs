@@ -149,7 +149,7 @@ enum Op {
     Burst(usize),
     BeginCommit(usize),
     FinishCommit(usize),
-    /// A node looks at its tombstones, a minute later again: what was on its way to it has come or is lost.
+    /// A node makes durable what it has and looks at its tombstones, a minute later again: what was on its way to it has come or is lost.
     Forget(usize),
     /// A node comes back with another policy.
     Crash(usize, Option<&'static str>),
@@ -264,6 +264,9 @@ impl Run {
     }
 
     fn forget(&mut self, node: usize) {
+        self.finish_commit(node);
+        self.world.nodes[node].begin_commit();
+        self.finish_commit(node);
         let members = (1..=NODES as u8).filter(|id| usize::from(*id) != node + 1).map(|id| [id; 32]).collect();
         for _ in 0..2 {
             let core = &mut self.world.nodes[node].core;
