@@ -72,7 +72,7 @@ fn wire(c: &mut Criterion) {
     let mut group = c.benchmark_group("wire");
     let mut document = Document::new(actor(1));
     let changes = document.put(&parse(&telemetry(1)), 0).expect("a put").expect("a change");
-    let update = Data::Update(Update { key: key(7), changes, through: 1_000_000 });
+    let update = Data::Update(Update { key: key(7), changes, base: None, through: 1_000_000 });
     let payload = update.encode(&mut Ordinal::default());
     group.throughput(Throughput::Bytes(payload.len() as u64));
     group.bench_function("encode an update", |b| b.iter(|| black_box(&update).encode(&mut Ordinal::default())));
@@ -192,7 +192,16 @@ fn key(n: u64) -> DocKey {
 fn meta(seq: u64, version: u64) -> Meta {
     let mut head = [0; 32];
     head[..8].copy_from_slice(&version.to_le_bytes());
-    Meta { seq, heads: vec![head], deleted: false, folded: 0, snapshot_bytes: 0, tail_bytes: 200, checkpoints: vec![] }
+    Meta {
+        seq,
+        heads: vec![head],
+        deleted: false,
+        folded: 0,
+        snapshot_bytes: 0,
+        tail_bytes: 200,
+        checkpoints: vec![],
+        base: None,
+    }
 }
 
 /// New documents of one change of 200 bytes each.

@@ -7,6 +7,7 @@
 //! `service` answers requests, `typed` maps platforms, cells, tracks and commands to documents, and
 //! `error` is the one place where an error of the node becomes a status that a client sees.
 
+mod collections;
 mod error;
 mod health;
 mod listen;

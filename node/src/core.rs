@@ -20,6 +20,7 @@ pub mod lag;
 pub mod lane;
 pub mod membership;
 pub mod outbox;
+pub mod policy;
 pub mod reconcile;
 pub mod reconnect;
 pub mod relay_url;

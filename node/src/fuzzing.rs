@@ -153,7 +153,7 @@ fn data_seeds() -> Vec<Vec<u8>> {
 fn datas() -> Vec<Data> {
     let update = |id: &str, actor, json: &str| {
         let key = DocKey::new("c", id).expect("valid");
-        Data::Update(Update { key, changes: changes(actor, json), through: 1 })
+        Data::Update(Update { key, changes: changes(actor, json), base: None, through: 1 })
     };
     let large = format!(r#"{{"text":"{}","list":[1,2,{{"x":null}}]}}"#, "many words ".repeat(100));
     vec![
@@ -258,7 +258,7 @@ impl DocumentStore for Nothing {
 }
 
 fn empty_core(actor: u8) -> Core {
-    let stored = Stored { epoch: [1; 16], last: 0, docs: Default::default(), seen: Default::default() };
+    let stored = Stored { epoch: [1; 16], ..Stored::default() };
     Core::new(Box::new(Nothing), stored, ActorId::from([actor; 12]), [7; 32], Traffic::default(), Plants::default())
 }
 

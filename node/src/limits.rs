@@ -68,6 +68,19 @@ pub const MAX_OVERLAY_PAGES: usize = 16_384;
 
 /// Problems that a check of the store tells one by one; a store that is badly damaged has one for each row.
 pub const MAX_CHECK_PROBLEMS: usize = 100;
+/// Collections that may have a policy of their own, and as many again by configuration.
+pub const MAX_POLICIES: usize = 256;
+/// Superseded versions that are named in the log at once; all are counted.
+pub const MAX_SUPERSEDED: usize = 16;
+/// Shortest retention of a tombstone in seconds: below it a node that restarts would count as away for too long.
+pub const MIN_RETENTION_S: u64 = 60;
+/// Longest retention of a tombstone in seconds: a hundred years, which is as good as for ever.
+pub const MAX_RETENTION_S: u64 = 100 * 366 * 86_400;
+/// Time between two passes that forget tombstones. A member that acknowledged one before the last pass has nothing on its
+/// way any more that it sent before it had it: a send window holds what a link carries in about a second.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
+/// Tombstones looked at in one pass of their collection; the next pass goes on from there.
+pub const MAX_COLLECTED: usize = 4096;
 
 // ---- wire ----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use tokio::sync::oneshot;
 
-pub use error::{ConnectError, ReadError, StartError, WriteError};
+pub use error::{ConnectError, ReadError, SetCollectionError, StartError, WriteError};
 pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
 pub(crate) use handle::JSON_LIMITS;
 pub use handle::{NodeHandle, Phase};
@@ -85,6 +85,7 @@ impl Node {
         shared.mesh.load_members(&shared, members);
         let committing = spawn_commit_loop(&shared)?;
         crate::mesh::spawn_tasks(&shared, config.discovery, config.relays, &config.formation);
+        shared.spawn(forget_tombstones(Arc::clone(&shared)));
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }
@@ -159,5 +160,23 @@ impl Drop for Node {
         self.shared.stop.cancel();
         // Dropping the set aborts every task.
         drop(self.shared.take_tasks());
+    }
+}
+
+/// Forgets tombstones that their collections need no more, time and again until the node stops.
+async fn forget_tombstones(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(limits::COLLECT_INTERVAL) => {}
+        }
+        let (members, retired) = shared.mesh.known_members();
+        let now_ms = (shared.wall_clock)();
+        match shared.with_core(|core| core.forget_tombstones(&members, &retired, now_ms)) {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::debug!("forgot {forgotten} tombstones that are old and that every member has"),
+            Err(error) => tracing::warn!("tombstones cannot be forgotten: {error}"),
+        }
     }
 }

@@ -170,7 +170,9 @@ impl Store {
 
     /// Everything that the core keeps in memory. Costs one scan of the meta rows.
     pub fn stored(&self) -> Result<Stored, StoreError> {
-        self.handle.read(|db| tables::stored(db, self.epoch)).map_err(|e| StoreError::at(&self.at, "read", &e))
+        let identity = *self.identity.public().as_bytes();
+        let stored = self.handle.read(|db| tables::stored(db, self.epoch, identity));
+        stored.map_err(|e| StoreError::at(&self.at, "read", &e))
     }
 
     /// What the operator wants of peers.

@@ -6,6 +6,8 @@
 mod agent;
 #[path = "api/binary.rs"]
 mod binary;
+#[path = "api/collections.rs"]
+mod collections;
 #[path = "api/discovery.rs"]
 mod discovery;
 #[path = "api/exposition.rs"]

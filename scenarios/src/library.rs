@@ -36,6 +36,7 @@ const LIBRARY: &[Shipped] = shipped![
     "degraded-radio",
     "outage-1m",
     "outage-1h",
+    "latest-telemetry",
     "outage-24h",
     "two-hundred-spokes",
     "thin-link",

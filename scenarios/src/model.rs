@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
 pub use expect::{Expect, LatencyLevel, RttBound};
-pub use node::{Class, Discovery, Selector};
+pub use node::{Class, Discovery, KeptHistory, Selector};
 
 use crate::physics::LinkParams;
 use crate::profiles::Profile;
@@ -74,6 +74,8 @@ pub struct Group {
     pub discovery: Discovery,
     /// The class of traffic of each collection that has not its usual one.
     pub classes: BTreeMap<String, Class>,
+    /// How much history each collection keeps that does not keep all.
+    pub history: BTreeMap<String, KeptHistory>,
 }
 
 /// The link between two groups, or inside one.

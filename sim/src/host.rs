@@ -9,6 +9,7 @@ use peat_node::config::{Formation, NodeConfig, PeerAddress};
 use peat_node::core::class::Class;
 use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
+use peat_node::core::policy::{History, Policy};
 use peat_node::limits;
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
@@ -299,6 +300,14 @@ fn traffic(spec: &NodeSpec) -> Result<Traffic, String> {
             model::Class::Blob => Class::Blob,
         };
         traffic.classes.set(collection, class).map_err(|error| error.to_string())?;
+    }
+    for (collection, kept) in &spec.history {
+        let history = match kept {
+            model::KeptHistory::Full => History::Full,
+            model::KeptHistory::Latest => History::Latest,
+        };
+        let policy = Policy { history, ..Policy::default() };
+        traffic.policies.configure(collection, policy).map_err(|error| error.to_string())?;
     }
     if !spec.interest.is_empty() {
         let selector = |of: &model::Selector| Selector::new(&of.collection, &of.prefix);

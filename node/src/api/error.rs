@@ -4,7 +4,9 @@
 use connectrpc::ConnectError as Status;
 
 use super::typed::RecordError;
-use crate::node::{ConnectError, ReadError, WriteError};
+use crate::core::documents::Refusal;
+use crate::core::policy::PolicyError;
+use crate::node::{ConnectError, ReadError, SetCollectionError, WriteError};
 use crate::store::BackupError;
 
 impl From<WriteError> for Status {
@@ -14,8 +16,21 @@ impl From<WriteError> for Status {
             WriteError::Key(_) => Status::invalid_argument(message),
             // Its positions are those within the document, not within a request that may be JSON too.
             WriteError::Json(_) => Status::invalid_argument(format!("the document is not acceptable: {message}")),
+            WriteError::Refused(Refusal::Reserved { .. }) => Status::invalid_argument(message),
+            WriteError::Refused(_) => Status::failed_precondition(message),
             WriteError::NotDurable(_) | WriteError::ShuttingDown => Status::unavailable(message),
             WriteError::Damaged { .. } => Status::data_loss(message),
+        }
+    }
+}
+
+impl From<SetCollectionError> for Status {
+    fn from(error: SetCollectionError) -> Self {
+        let message = error.to_string();
+        match error {
+            SetCollectionError::Policy(PolicyError::TooMany { .. }) => Status::resource_exhausted(message),
+            SetCollectionError::Policy(_) => Status::invalid_argument(message),
+            SetCollectionError::Write(error) => error.into(),
         }
     }
 }

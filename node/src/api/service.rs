@@ -6,6 +6,7 @@ use futures::stream;
 use peat_proto::server::*;
 use tokio_util::sync::CancellationToken;
 
+use super::collections;
 use super::error::stopped;
 use super::operator;
 use super::typed::{self, Record, RecordError};
@@ -109,6 +110,34 @@ impl PeatSidecar for Sidecar {
     ) -> ServiceResult<ListDocumentsResponse> {
         let doc_ids = self.node.list(request.collection).await?;
         Response::ok(ListDocumentsResponse { doc_ids, ..Default::default() })
+    }
+
+    async fn set_collection(
+        &self,
+        _: RequestContext,
+        request: ServiceRequest<'_, SetCollectionRequest>,
+    ) -> ServiceResult<SetCollectionResponse> {
+        let unknown = |field: &str, given: i32| {
+            Status::invalid_argument(format!(
+                "{field} {given} is not known to this version; see the contract for its values"
+            ))
+        };
+        let history = request.history;
+        let history = history.as_known().ok_or_else(|| unknown("history", history.to_i32()))?;
+        let deletion = request.deletion_policy;
+        let deletion = deletion.as_known().ok_or_else(|| unknown("deletion_policy", deletion.to_i32()))?;
+        let policy = collections::policy(history, deletion, request.retention_seconds)?;
+        self.node.set_collection(request.collection, policy).await?;
+        Response::ok(SetCollectionResponse::default())
+    }
+
+    async fn get_collections(
+        &self,
+        _: RequestContext,
+        _: ServiceRequest<'_, GetCollectionsRequest>,
+    ) -> ServiceResult<GetCollectionsResponse> {
+        let collections = self.node.collections().into_iter().map(collections::shown).collect();
+        Response::ok(GetCollectionsResponse { collections, ..Default::default() })
     }
 
     async fn put_platform(

@@ -150,6 +150,13 @@ struct Flags {
     #[arg(help_heading = "Traffic")]
     class: Vec<String>,
 
+    /// History that a collection keeps, and what a delete means in it, with commas or repeated:
+    /// collection=full|latest, then +keep, +immutable or +tombstone:SECONDS. Holds where nobody set a policy by
+    /// SetCollection. Unless given: full+keep
+    #[arg(long, env = "PEAT_NODE_HISTORY", value_name = "COLLECTION=POLICY", value_delimiter = ',')]
+    #[arg(help_heading = "Traffic")]
+    history: Vec<String>,
+
     /// Whom to have sessions with among those found: auto (all of up to 8 nodes, beyond that a few neighbours), mesh
     /// (all), hub (other hubs), spoke (two hubs). Peers given with --peer always count
     #[arg(long, env = "PEAT_NODE_TOPOLOGY", value_name = "KIND", default_value = "auto", help_heading = "Mesh")]

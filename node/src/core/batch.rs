@@ -1,6 +1,6 @@
 //! What one transaction makes durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Meta;
 use super::key::DocKey;
@@ -15,8 +15,8 @@ pub type PeerId = [u8; 32];
 pub struct DocRows {
     /// Replaces its meta row.
     pub meta: Meta,
-    /// Replaces its snapshot, which contains every change numbered up to `meta.folded`, and removes the
-    /// change rows up to there.
+    /// Replaces its snapshot, which contains every change numbered up to `meta.folded` (a base, too, is one), and removes
+    /// the change rows up to there.
     pub snapshot: Option<Vec<u8>>,
     /// New change rows, ascending, all above `meta.folded`.
     pub tail: Vec<(Seq, Vec<u8>)>,
@@ -31,6 +31,10 @@ pub struct Batch {
     pub changes: usize,
     /// Documents.
     pub docs: BTreeMap<DocKey, DocRows>,
+    /// Documents that are forgotten, rows and all; before `docs`, as they may have been written anew since.
+    pub forgotten: BTreeSet<DocKey>,
+    /// See [`Stored::forgotten`]; 0: as it was.
+    pub forgotten_below: u64,
     /// Watermarks of peers; `None` forgets one.
     pub seen: BTreeMap<PeerId, Option<Seen>>,
 }
@@ -73,8 +77,13 @@ pub struct StoreReadError {
 pub struct Stored {
     /// The store's name.
     pub epoch: super::wire::Epoch,
+    /// The endpoint id that belongs to it: signs what the node writes of documents with one writer.
+    pub identity: PeerId,
     /// Last sequence number in use.
     pub last: Seq,
+    /// Above the incarnation of every tombstone that was forgotten: where documents begin that are created since, so that
+    /// a tombstone that somebody else still has does not hide them.
+    pub forgotten: u64,
     /// Meta rows.
     pub docs: Vec<(DocKey, Meta)>,
     /// Watermarks.

@@ -22,6 +22,7 @@
 //! creators would leave two maps); removing the tombstone without a new incarnation (a late edit of
 //! the deleted document would mix into its successor).
 
+mod base;
 mod columns;
 mod incoming;
 mod json;
@@ -44,6 +45,8 @@ use self::view::MapNode;
 
 pub use automerge::ActorId;
 
+pub use self::base::{Incoming, NOBODY, Stamp};
+
 pub use self::incoming::ApplyError;
 pub use self::json::{JsonError, JsonLimits, JsonObject};
 pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};
@@ -56,6 +59,8 @@ pub struct Document {
     index: Option<ActorIndex>,
     /// Uncompressed bytes of the history, roughly, for [`Document::approximate_bytes`].
     history_bytes: usize,
+    /// The base that the history begins with; `None`: it was never begun anew.
+    base: Option<Stamp>,
 }
 
 /// Hashes of the newest changes of a document, ascending: same heads, same document.
@@ -68,6 +73,19 @@ pub struct Applied {
     pub changes: Vec<u8>,
     /// How many changes these are.
     pub count: usize,
+}
+
+/// What became of changes of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// All of them were known.
+    Known,
+    /// They were added to the history.
+    Added(Applied),
+    /// They begin the document anew and have taken the place of what was here: all of the document's changes.
+    Replaced(Applied),
+    /// They belong to a version that what is here has taken the place of.
+    Stale,
 }
 
 /// Whether a document is there.
@@ -105,7 +123,7 @@ impl Document {
     /// A document nobody wrote yet. `actor` must not have been used by another process life: an actor
     /// that reuses a sequence number corrupts merges.
     pub fn new(actor: ActorId) -> Self {
-        Self { doc: Automerge::new().with_actor(actor), index: None, history_bytes: 0 }
+        Self { doc: Automerge::new().with_actor(actor), index: None, history_bytes: 0, base: None }
     }
 
     /// Loads what [`Document::save`] wrote and the raw changes that came after it, in causal order.
@@ -135,7 +153,50 @@ impl Document {
                 .and_then(|applied| applied)
                 .map_err(|reason| ApplyError::Rejected { reason })?;
         }
-        Ok(Self { doc: doc.with_actor(actor), index: None, history_bytes })
+        Ok(Self { doc: doc.with_actor(actor), index: None, history_bytes, base: None })
+    }
+
+    /// The same document, said to begin with this base: who stores a document keeps its base beside it.
+    pub fn with_base(self, base: Option<Stamp>) -> Self {
+        Self { base, ..self }
+    }
+
+    /// The base that the history begins with; `None`: it was never begun anew.
+    pub fn base(&self) -> Option<Stamp> {
+        self.base
+    }
+
+    /// Begins the document anew with this content: returns the one change that it consists of now. The same stamp
+    /// and content give the same bytes everywhere. `stamp.check` is filled in.
+    pub fn begin(&mut self, stamp: Stamp, json: &JsonObject) -> Result<Vec<u8>, WriteError> {
+        self.begin_with(stamp, |tx| match json.is_empty() {
+            // An empty document needs an operation to exist at all.
+            true => tx.put(ROOT, INCARNATION_KEY, 0u64),
+            false => write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)),
+        })
+    }
+
+    /// Begins the document anew as deleted. `time_ms`: milliseconds since the epoch, kept in the tombstone.
+    pub fn begin_deleted(&mut self, stamp: Stamp, time_ms: i64) -> Result<Vec<u8>, WriteError> {
+        self.begin_with(stamp, |tx| tx.put(ROOT, TOMBSTONE_KEY, ScalarValue::Timestamp(time_ms)))
+    }
+
+    fn begin_with(
+        &mut self,
+        stamp: Stamp,
+        fill: impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError>,
+    ) -> Result<Vec<u8>, WriteError> {
+        let mut begun = Self::new(stamp.actor());
+        let change = begun.write(0, fill)?.expect("a base has operations");
+        let hash = begun.doc.get_heads()[0].0;
+        let actor = self.doc.get_actor().clone();
+        *self = Self {
+            doc: begun.doc.with_actor(actor),
+            index: None,
+            history_bytes: change.len(),
+            base: Some(stamp.of_change(&hash)),
+        };
+        Ok(change)
     }
 
     /// Makes the document equal to `json` by the smallest change, and returns that change as raw bytes,
@@ -186,7 +247,34 @@ impl Document {
     /// Applies changes of a peer: raw changes in any order and snapshots, of which it may know some.
     /// `None` when it knows them all. On an error the document is as before.
     pub fn apply(&mut self, chunks: &[u8]) -> Result<Option<Applied>, ApplyError> {
-        let new = incoming::select_new(&self.doc, incoming::parse(chunks)?)?;
+        self.add(incoming::parse(chunks)?)
+    }
+
+    /// Takes changes of a peer that belong to the same beginning of the document, or to a later or an earlier one. On an
+    /// error the document is as before.
+    pub fn merge(&mut self, incoming: Incoming) -> Result<Merged, ApplyError> {
+        let Incoming { changes, base } = incoming;
+        if base < self.base {
+            return Ok(Merged::Stale);
+        }
+        if let Some(base) = base {
+            base::check_roots(&changes, base)?;
+        }
+        if base == self.base {
+            return Ok(self.add(changes)?.map_or(Merged::Known, Merged::Added));
+        }
+        let mut begun = Self::new(self.doc.get_actor().clone()).with_base(base);
+        Ok(match begun.add(changes)? {
+            Some(applied) => {
+                *self = begun;
+                Merged::Replaced(applied)
+            }
+            None => Merged::Known,
+        })
+    }
+
+    fn add(&mut self, changes: Vec<automerge::Change>) -> Result<Option<Applied>, ApplyError> {
+        let new = incoming::select_new(&self.doc, changes)?;
         if new.is_empty() {
             return Ok(None);
         }
@@ -213,6 +301,20 @@ impl Document {
     /// Whether a delete is in force.
     pub fn is_deleted(&self) -> bool {
         self.presence() == Presence::Deleted
+    }
+
+    /// When it was deleted, in milliseconds since the epoch by the clock of who did; of several, the latest. `None`: no
+    /// delete is in force.
+    pub fn deleted_at_ms(&self) -> Option<i64> {
+        let tombstones = self.doc.get_all(ROOT, TOMBSTONE_KEY).ok()?;
+        let times = tombstones.iter().filter_map(|(value, _)| match value {
+            Value::Scalar(scalar) => match scalar.as_ref() {
+                ScalarValue::Timestamp(time_ms) => Some(*time_ms),
+                _ => None,
+            },
+            Value::Object(_) => None,
+        });
+        times.max()
     }
 
     /// Whether it has content, if only `{}`.
@@ -259,7 +361,7 @@ impl Document {
         self.doc.save()
     }
 
-    /// Whether a peer takes `snapshot` (from [`Document::save`]) in [`Document::apply`]. A long history
+    /// Whether a peer takes `snapshot` (from [`Document::save`], or a base) in [`Document::apply`]. A long history
     /// packs so well that a small file can unpack to more than anybody accepts from a peer; its
     /// [`Document::changes_since`] the beginning travel all the same. Costs inflating it once.
     pub fn travels_whole(snapshot: &[u8]) -> bool {

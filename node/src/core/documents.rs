@@ -3,18 +3,21 @@
 //! A change takes effect here at once and becomes durable later; until then the document is pinned in the
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
+mod local;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::batch::{Batch, DocRows, DocumentStore, StoreReadError};
+use super::batch::{Batch, DocRows, DocumentStore, PeerId, StoreReadError, Stored};
 use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{ApplyError, Document, JsonObject, LoadError};
+use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
+use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
@@ -33,6 +36,9 @@ pub enum DocumentError {
         /// What was found.
         source: LoadError,
     },
+    /// The policy of the collection forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A change cannot be made.
     #[error("{key} cannot be written: {detail}")]
     Write {
@@ -41,6 +47,50 @@ pub enum DocumentError {
         /// Why.
         detail: String,
     },
+}
+
+/// What a policy forbids a local writer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The document has a writer, and it is another node.
+    #[error(
+        "{key} keeps its latest version only and is written by node {writer}, this is node {this}: write it there, \
+         or delete it first, which any node may do, and the next to write it becomes its writer"
+    )]
+    NotTheWriter {
+        /// Which document.
+        key: String,
+        /// Endpoint id of its writer.
+        writer: String,
+        /// Endpoint id of this node.
+        this: String,
+    },
+    /// The collection is immutable.
+    #[error(
+        "{key} is there already and collection {collection:?} is immutable: write a document with another id, or \
+         change the policy with SetCollection"
+    )]
+    Immutable {
+        /// Which document.
+        key: String,
+        /// Its collection.
+        collection: String,
+    },
+    /// The collection is the node's own.
+    #[error("collection {collection:?} holds the policies of collections: use SetCollection")]
+    Reserved {
+        /// Which one.
+        collection: &'static str,
+    },
+}
+
+/// A version of ours that another writer's has taken the place of, because both created the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superseded {
+    /// Which document.
+    pub key: DocKey,
+    /// Endpoint id of its writer from now on.
+    pub writer: PeerId,
 }
 
 /// Why changes of a peer are not applied.
@@ -68,8 +118,14 @@ pub struct Recorded {
     pub visible: bool,
 }
 
-/// Changes to send, cut into pieces.
-pub type Pieces = Vec<Vec<u8>>;
+/// Changes to send, as much as a frame should hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Automerge chunks.
+    pub changes: Vec<u8>,
+    /// The base of the document, if it has one that is not in this piece.
+    pub base: Option<Stamp>,
+}
 
 /// All documents of a store.
 pub struct Documents {
@@ -77,6 +133,13 @@ pub struct Documents {
     index: Index,
     cache: DocumentCache,
     actor: ActorId,
+    /// Endpoint id of this node: the writer of what it begins anew.
+    identity: PeerId,
+    policies: Policies,
+    /// See [`Stored::forgotten`].
+    forgotten: u64,
+    superseded: Vec<Superseded>,
+    superseded_count: u64,
     /// Last number given out.
     last: Seq,
     durable: Seq,
@@ -90,32 +153,38 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Over a store that holds `docs` and has used numbers up to `last`. `actor` must be new: it signs
-    /// this run's changes.
+    /// Over a store with this content. `actor` must be new: it signs this run's changes.
     pub fn new(
         store: Box<dyn DocumentStore>,
-        docs: Vec<(DocKey, Meta)>,
-        last: Seq,
+        stored: Stored,
         actor: ActorId,
         classes: ClassMap,
+        policies: Policies,
     ) -> Self {
         let mut index = Index::new(classes);
-        for (key, meta) in docs {
+        for (key, meta) in stored.docs {
             index.set(&key, meta);
         }
-        Self {
+        let mut documents = Self {
             store,
             index,
             cache: DocumentCache::new(limits::DOCUMENT_CACHE_BYTES),
             actor,
-            last,
-            durable: last,
+            identity: stored.identity,
+            policies,
+            forgotten: stored.forgotten,
+            superseded: vec![],
+            superseded_count: 0,
+            last: stored.last,
+            durable: stored.last,
             pending: Batch::default(),
             pending_bytes: 0,
             undo: BTreeMap::new(),
             undo_in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
-        }
+        };
+        documents.learn_policies();
+        documents
     }
 
     /// What is known of every document; ahead of the disk by what is not durable yet.
@@ -143,34 +212,47 @@ impl Documents {
         self.cache.bytes()
     }
 
-    /// Writes a document; `None`: its content is that already.
-    pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
-        self.write(key, |document| document.put(json, now_s).map_err(|e| e.to_string()))
+    /// The policies of collections.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
-    /// Deletes a document; `None`: there is none.
-    pub fn delete(&mut self, key: &DocKey, now_ms: i64) -> Result<Option<Recorded>, DocumentError> {
-        if self.index.get(key).is_none_or(|meta| meta.deleted) {
-            return Ok(None);
-        }
-        self.write(key, |document| document.delete(now_ms).map_err(|e| e.to_string()))
+    /// Versions of ours that another writer's took the place of since the last call, and how many there were since
+    /// the start. At most [`limits::MAX_SUPERSEDED`] are named.
+    pub fn take_superseded(&mut self) -> Vec<Superseded> {
+        std::mem::take(&mut self.superseded)
     }
 
-    /// Applies changes of a peer; `None`: nothing new.
-    pub fn apply(&mut self, key: &DocKey, changes: &[u8]) -> Result<Option<Recorded>, RemoteError> {
+    /// How often another writer's version took the place of one of ours since the start.
+    pub fn superseded_count(&self) -> u64 {
+        self.superseded_count
+    }
+
+    /// Applies changes of a peer, which belong to this base of the document; `None`: nothing new.
+    pub fn apply(
+        &mut self,
+        key: &DocKey,
+        base: Option<Stamp>,
+        changes: &[u8],
+    ) -> Result<Option<Recorded>, RemoteError> {
         let (mut document, was_visible) = self.open(key)?;
-        let applied = match document.apply(changes) {
-            Ok(applied) => applied,
-            Err(source) => {
-                self.cache.insert(key, document, self.durable);
-                return Err(RemoteError::Apply { key: key.to_string(), source });
+        let before = document.base().filter(|_| was_visible);
+        match Incoming::parse(changes, base).and_then(|incoming| document.merge(incoming)) {
+            Ok(Merged::Added(applied)) => {
+                Ok(Some(self.record(key, document, Written::Change(applied.changes), was_visible)))
             }
-        };
-        match applied {
-            Some(applied) => Ok(Some(self.record(key, document, applied.changes, was_visible))),
-            None => {
+            Ok(Merged::Replaced(applied)) => {
+                self.note_superseded(key, before, document.base());
+                let whole = if applied.count == 1 { applied.changes } else { document.save() };
+                Ok(Some(self.record(key, document, Written::Base(whole), was_visible)))
+            }
+            Ok(Merged::Known | Merged::Stale) => {
                 self.cache.insert(key, document, self.durable);
                 Ok(None)
+            }
+            Err(source) => {
+                self.cache.insert(key, document, self.durable);
+                Err(RemoteError::Apply { key: key.to_string(), source })
             }
         }
     }
@@ -201,10 +283,12 @@ impl Documents {
     /// The durable changes of a document that a peer with this base may lack, cut into pieces of about
     /// [`limits::UPDATE_FRAME_BYTES`]. Of a document with changes that are not durable, what the store holds: those must
     /// not leave.
-    pub fn changes_for(&self, key: &DocKey, base: &Base) -> Result<Pieces, DocumentError> {
+    pub fn changes_for(&self, key: &DocKey, base: &Base) -> Result<Vec<Piece>, DocumentError> {
         let Some(meta) = self.durable_meta(key) else { return Ok(vec![]) };
         let (document, known) = match base {
-            Base::Before(first) if *first > meta.folded => return Ok(self.tail_pieces(key, *first)?),
+            Base::Before(first) if *first > meta.folded => {
+                return Ok(pieces(self.tail_rows(key, *first)?, meta.base));
+            }
             Base::Before(first) => match meta.checkpoint_at(first.saturating_sub(1)) {
                 Some(point) => (None, point.heads.clone()),
                 None => (None, Heads::new()),
@@ -221,13 +305,14 @@ impl Documents {
             // A long history packs so well that a peer would take it for a bomb; such a one goes change by change.
             let fits = |bytes: &[u8]| bytes.len() <= limits::MAX_FRAME_BYTES / 2 && Document::travels_whole(bytes);
             if snapshot.as_deref().is_none_or(fits) {
-                let mut pieces: Pieces = snapshot.into_iter().collect();
-                pieces.extend(self.tail_pieces(key, meta.folded + 1)?);
-                return Ok(merge_pieces(pieces));
+                let mut chunks: Vec<Vec<u8>> = snapshot.into_iter().collect();
+                chunks.extend(self.tail_rows(key, meta.folded + 1)?);
+                return Ok(whole(chunks, meta.base));
             }
         }
         let document = document.map_or_else(|| self.durable_document(key), Ok)?;
-        Ok(merge_pieces(document.changes_since(&known)))
+        let changes = document.changes_since(&known);
+        Ok(if known.is_empty() { whole(changes, meta.base) } else { pieces(changes, meta.base) })
     }
 
     /// Whether nothing waits for the disk.
@@ -238,7 +323,9 @@ impl Documents {
     /// What is to be made durable next; `None`: nothing, or only watermarks and not `even_watermarks`. At
     /// most one batch may be under way.
     pub fn take_batch(&mut self, even_watermarks: bool) -> Option<Batch> {
-        let worth_it = self.pending.changes > 0 || (even_watermarks && !self.pending.seen.is_empty());
+        let worth_it = self.pending.changes > 0
+            || !self.pending.forgotten.is_empty()
+            || (even_watermarks && !self.pending.seen.is_empty());
         if !worth_it {
             return None;
         }
@@ -261,7 +348,9 @@ impl Documents {
     /// Takes back everything that is not durable: the batch under way failed.
     pub fn undo(&mut self) {
         let newest_first = [std::mem::take(&mut self.undo), std::mem::take(&mut self.undo_in_flight)];
+        let mut has_policies = false;
         for (key, meta) in newest_first.into_iter().flatten() {
+            has_policies |= key.collection() == policy::COLLECTION;
             self.cache.remove(&key);
             match meta {
                 Some(meta) => self.index.set(&key, meta),
@@ -271,6 +360,9 @@ impl Documents {
         self.pending = Batch::default();
         self.pending_bytes = 0;
         self.in_flight_bytes = 0;
+        if has_policies {
+            self.learn_policies();
+        }
     }
 
     /// Watermarks that go with the pending changes.
@@ -278,27 +370,7 @@ impl Documents {
         &mut self.pending
     }
 
-    fn write(
-        &mut self,
-        key: &DocKey,
-        change: impl FnOnce(&mut Document) -> Result<Option<Vec<u8>>, String>,
-    ) -> Result<Option<Recorded>, DocumentError> {
-        let (mut document, was_visible) = self.open(key)?;
-        match change(&mut document) {
-            Ok(Some(bytes)) => Ok(Some(self.record(key, document, bytes, was_visible))),
-            Ok(None) => {
-                self.cache.insert(key, document, self.durable);
-                Ok(None)
-            }
-            // A failed write leaves the document as it was.
-            Err(detail) => {
-                self.cache.insert(key, document, self.durable);
-                Err(DocumentError::Write { key: key.to_string(), detail })
-            }
-        }
-    }
-
-    fn record(&mut self, key: &DocKey, document: Document, changes: Vec<u8>, was_visible: bool) -> Recorded {
+    fn record(&mut self, key: &DocKey, document: Document, written: Written, was_visible: bool) -> Recorded {
         self.last += 1;
         let seq = self.last;
         let before = self.index.get(key).cloned();
@@ -310,12 +382,12 @@ impl Documents {
             snapshot_bytes: 0,
             tail_bytes: 0,
             checkpoints: vec![],
+            base: None,
         });
         meta.seq = seq;
         meta.heads = document.heads();
         meta.deleted = document.is_deleted();
-        meta.tail_bytes += changes.len() as u64;
-        self.pending_bytes += changes.len();
+        meta.base = document.base();
         let visible = was_visible || !meta.deleted;
 
         let rows = self.pending.docs.entry(key.clone()).or_insert_with(|| DocRows {
@@ -323,23 +395,51 @@ impl Documents {
             snapshot: None,
             tail: vec![],
         });
-        if meta.wants_fold() {
-            let snapshot = document.save();
+        let snapshot = match written {
+            Written::Base(base) => {
+                meta.checkpoints.clear();
+                Some(base)
+            }
+            Written::Change(changes) => {
+                self.pending_bytes += changes.len();
+                meta.tail_bytes += changes.len() as u64;
+                if meta.wants_fold() {
+                    meta.push_checkpoint();
+                    Some(document.save())
+                } else {
+                    rows.tail.push((seq, changes));
+                    None
+                }
+            }
+        };
+        if let Some(snapshot) = snapshot {
+            self.pending_bytes += snapshot.len();
             meta.folded = seq;
             meta.snapshot_bytes = snapshot.len() as u64;
             meta.tail_bytes = 0;
-            meta.push_checkpoint();
             rows.snapshot = Some(snapshot);
             rows.tail.clear();
-        } else {
-            rows.tail.push((seq, changes));
         }
         rows.meta = meta.clone();
         self.pending.changes += 1;
         self.undo.entry(key.clone()).or_insert(before);
         self.index.set(key, meta);
+        if key.collection() == policy::COLLECTION {
+            self.policies.learn(key.id(), document.render().as_deref());
+        }
         self.cache.insert_pinned(key, document, seq);
         Recorded { seq, visible }
+    }
+
+    fn note_superseded(&mut self, key: &DocKey, before: Option<Stamp>, now: Option<Stamp>) {
+        let (Some(before), Some(now)) = (before, now) else { return };
+        // A delete is no second writer.
+        if before.writer == self.identity && now.writer != self.identity && before.incarnation == now.incarnation {
+            self.superseded_count += 1;
+            if self.superseded.len() < limits::MAX_SUPERSEDED {
+                self.superseded.push(Superseded { key: key.clone(), writer: now.writer });
+            }
+        }
     }
 
     /// Takes a document out of the cache, or loads it; the caller puts it back.
@@ -349,7 +449,7 @@ impl Documents {
             return Ok((document, was_visible));
         }
         let document = match self.index.get(key) {
-            Some(_) => self.load(key)?,
+            Some(meta) => self.load(key)?.with_base(meta.base),
             None => Document::new(self.actor.clone()),
         };
         Ok((document, was_visible))
@@ -378,10 +478,20 @@ impl Documents {
         }
     }
 
-    fn tail_pieces(&self, key: &DocKey, from: Seq) -> Result<Pieces, StoreReadError> {
-        let rows = self.store.tail(key, from)?;
-        Ok(merge_pieces(rows.into_iter().map(|(_, bytes)| bytes)))
+    /// Durable change rows from a number on. What was synced but not yet reported so may belong to another base.
+    fn tail_rows(&self, key: &DocKey, from: Seq) -> Result<impl Iterator<Item = Vec<u8>>, StoreReadError> {
+        let durable = self.durable;
+        let rows = self.store.tail(key, from)?.into_iter();
+        Ok(rows.take_while(move |(seq, _)| *seq <= durable).map(|(_, changes)| changes))
     }
+}
+
+/// What a local write or a peer's changes left to store.
+enum Written {
+    /// Changes after those that are there.
+    Change(Vec<u8>),
+    /// A document begun anew, whole.
+    Base(Vec<u8>),
 }
 
 impl History for Documents {
@@ -393,14 +503,25 @@ impl History for Documents {
     }
 }
 
-/// Joins small pieces up to the size of a frame.
-fn merge_pieces(pieces: impl IntoIterator<Item = Vec<u8>>) -> Pieces {
-    let mut merged: Pieces = Vec::new();
-    for piece in pieces {
+/// Joins small chunks up to the size of a frame; their base is not among them.
+fn pieces(chunks: impl IntoIterator<Item = Vec<u8>>, base: Option<Stamp>) -> Vec<Piece> {
+    let mut merged: Vec<Piece> = Vec::new();
+    for chunk in chunks {
         match merged.last_mut() {
-            Some(last) if last.len() + piece.len() <= limits::UPDATE_FRAME_BYTES => last.extend_from_slice(&piece),
-            _ => merged.push(piece),
+            Some(last) if last.changes.len() + chunk.len() <= limits::UPDATE_FRAME_BYTES => {
+                last.changes.extend_from_slice(&chunk);
+            }
+            _ => merged.push(Piece { changes: chunk, base }),
         }
     }
     merged
+}
+
+/// The same of a whole document, whose first chunk holds its base.
+fn whole(chunks: impl IntoIterator<Item = Vec<u8>>, base: Option<Stamp>) -> Vec<Piece> {
+    let mut pieces = pieces(chunks, base);
+    if let Some(first) = pieces.first_mut() {
+        first.base = None;
+    }
+    pieces
 }

@@ -12,11 +12,12 @@ use automerge::ActorId;
 
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
-use super::document::JsonObject;
-use super::documents::{DocumentError, Documents, RemoteError};
+use super::document::{JsonObject, Stamp};
+use super::documents::{DocumentError, Documents, RemoteError, Superseded};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
+use super::policy::{Policies, Policy, PolicyError};
 use super::session::{Now, Session, SessionError, SessionId};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::members::MembersFrame;
@@ -32,6 +33,8 @@ pub struct Wakes {
     pub watches: BTreeSet<WatchId>,
     /// Whether there is something to commit.
     pub commit: bool,
+    /// Versions of ours that another writer's took the place of, for the log.
+    pub superseded: Vec<Superseded>,
 }
 
 /// What a node carries, and in which order.
@@ -41,6 +44,8 @@ pub struct Traffic {
     pub classes: ClassMap,
     /// What the node asks its peers for.
     pub interest: Interest,
+    /// How much history collections keep, where nobody said so by request.
+    pub policies: Policies,
 }
 
 /// The state of a node.
@@ -60,9 +65,22 @@ pub struct Core {
     secret: [u8; 32],
     wakes: Wakes,
     lag: LagRecord,
+    /// What every known member had when tombstones were last looked at.
+    passed: Seq,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
     relayed: u64,
+}
+
+/// Why a policy was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetPolicyError {
+    /// It is not acceptable.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
 }
 
 /// The planted bug drops one relayed change in this many. Most are healed: the next change of the document lacks
@@ -79,15 +97,16 @@ impl Core {
         traffic: Traffic,
         plants: Plants,
     ) -> Self {
-        let Traffic { classes, interest } = traffic;
+        let Traffic { classes, interest, policies } = traffic;
         if plants.forgets_tombstones() {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
+        let seen = std::mem::take(&mut stored.seen);
         Self {
             epoch: stored.epoch,
-            documents: Documents::new(store, stored.docs, stored.last, actor, classes),
+            documents: Documents::new(store, stored, actor, classes, policies),
             interest,
-            seen: stored.seen,
+            seen,
             sessions: BTreeMap::new(),
             watches: BTreeMap::new(),
             next_id: 1,
@@ -97,6 +116,7 @@ impl Core {
             secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
+            passed: 0,
             plants,
             relayed: 0,
         }
@@ -121,6 +141,15 @@ impl Core {
         Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
     }
 
+    /// Sets the policy of a collection, for the whole formation. Returns the number that must be durable before that
+    /// is acknowledged; the policy holds at once.
+    pub fn set_policy(&mut self, collection: &str, policy: &Policy, now_ms: u64) -> Result<Seq, SetPolicyError> {
+        policy.validate()?;
+        let key = self.documents.policies().document_of(collection)?;
+        let recorded = self.documents.put_policy(&key, policy, (now_ms / 1000) as i64)?;
+        Ok(self.wrote(&key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
     /// The text of a document and the number that must be durable before it may be shown.
     pub fn render(&mut self, key: &DocKey) -> Result<(Option<String>, Seq), DocumentError> {
         self.documents.render(key)
@@ -136,6 +165,38 @@ impl Core {
             keys.push(key.clone());
         }
         (keys, newest)
+    }
+
+    /// Forgets tombstones that are old enough and that every other member had when this was last called: `members`, and
+    /// whoever ever told what it has, without those that are `retired`. A member of which it is not known keeps all. Call
+    /// it every [`limits::COLLECT_INTERVAL`]: what a member sent before it had the tombstone must have come or be lost.
+    pub fn forget_tombstones(
+        &mut self,
+        members: &BTreeSet<PeerId>,
+        retired: &BTreeSet<PeerId>,
+        now_ms: u64,
+    ) -> Result<usize, DocumentError> {
+        let others = members.iter().chain(self.seen.keys()).filter(|peer| !retired.contains(*peer));
+        let durable = self.documents.durable();
+        let passed = others.map(|peer| self.had(peer)).fold(durable, Seq::min);
+        let through = std::mem::replace(&mut self.passed, passed).min(passed);
+        let forgotten = self.documents.forget_tombstones(through, now_ms)?;
+        self.wakes.commit |= forgotten > 0;
+        Ok(forgotten)
+    }
+
+    /// What of ours a peer has by its word; 0 if it has not said so in this run.
+    fn had(&self, peer: &PeerId) -> Seq {
+        let mut sessions = self.sessions.values().filter(|session| session.peer() == *peer).peekable();
+        if sessions.peek().is_none() {
+            return self.lag.had(peer).unwrap_or(0);
+        }
+        let had = sessions.map(|session| match session.lacking() {
+            Lacking::Unknown => 0,
+            Lacking::Nothing => self.documents.durable(),
+            Lacking::Numbers { oldest, .. } => oldest.saturating_sub(1),
+        });
+        had.max().unwrap_or(0)
     }
 
     // ---- commits ---------------------------------------------------------------------------------
@@ -296,7 +357,7 @@ impl Core {
             Data::Through { through } => through,
             Data::Update(update) => {
                 if session.asks_for(&update.key) || self.documents.index().get(&update.key).is_some() {
-                    self.apply(id, peer, update.key, &update.changes)?;
+                    self.apply(id, peer, update.key, update.base, &update.changes)?;
                 }
                 update.through
             }
@@ -314,8 +375,15 @@ impl Core {
         Ok(())
     }
 
-    fn apply(&mut self, id: SessionId, peer: PeerId, key: DocKey, changes: &[u8]) -> Result<(), SessionError> {
-        match self.documents.apply(&key, changes) {
+    fn apply(
+        &mut self,
+        id: SessionId,
+        peer: PeerId,
+        key: DocKey,
+        base: Option<Stamp>,
+        changes: &[u8],
+    ) -> Result<(), SessionError> {
+        match self.documents.apply(&key, base, changes) {
             Ok(Some(recorded)) => {
                 let (seq, visible) = (recorded.seq, recorded.visible);
                 self.events.push(Event { key, seq, origin: Some(id), visible });
@@ -393,7 +461,8 @@ impl Core {
 
     /// Who has something new since the last call.
     pub fn take_wakes(&mut self) -> Wakes {
-        std::mem::take(&mut self.wakes)
+        let superseded = self.documents.take_superseded();
+        Wakes { superseded, ..std::mem::take(&mut self.wakes) }
     }
 
     fn wrote(&mut self, key: &DocKey, recorded: Option<(Seq, bool)>) -> Seq {

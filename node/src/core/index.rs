@@ -9,6 +9,7 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 
 use super::class::{Class, ClassMap, PerClass};
+use super::document::Stamp;
 use super::key::DocKey;
 use super::wire::{Heads, Seq};
 use crate::limits;
@@ -40,6 +41,9 @@ pub struct Meta {
     pub tail_bytes: u64,
     /// Points before the fold, oldest first.
     pub checkpoints: Vec<Checkpoint>,
+    /// The base that the history begins with; the store appends it to the row if there is one.
+    #[serde(skip)]
+    pub base: Option<Stamp>,
 }
 
 impl Meta {
@@ -247,6 +251,7 @@ mod tests {
             snapshot_bytes: 0,
             tail_bytes: 0,
             checkpoints: vec![],
+            base: None,
         }
     }
 

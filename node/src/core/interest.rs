@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::key::{DocKey, check_collection};
+use super::policy;
 use crate::limits;
 
 /// A collection, or the documents of it whose ids begin alike.
@@ -91,11 +92,13 @@ impl Interest {
         selectors.iter().try_for_each(|s| Selector::new(&s.collection, &s.prefix).map(drop))
     }
 
-    /// Whether a document is asked for. Costs one comparison a selector.
+    /// Whether a document is asked for; policies of collections always are. Costs one comparison a selector.
     pub fn wants(&self, key: &DocKey) -> bool {
         match self {
             Self::Everything => true,
-            Self::Only(selectors) => selectors.iter().any(|selector| selector.covers(key)),
+            Self::Only(selectors) => {
+                selectors.iter().any(|selector| selector.covers(key)) || key.collection() == policy::COLLECTION
+            }
         }
     }
 

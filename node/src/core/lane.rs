@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::documents::Documents;
+use super::documents::{Documents, Piece};
 use super::key::DocKey;
 use super::lag::Lacking;
 use super::outbox::Outbox;
@@ -13,7 +13,7 @@ use super::wire::{Data, Ordinal, Seq, Update};
 #[derive(Debug)]
 struct Sending {
     key: DocKey,
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Piece>,
 }
 
 /// One class of traffic of a session.
@@ -112,19 +112,25 @@ impl Lane {
     pub fn next_update(&mut self, documents: &Documents) -> Result<Option<Data>, SessionError> {
         loop {
             if let Some(sending) = &mut self.sending {
-                if let Some(changes) = sending.pieces.pop_front() {
+                if let Some(Piece { changes, base }) = sending.pieces.pop_front() {
                     let key = sending.key.clone();
                     let last = sending.pieces.is_empty();
                     if last {
                         self.sending = None;
                     }
                     let through = if last { self.claim(documents.durable()) } else { 0 };
-                    return Ok(Some(Data::Update(Update { key, changes, through })));
+                    return Ok(Some(Data::Update(Update { key, changes, base, through })));
                 }
                 self.sending = None;
             }
             let Some((key, base)) = self.outbox.pop() else { return Ok(None) };
             let pieces = documents.changes_for(&key, &base)?;
+            let asked = self.outbox.take_asked(&key);
+            if pieces.is_empty() && asked {
+                // Nothing is an answer, too.
+                let through = self.claim(documents.durable());
+                return Ok(Some(Data::Update(Update { key, changes: vec![], base: None, through })));
+            }
             if !pieces.is_empty() {
                 self.sending = Some(Sending { key, pieces: pieces.into() });
             }

@@ -38,6 +38,9 @@ pub struct Outbox {
     /// Documents of which the peer is about to send something we lack. Only with that it can be told what the
     /// peer lacks: mostly nothing.
     expected: BTreeMap<DocKey, Marks>,
+    /// Documents of which the peer expects something, if only to be told that there is nothing: what was newer here has
+    /// been taken the place of since.
+    asked: BTreeSet<DocKey>,
 }
 
 impl Outbox {
@@ -53,7 +56,15 @@ impl Outbox {
     /// Reconciliation found that the peer lacks something of the document and has this. Overrides what was assumed.
     pub fn mark_reconciled(&mut self, key: DocKey, has: Marks) {
         self.remove(&key);
+        if !has.is_empty() {
+            self.asked.insert(key.clone());
+        }
         self.insert(key, Base::Has(has));
+    }
+
+    /// Whether the peer expects something of a document that was popped; asked once.
+    pub fn take_asked(&mut self, key: &DocKey) -> bool {
+        self.asked.remove(key)
     }
 
     /// Reconciliation found that the peer will send something of the document, and has this.
@@ -113,6 +124,7 @@ impl Outbox {
 
     fn remove(&mut self, key: &DocKey) {
         self.expected.remove(key);
+        self.asked.remove(key);
         if let Some(base) = self.dirty.remove(key) {
             self.order.remove(&(base.first_unsent(), key.clone()));
         }

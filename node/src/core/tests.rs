@@ -4,6 +4,7 @@
 mod documents;
 mod hostile;
 mod lag;
+mod latest;
 mod random;
 mod traffic;
 mod world;

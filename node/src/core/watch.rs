@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::documents::{DocumentError, Documents};
 use super::index::Meta;
 use super::key::DocKey;
+use super::policy;
 use super::wire::Seq;
 
 /// Names a subscription within one run of a node.
@@ -61,7 +62,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of the named collections (none: all).
+    /// Of the named collections (none: all that applications write).
     pub fn new(collections: Vec<String>) -> Self {
         let collections = (!collections.is_empty()).then(|| collections.into_iter().collect());
         Self {
@@ -143,6 +144,10 @@ impl Watch {
     }
 
     fn wants(&self, key: &DocKey) -> bool {
-        self.collections.as_ref().is_none_or(|collections| collections.contains(key.collection()))
+        match &self.collections {
+            Some(collections) => collections.contains(key.collection()),
+            // Who asks for everything means what applications wrote.
+            None => key.collection() != policy::COLLECTION,
+        }
     }
 }

@@ -19,6 +19,7 @@ pub use framing::{Deframer, frame};
 pub use reconcile::{Cell, Cut, Form, Id, Mark, Next, Pair, Read, Recall, Set, Tell, Told, Turn};
 
 use super::class::{CLASSES, Class, PerClass};
+use super::document::Stamp;
 use super::interest::{Interest, InterestError};
 use super::key::{DocKey, KeyError};
 use crate::limits;
@@ -133,6 +134,14 @@ enum Packed<'a> {
         deflated: Cow<'a, [u8]>,
         through: Seq,
     },
+    Based {
+        key: Cow<'a, DocKey>,
+        base: Stamp,
+        deflated: bool,
+        #[serde(borrow, with = "serde_bytes")]
+        changes: Cow<'a, [u8]>,
+        through: Seq,
+    },
 }
 
 /// Changes of one document.
@@ -142,6 +151,8 @@ pub struct Update {
     pub key: DocKey,
     /// Automerge chunks, concatenated, in causal order.
     pub changes: Vec<u8>,
+    /// The base of the document, of changes that come without it.
+    pub base: Option<Stamp>,
     /// With this frame the receiver has every change up to this one; 0 claims nothing.
     pub through: Seq,
 }
@@ -229,11 +240,17 @@ impl Data {
     pub fn encode(&self, ordinal: &mut Ordinal) -> Vec<u8> {
         let packed = match self {
             Self::Through { through } => Packed::Through { through: *through },
-            Self::Update(Update { key, changes, through }) => {
+            Self::Update(Update { key, changes, base, through }) => {
                 let (key, through) = (Cow::Borrowed(key), *through);
-                match deflate_if_smaller(changes) {
-                    Some(deflated) => Packed::Deflated { key, deflated: deflated.into(), through },
-                    None => Packed::Update { key, changes: changes.into(), through },
+                match (*base, deflate_if_smaller(changes)) {
+                    (None, Some(deflated)) => Packed::Deflated { key, deflated: deflated.into(), through },
+                    (None, None) => Packed::Update { key, changes: changes.into(), through },
+                    (Some(base), Some(deflated)) => {
+                        Packed::Based { key, base, deflated: true, changes: deflated.into(), through }
+                    }
+                    (Some(base), None) => {
+                        Packed::Based { key, base, deflated: false, changes: changes.into(), through }
+                    }
                 }
             }
         };
@@ -243,13 +260,19 @@ impl Data {
     /// Decodes and validates the payload that comes next on a stream. The Automerge chunks are checked
     /// when they are applied.
     pub fn decode(payload: &[u8], ordinal: &mut Ordinal) -> Result<Self, FrameError> {
-        let (key, changes, through) = match decode_numbered(payload, ordinal)? {
+        let (key, changes, base, through) = match decode_numbered(payload, ordinal)? {
             Packed::Through { through } => return Ok(Self::Through { through }),
-            Packed::Update { key, changes, through } => (key, changes.into_owned(), through),
-            Packed::Deflated { key, deflated, through } => (key, inflate(&deflated)?, through),
+            Packed::Update { key, changes, through } => (key, changes.into_owned(), None, through),
+            Packed::Deflated { key, deflated, through } => (key, inflate(&deflated)?, None, through),
+            Packed::Based { key, base, deflated: true, changes, through } => {
+                (key, inflate(&changes)?, Some(base), through)
+            }
+            Packed::Based { key, base, deflated: false, changes, through } => {
+                (key, changes.into_owned(), Some(base), through)
+            }
         };
         key.validate()?;
-        Ok(Self::Update(Update { key: key.into_owned(), changes, through }))
+        Ok(Self::Update(Update { key: key.into_owned(), changes, base, through }))
     }
 }
 
@@ -311,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_update_is_laid_out_as_documented() {
-        let data = Data::Update(Update { key: key("ab"), changes: vec![7, 8], through: 300 });
+        let data = Data::Update(Update { key: key("ab"), changes: vec![7, 8], base: None, through: 300 });
         let mut ordinal = Ordinal(3);
         let payload = data.encode(&mut ordinal);
         let check = blake3::hash(&[&[3, 0, 0, 0, 0, 0, 0, 0][..], &payload[4..]].concat());
@@ -326,7 +349,7 @@ mod tests {
     #[test]
     fn large_updates_travel_deflated_and_bombs_are_refused() {
         let changes: Vec<u8> = b"the same field names again and again ".repeat(100);
-        let data = Data::Update(Update { key: key("ab"), changes, through: 1 });
+        let data = Data::Update(Update { key: key("ab"), changes, base: None, through: 1 });
         let payload = data.encode(&mut Ordinal(0));
         assert!(payload[4] == 2 && payload.len() < 200, "{} bytes", payload.len());
         assert_eq!(Data::decode(&payload, &mut Ordinal(0)), Ok(data));

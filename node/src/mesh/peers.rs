@@ -291,6 +291,14 @@ impl Mesh {
         rows
     }
 
+    /// Everyone who is known to take part, and everyone whom the operator turned away.
+    pub fn known_members(&self) -> (BTreeSet<PeerId>, BTreeSet<PeerId>) {
+        let mut members: BTreeSet<PeerId> = self.rows().into_keys().collect();
+        members.extend(lock(&self.membership).members().map(|record| record.id));
+        members.remove(self.endpoint.id().as_bytes());
+        (members, lock(&self.state).unwanted.clone())
+    }
+
     /// Peers that an operator named.
     pub fn wanted_count(&self) -> usize {
         lock(&self.state).wanted.len()

@@ -1,7 +1,9 @@
 //! One error type per operation. `api::error` maps each to a status, in one place.
 
 use crate::core::document::JsonError;
+use crate::core::documents::Refusal;
 use crate::core::key::KeyError;
+use crate::core::policy::PolicyError;
 
 /// Why a Put or Delete was not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +14,9 @@ pub enum WriteError {
     /// The document text is not acceptable.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// The policy of the collection forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The store could not make the write durable. It is not applied, here or on any peer.
     #[error("the write is not durable and was not applied: {0}")]
     NotDurable(String),
@@ -26,6 +31,17 @@ pub enum WriteError {
     /// The node is stopping.
     #[error("the node is shutting down; retry against it after its restart")]
     ShuttingDown,
+}
+
+/// Why SetCollection was not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum SetCollectionError {
+    /// The policy is not acceptable.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Why a read failed.

@@ -76,6 +76,8 @@ pub struct StoreFigures {
     pub cache_bytes: u64,
     /// Bytes of pages of the file that the database holds in memory.
     pub page_cache_bytes: u64,
+    /// Versions of this node's that another writer's took the place of since the start.
+    pub superseded: u64,
 }
 
 /// How packets reach a peer.
@@ -241,6 +243,7 @@ fn store_figures(core: &Core) -> StoreFigures {
         uncommitted_bytes: documents.uncommitted_bytes() as u64,
         cache_bytes: documents.cache_bytes() as u64,
         page_cache_bytes: 0,
+        superseded: documents.superseded_count(),
     }
 }
 

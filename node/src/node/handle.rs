@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::error::{ConnectError, ReadError, WriteError};
+use super::error::{ConnectError, ReadError, SetCollectionError, WriteError};
 use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later, lock};
 use super::subscription::Subscription;
 use super::world::Observation;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::documents::DocumentError;
-use crate::core::engine::Core;
+use crate::core::engine::{Core, SetPolicyError};
 use crate::core::key::{DocKey, check_collection};
+use crate::core::policy::{Policy, Source};
 use crate::core::wire::Seq;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
@@ -134,6 +135,25 @@ impl NodeHandle {
         }
         self.shared.spawn(watcher::follow(Arc::clone(&self.shared), self.clone(), source, interval));
         Ok(())
+    }
+
+    /// Sets how much history a collection keeps and what a delete means in it, for the whole formation; returns once
+    /// that is durable here.
+    pub async fn set_collection(&self, collection: &str, policy: Policy) -> Result<(), SetCollectionError> {
+        let now = (self.shared.wall_clock)();
+        self.write(|core| {
+            core.set_policy(collection, &policy, now).map_err(|error| match error {
+                SetPolicyError::Policy(error) => SetCollectionError::Policy(error),
+                SetPolicyError::Document(error) => write_error(error).into(),
+            })
+        })
+        .await
+    }
+
+    /// The collections that have a policy, as this node knows them, by name.
+    pub fn collections(&self) -> Vec<(String, Policy, Source)> {
+        let owned = |(name, policy, source): (&str, Policy, Source)| (name.to_owned(), policy, source);
+        self.shared.with_core(|core| core.documents().policies().all().map(owned).collect())
     }
 
     /// Ids of the live documents of a collection, sorted.
@@ -311,6 +331,7 @@ pub(crate) const JSON_LIMITS: JsonLimits =
 
 fn write_error(error: DocumentError) -> WriteError {
     match error {
+        DocumentError::Refused(refusal) => WriteError::Refused(refusal),
         DocumentError::Damaged { key, source } => WriteError::Damaged { key, detail: source.to_string() },
         other => WriteError::NotDurable(other.to_string()),
     }

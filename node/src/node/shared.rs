@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::{Observation, Observer, Plants, WallClock};
 use crate::core::batch::{Batch, PeerId};
+use crate::core::documents::Superseded;
 use crate::core::engine::{Core, Wakes};
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
@@ -185,6 +186,13 @@ impl Shared {
     }
 
     fn wake(&self, wakes: Wakes) {
+        for Superseded { key, writer } in &wakes.superseded {
+            let writer = peer_name(writer);
+            tracing::warn!(
+                "{key} was created here and on node {writer}; that node's version is in force and this node is not its \
+                 writer any more: let one node write each document of a collection of class latest"
+            );
+        }
         if !wakes.sessions.is_empty() {
             let sessions = lock(&self.session_wakes);
             for wake in wakes.sessions.iter().filter_map(|id| sessions.get(id)) {
@@ -332,6 +340,11 @@ impl Shared {
     pub fn count_received(&self, class: TrafficClass, bytes: usize) {
         self.traffic.count_received(class, bytes);
     }
+}
+
+/// An endpoint id as operators know it.
+fn peer_name(id: &PeerId) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Locks; a poisoned lock means that a task panicked in the middle of a change, after which nothing can be trusted.

@@ -121,14 +121,16 @@ pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
     Ok(last)
 }
 
-pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Error> {
+pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
-    let mut stored = Stored { epoch, last: last(&txn)?, ..Stored::default() };
+    let forgotten = txn.open_table(INFO)?.get("forgotten")?.and_then(|value| value.value().try_into().ok());
+    let forgotten = forgotten.map_or(0, u64::from_le_bytes);
+    let mut stored = Stored { epoch, identity, last: last(&txn)?, forgotten, ..Stored::default() };
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();
         let key = DocKey::new(collection, id).map_err(|e| damaged("meta", &e.to_string()))?;
-        let meta: Meta = decode("meta", value.value())?;
+        let meta = decode_meta(value.value())?;
         stored.docs.push((key, meta));
     }
     stored.seen = seen(&txn)?;
@@ -201,12 +203,25 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     {
         let mut metas = txn.open_table(META)?;
         let mut tail = txn.open_table(TAIL)?;
+        if batch.forgotten_below > 0 {
+            txn.open_table(INFO)?.insert("forgotten", &batch.forgotten_below.to_le_bytes()[..])?;
+        }
+        for key in &batch.forgotten {
+            let (collection, id) = (key.collection(), key.id());
+            metas.remove((collection, id))?;
+            txn.open_table(SNAPSHOTS)?.remove((collection, id))?;
+            tail.retain_in((collection, id, 0)..=(collection, id, u64::MAX), |_, _| false)?;
+        }
         for (key, rows) in &batch.docs {
             let (collection, id) = (key.collection(), key.id());
-            metas.insert((collection, id), &encode(&rows.meta)[..])?;
+            metas.insert((collection, id), &encode_meta(&rows.meta)[..])?;
             if let Some(snapshot) = &rows.snapshot {
                 txn.open_table(SNAPSHOTS)?.insert((collection, id), &snapshot[..])?;
-                tail.retain_in((collection, id, 0)..=(collection, id, rows.meta.folded), |_, _| false)?;
+                let folded = (collection, id, 0)..=(collection, id, rows.meta.folded);
+                // A look is cheaper than a removal of nothing, which is the rule where no history is kept.
+                if tail.range(folded.clone())?.next().is_some() {
+                    tail.retain_in(folded, |_, _| false)?;
+                }
             }
             for (seq, changes) in &rows.tail {
                 tail.insert((collection, id, *seq), &changes[..])?;
@@ -224,6 +239,23 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
         txn.open_table(INFO)?.insert("last", &batch.last.to_le_bytes()[..])?;
     }
     Ok(txn.commit()?)
+}
+
+/// A document that was begun anew has its base after the rest: rows of others are as they always were.
+fn encode_meta(meta: &Meta) -> Vec<u8> {
+    let mut row = encode(meta);
+    if let Some(base) = &meta.base {
+        row.extend(encode(base));
+    }
+    row
+}
+
+fn decode_meta(bytes: &[u8]) -> Result<Meta, redb::Error> {
+    let (mut meta, rest): (Meta, _) = postcard::take_from_bytes(bytes).map_err(|e| damaged("meta", &e.to_string()))?;
+    if !rest.is_empty() {
+        meta.base = Some(decode("meta", rest)?);
+    }
+    Ok(meta)
 }
 
 fn encode(value: &impl Serialize) -> Vec<u8> {

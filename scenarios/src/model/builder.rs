@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, LinkShape, LinkSpec, Peering, Repeat, Scenario,
-    ScenarioError, Selector, When, Workload, WorkloadKind, lower,
+    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, KeptHistory, LinkShape, LinkSpec, Peering,
+    Repeat, Scenario, ScenarioError, Selector, When, Workload, WorkloadKind, lower,
 };
 use crate::limits;
 use crate::profiles::Profile;
@@ -136,7 +136,8 @@ impl ClusterBuilder {
 
     fn push(mut self, name: &str, count: u32, joins_at: Option<Duration>) -> Self {
         let (interest, discovery, classes) = (Vec::new(), Discovery::None, BTreeMap::new());
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes });
+        let history = BTreeMap::new();
+        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes, history });
         self
     }
 
@@ -165,6 +166,14 @@ impl ClusterBuilder {
     pub fn class(mut self, collection: &str, class: Class) -> Self {
         if let Some(group) = self.0.groups.last_mut() {
             group.classes.insert(collection.to_owned(), class);
+        }
+        self
+    }
+
+    /// How much history a collection keeps in the group just added.
+    pub fn history(mut self, collection: &str, kept: KeptHistory) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.history.insert(collection.to_owned(), kept);
         }
         self
     }

@@ -89,6 +89,29 @@ impl Class {
     }
 }
 
+/// How much history the documents of a collection keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeptHistory {
+    /// Every change.
+    Full,
+    /// The latest version of each, by one writer.
+    Latest,
+}
+
+impl KeptHistory {
+    /// Every kind.
+    pub const ALL: [KeptHistory; 2] = [KeptHistory::Full, KeptHistory::Latest];
+
+    /// The word in scenario files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeptHistory::Full => "full",
+            KeptHistory::Latest => "latest",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,6 +55,8 @@ pub(super) struct RawGroup {
     pub(super) discovery: Field<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) classes: BTreeMap<String, Spanned<String>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) history: BTreeMap<String, Spanned<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

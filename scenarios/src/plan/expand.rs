@@ -54,6 +54,7 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 interest: group.interest.clone(),
                 discovery: group.discovery,
                 classes: group.classes.clone(),
+                history: group.history.clone(),
             });
         }
         groups.push(GroupSpec { name: group.name.clone(), cluster: cluster.name.clone() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{DocKey, NodeIndex};
-use crate::model::{Class, Discovery, Selector};
+use crate::model::{Class, Discovery, KeptHistory, Selector};
 use crate::physics::LinkParams;
 use crate::time::SimTime;
 
@@ -29,6 +29,9 @@ pub struct NodeSpec {
     pub discovery: Discovery,
     /// The classes of collections that have not their usual one.
     pub classes: BTreeMap<String, Class>,
+    /// How much history collections keep that do not keep all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub history: BTreeMap<String, KeptHistory>,
 }
 
 impl NodeSpec {

@@ -27,6 +27,7 @@ passes! {
     degraded_radio: "degraded-radio",
     outage_1m: "outage-1m",
     outage_1h: "outage-1h",
+    latest_telemetry: "latest-telemetry",
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.

@@ -17,6 +17,7 @@ use crate::config::{Formation, PeerAddress, Timing, Topology};
 use crate::core::class::{ClassMap, ClassMapError};
 use crate::core::engine::Traffic;
 use crate::core::interest::{Interest, InterestError, Selector};
+use crate::core::policy::Policies;
 use crate::core::relay_url;
 use crate::core::wire::members::is_address;
 use crate::limits;
@@ -44,6 +45,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let auto_sync = keep(&mut bad, truth("--auto-sync", &flags.auto_sync));
     let interest = keep(&mut bad, interest(&flags.interest));
     let classes = keep(&mut bad, classes(&flags.class));
+    let policies = keep(&mut bad, policies(&flags.history));
 
     let mesh_address = keep(&mut bad, flags.mesh_address.as_deref().map(ip_address).transpose());
     let discovery = super::discovery::discovery(&flags, mesh_port.unwrap_or_default());
@@ -66,13 +68,15 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(listen), Some(data_dir), Some(node_id)) = (listen, data_dir, node_id) else { return Err(bad) };
     let (Some(app_id), Some(shared_key), Some(peers)) = (app_id, shared_key, peers) else { return Err(bad) };
     let (Some(mesh_port), Some(auto_sync)) = (mesh_port, auto_sync) else { return Err(bad) };
-    let (Some(interest), Some(classes), Some(metrics_listen)) = (interest, classes, metrics_listen) else {
+    let (Some(interest), Some(classes), Some(policies), Some(metrics_listen)) =
+        (interest, classes, policies, metrics_listen)
+    else {
         return Err(bad);
     };
     let (Some(mesh_address), Some(discovery)) = (mesh_address, discovery) else { return Err(bad) };
     let (Some(previous_key), Some(allow_list)) = (previous_key, allow_list) else { return Err(bad) };
     let formation = Formation { app_id, shared_key, previous_key };
-    let traffic = Traffic { classes, interest };
+    let traffic = Traffic { classes, interest, policies };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
     let Some(agent) = agent else { return Err(bad) };
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
@@ -271,6 +275,20 @@ fn classes(given: &[String]) -> Result<ClassMap, BadFlag> {
         set.map_err(|e: ClassMapError| wrong("--class", e.to_string(), example))?;
     }
     Ok(map)
+}
+
+fn policies(given: &[String]) -> Result<Policies, BadFlag> {
+    let example = "write for example: --history tracks=latest,orders=full+immutable";
+    let mut policies = Policies::default();
+    for pair in words(given) {
+        let Some((collection, policy)) = pair.rsplit_once('=') else {
+            let problem = format!("{} has no = between collection and policy", shown(pair));
+            return Err(wrong("--history", problem, example));
+        };
+        let set = policy.parse().and_then(|policy| policies.configure(collection, policy));
+        set.map_err(|e| wrong("--history", e.to_string(), example))?;
+    }
+    Ok(policies)
 }
 
 fn topology(given: &str) -> Result<Topology, BadFlag> {

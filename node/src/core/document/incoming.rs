@@ -234,10 +234,11 @@ fn check_columns(chunk_type: u8, contents: &[u8]) -> Result<(), Flaw> {
     }
 }
 
-/// Whether [`parse`] takes this, which is one document chunk, as far as size goes.
+/// Whether [`parse`] takes this, which is one chunk, as far as size goes.
 pub(super) fn unpacks_within_limits(snapshot: &[u8]) -> bool {
     let contents = chunk_contents(snapshot).ok().and_then(|range| snapshot.get(range));
-    snapshot.len() <= MAX_APPLY_BYTES && contents.is_some_and(|contents| columns::check_document(contents).is_ok())
+    let kind = snapshot.get(TYPE_AT).copied().unwrap_or(TYPE_DOCUMENT);
+    snapshot.len() <= MAX_APPLY_BYTES && contents.is_some_and(|contents| check_columns(kind, contents).is_ok())
 }
 
 /// Bytes of the columns of a snapshot of ours when they are unpacked, as Automerge keeps them.

@@ -65,6 +65,7 @@ impl Side {
             snapshot_bytes: 0,
             tail_bytes: 100 + self.large_bytes,
             checkpoints: vec![],
+            base: None,
         };
         self.index.set(key, meta);
         if live {

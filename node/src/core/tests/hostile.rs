@@ -169,9 +169,10 @@ fn changes_without_their_past_are_refused_and_leave_no_trace() {
     source.nodes[0].put("e", r#"{"x":2}"#);
     committed(&mut source, 0);
     let base = super::super::outbox::Base::Before(2);
-    let changes = source.nodes[0].core.documents().changes_for(&key("e"), &base).expect("readable").concat();
+    let changes = source.nodes[0].core.documents().changes_for(&key("e"), &base).expect("readable");
+    let changes: Vec<u8> = changes.into_iter().flat_map(|piece| piece.changes).collect();
     greet(&mut world, id);
-    let update = Update { key: key("e"), changes, through: 3 };
+    let update = Update { key: key("e"), changes, base: None, through: 3 };
     let frame = Data::Update(update).encode(&mut Ordinal::default());
     let refused = world.nodes[0].core.on_data(id, Class::State, &frame, world.now);
     assert!(matches!(refused, Err(SessionError::Remote(_))), "{refused:?}");

@@ -69,7 +69,7 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         if patient {
             classes.set("tracks", Class::Blob).expect("a collection");
         }
-        Traffic { classes, interest }
+        Traffic { classes, interest, ..Traffic::default() }
     })
 }
 

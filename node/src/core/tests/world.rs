@@ -29,6 +29,7 @@ struct Content {
     docs: BTreeMap<DocKey, Rows>,
     seen: BTreeMap<[u8; 32], Seen>,
     last: Seq,
+    forgotten: u64,
 }
 
 /// A disk: holds what was committed.
@@ -47,6 +48,10 @@ impl Disk {
         let mut content = self.0.lock().expect("unpoisoned");
         assert!(batch.last > content.last || batch.changes == 0, "a sequence number was used twice");
         content.last = batch.last;
+        content.forgotten = content.forgotten.max(batch.forgotten_below);
+        for key in &batch.forgotten {
+            content.docs.remove(key);
+        }
         for (key, rows) in &batch.docs {
             let stored = content.docs.entry(key.clone()).or_default();
             stored.meta = Some(rows.meta.clone());
@@ -69,7 +74,9 @@ impl Disk {
         let docs = content.docs.iter();
         Stored {
             epoch,
+            identity: [epoch[0]; 32],
             last: content.last,
+            forgotten: content.forgotten,
             docs: docs.map(|(key, rows)| (key.clone(), rows.meta.clone().expect("has meta"))).collect(),
             seen: content.seen.clone(),
         }

@@ -81,6 +81,7 @@ fn figures() -> Figures {
                 uncommitted_bytes: 0,
                 cache_bytes: 1_600_000,
                 page_cache_bytes: 4_096_000,
+                superseded: 3,
             },
             agent: Some(agent()),
         },

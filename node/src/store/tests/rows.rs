@@ -54,6 +54,44 @@ async fn a_deleted_document_stays_as_a_tombstone() {
 }
 
 #[tokio::test]
+async fn a_document_begun_anew_keeps_its_base_and_nothing_before_it_and_a_forgotten_one_leaves_only_its_mark() {
+    let store = open(&Disk::default());
+    let mut core = core_over(&store, 1);
+    // History that must go.
+    core.put(&key("d"), &json(r#"{"a":1}"#), 0).expect("put");
+    commit(&store, &mut core).await.expect("commit");
+    core.set_policy("c", &"latest+tombstone:60".parse().expect("a policy"), 0).expect("a collection");
+    for number in 2..5 {
+        core.put(&key("d"), &json(&format!(r#"{{"a":{number}}}"#)), 0).expect("put");
+        commit(&store, &mut core).await.expect("commit");
+    }
+    let content = Content::of(&store);
+    let (_, meta, snapshot, tail) = content.docs.iter().find(|(at, ..)| *at == key("d")).expect("there");
+    let base = meta.base.expect("a base");
+    assert_eq!((base.counter, base.writer), (3, *store.identity().public().as_bytes()));
+    assert!(tail.is_empty() && snapshot.is_some());
+    // Another life knows all of it: the policy, the writer, the number.
+    let mut core = core_over(&store, 2);
+    core.put(&key("d"), &json(r#"{"a":5}"#), 0).expect("its writer");
+    assert_eq!(core.documents().index().get(&key("d")).and_then(|meta| meta.base).map(|base| base.counter), Some(4));
+    core.delete(&key("d"), 5).expect("delete");
+    commit(&store, &mut core).await.expect("commit");
+    let nobody = Default::default();
+    let forget = |core: &mut Core| core.forget_tombstones(&nobody, &nobody, 90_000).expect("readable");
+    assert_eq!((forget(&mut core), forget(&mut core)), (0, 1));
+    commit(&store, &mut core).await.expect("commit");
+    let stored = store.stored().expect("readable");
+    assert!(stored.docs.iter().all(|(at, _)| *at != key("d")));
+    assert_eq!(stored.forgotten, 2);
+    let mut core = core_over(&store, 3);
+    core.put(&key("d"), &json(r#"{"a":6}"#), 0).expect("put");
+    assert_eq!(
+        core.documents().index().get(&key("d")).and_then(|meta| meta.base).map(|base| base.incarnation),
+        Some(2)
+    );
+}
+
+#[tokio::test]
 async fn watermarks_are_kept_and_forgotten() {
     let store = open(&Disk::default());
     let (a, b) = ([1; 32], [2; 32]);

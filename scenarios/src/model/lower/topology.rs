@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::super::raw::{Field, RawGroup, RawLink, RawScenario};
 use super::super::units::format_duration;
-use super::super::{Class, Cluster, Discovery, Group, LinkSpec, Peering, Scenario, Selector};
+use super::super::{Class, Cluster, Discovery, Group, KeptHistory, LinkSpec, Peering, Scenario, Selector};
 use super::{Lower, ShapeFields};
 use crate::limits;
 
@@ -76,7 +76,8 @@ impl Lower<'_> {
         let interest = self.interest(&raw.interest, &format!("{path}.interest"));
         let discovery = self.discovery(&raw.discovery, &format!("{path}.discovery"));
         let classes = self.classes(&raw.classes, &format!("{path}.classes"));
-        Group { name, count, joins_at, interest, discovery, classes }
+        let history = self.history(&raw.history, &format!("{path}.history"));
+        Group { name, count, joins_at, interest, discovery, classes, history }
     }
 
     fn interest(&mut self, raw: &Field<Vec<Spanned<String>>>, path: &str) -> Vec<Selector> {
@@ -109,6 +110,24 @@ impl Lower<'_> {
             self.unknown(raw.span(), path, "discovery", raw.get_ref(), Discovery::ALL.map(Discovery::name));
             Discovery::None
         })
+    }
+
+    fn history(&mut self, raw: &BTreeMap<String, Spanned<String>>, path: &str) -> BTreeMap<String, KeptHistory> {
+        let mut history = BTreeMap::new();
+        for (collection, kept) in raw {
+            let path = format!("{path}.{collection}");
+            match KeptHistory::ALL.into_iter().find(|known| known.name() == kept.get_ref()) {
+                Some(known) => drop(history.insert(collection.clone(), known)),
+                None => self.unknown(
+                    kept.span(),
+                    &path,
+                    "history class",
+                    kept.get_ref(),
+                    KeptHistory::ALL.map(KeptHistory::name),
+                ),
+            }
+        }
+        history
     }
 
     fn classes(&mut self, raw: &BTreeMap<String, Spanned<String>>, path: &str) -> BTreeMap<String, Class> {
