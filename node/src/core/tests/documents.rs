@@ -7,6 +7,7 @@ use super::super::document::{JsonLimits, JsonObject};
 use super::super::documents::Documents;
 use super::super::key::DocKey;
 use super::super::outbox::Base;
+use super::super::policy::Policies;
 use super::super::reconcile::{History, Marks};
 use super::super::wire::{Mark, Recall};
 use super::world::{Disk, key};
@@ -16,7 +17,7 @@ const SALT: u64 = 7;
 fn over(disk: &Disk, life: u8) -> Documents {
     let stored = disk.stored([1; 16]);
     let actor = ActorId::from([life; 4].as_slice());
-    Documents::new(Box::new(disk.clone()), stored.docs, stored.last, actor, ClassMap::default())
+    Documents::new(Box::new(disk.clone()), stored, actor, ClassMap::default(), Policies::default())
 }
 
 fn put(documents: &mut Documents, key: &DocKey, json: &str) {
