@@ -15,6 +15,7 @@ mod serve;
 mod server;
 mod service;
 mod typed;
+mod writes;
 
 pub use listen::{BindError, Listen, ListenError};
 pub(crate) use listen::{Listener, check_host_port};

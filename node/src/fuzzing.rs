@@ -258,7 +258,7 @@ impl DocumentStore for Nothing {
 }
 
 fn empty_core(actor: u8) -> Core {
-    let stored = Stored { epoch: [1; 16], last: 0, docs: Default::default(), seen: Default::default() };
+    let stored = Stored { epoch: [1; 16], ..Stored::default() };
     Core::new(Box::new(Nothing), stored, ActorId::from([actor; 12]), [7; 32], Traffic::default(), Plants::default())
 }
 

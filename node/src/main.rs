@@ -148,6 +148,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     config.topology = settings.topology;
     config.advertise = settings.advertise;
     config.timing = timing;
+    config.limits = settings.limits;
     config.discovery = settings.discovery;
     let world = World {
         store,

@@ -3,6 +3,7 @@
 mod committer;
 mod error;
 mod reader;
+mod receipts;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -35,7 +35,7 @@ async fn a_document_is_put_read_listed_and_deleted_over_grpc() {
     assert_eq!(get(&mut client, "c", "unknown").await, None);
     assert_eq!(list(&mut client, "c").await, ["a", "b"]);
 
-    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "b".into() };
+    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "b".into(), ..Default::default() };
     client.delete_document(delete.clone()).await.expect("delete");
     client.delete_document(delete).await.expect("deleting what is not there is a success");
     assert_eq!(get(&mut client, "c", "b").await, None);
@@ -58,7 +58,7 @@ async fn a_subscription_shows_what_is_there_and_then_what_changes() {
     client.put_document(put("c", "new", r#"{"v":2}"#)).await.expect("put");
     assert_eq!(next().await, upsert("c", "new", r#"{"v":2}"#));
     client
-        .delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "old".into() })
+        .delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "old".into(), ..Default::default() })
         .await
         .expect("delete");
     let deleted = next().await;
@@ -202,7 +202,12 @@ async fn dropping_a_connection_ends_the_streams_on_it_as_a_crash_would() {
 }
 
 fn put(collection: &str, doc_id: &str, json: &str) -> PutDocumentRequest {
-    PutDocumentRequest { collection: collection.into(), doc_id: doc_id.into(), json_data: json.into() }
+    PutDocumentRequest {
+        collection: collection.into(),
+        doc_id: doc_id.into(),
+        json_data: json.into(),
+        ..Default::default()
+    }
 }
 
 fn upsert(collection: &str, doc_id: &str, json: &str) -> DocumentChange {
@@ -215,7 +220,7 @@ fn upsert(collection: &str, doc_id: &str, json: &str) -> DocumentChange {
 }
 
 async fn get(client: &mut harness::Client, collection: &str, doc_id: &str) -> Option<String> {
-    let request = GetDocumentRequest { collection: collection.into(), doc_id: doc_id.into() };
+    let request = GetDocumentRequest { collection: collection.into(), doc_id: doc_id.into(), ..Default::default() };
     client.get_document(request).await.expect("get").into_inner().json_data
 }
 

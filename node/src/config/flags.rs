@@ -4,6 +4,7 @@
 //! with what was given, what is wrong and what would be right. A secret is never repeated.
 
 mod discovery;
+mod limits;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{Discovery, Formation, PeerAddress, Timing, Topology};
+use super::{ClientLimits, Discovery, Formation, PeerAddress, Timing, Topology};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, ask};
@@ -177,6 +178,26 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DISCOVERY_NAMESERVER", value_name = "SERVER", help_heading = "Discovery")]
     discovery_nameserver: Option<String>,
 
+    /// Largest document that clients of this node may write, in bytes. What peers send is taken all the same
+    #[arg(long, env = "PEAT_NODE_MAX_DOCUMENT_BYTES", value_name = "BYTES", default_value = "1048576")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_document_bytes: String,
+
+    /// Deepest nesting of objects and arrays in it
+    #[arg(long, env = "PEAT_NODE_MAX_DOCUMENT_DEPTH", value_name = "LEVELS", default_value = "64")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_document_depth: String,
+
+    /// Largest request to the API, in bytes
+    #[arg(long, env = "PEAT_NODE_MAX_REQUEST_BYTES", value_name = "BYTES", default_value = "4194304")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_request_bytes: String,
+
+    /// Most documents that one request may write
+    #[arg(long, env = "PEAT_NODE_MAX_PUT_DOCUMENTS", value_name = "NUMBER", default_value = "1000")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_put_documents: String,
+
     /// Encryption at rest: 32 bytes in base64
     #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "BASE64")]
     #[arg(help_heading = "Encryption at rest (not available in this version)")]
@@ -242,6 +263,8 @@ pub struct Settings {
     pub advertise: Vec<String>,
     /// Timers of the mesh.
     pub timing: Timing,
+    /// What clients may ask.
+    pub limits: ClientLimits,
 }
 
 /// One flag that cannot be used.

@@ -3,6 +3,8 @@
 //! A change takes effect here at once and becomes durable later; until then the document is pinned in the
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
+mod transact;
+
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, DocRows, DocumentStore, StoreReadError};
@@ -10,11 +12,12 @@ use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{ApplyError, Document, JsonObject, LoadError};
+use super::document::{ApplyError, Conflict, Deletion, Document, JsonObject, LoadError};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
 use super::reconcile::{History, Marks};
+use super::version::Version;
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
 
@@ -65,6 +68,23 @@ pub struct Recorded {
     pub seq: Seq,
     /// Whether an application can see a difference.
     pub visible: bool,
+}
+
+/// A document as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Its text; `None`: absent or deleted.
+    pub text: Option<String>,
+    /// Its version.
+    pub version: Version,
+    /// The delete in force.
+    pub deletion: Option<Deletion>,
+    /// Concurrent values, if they were asked for.
+    pub conflicts: Vec<Conflict>,
+    /// Whether there are more than those.
+    pub more_conflicts: bool,
+    /// What must be durable before any of this is told.
+    pub seq: Seq,
 }
 
 /// Changes to send, cut into pieces.
@@ -187,6 +207,28 @@ impl Documents {
         Ok((text, seq))
     }
 
+    /// A document with all that is to be told of it.
+    pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
+        let version = self.version(key);
+        let Some(meta) = self.index.get(key) else {
+            let (text, deletion, conflicts) = (None, None, vec![]);
+            return Ok(Reading { text, version, deletion, conflicts, more_conflicts: false, seq: 0 });
+        };
+        let seq = meta.seq;
+        let (document, _) = self.open(key)?;
+        let (conflicts, more_conflicts) =
+            if with_conflicts { document.conflicts(limits::MAX_CONFLICTS) } else { (vec![], false) };
+        let (text, deletion) = (document.render(), document.deletion());
+        self.cache.insert(key, document, self.durable);
+        Ok(Reading { text, version, deletion, conflicts, more_conflicts, seq })
+    }
+
+    /// A number for something other than a change that must become durable.
+    pub fn take_number(&mut self) -> Seq {
+        self.last += 1;
+        self.last
+    }
+
     /// Number of the first durable change of a document after `through`.
     pub fn first_unsent(&self, key: &DocKey, through: Seq) -> Result<Option<Seq>, StoreReadError> {
         match self.index.get(key) {
@@ -236,7 +278,8 @@ impl Documents {
     /// What is to be made durable next; `None`: nothing, or only watermarks and not `even_watermarks`. At
     /// most one batch may be under way.
     pub fn take_batch(&mut self, even_watermarks: bool) -> Option<Batch> {
-        let worth_it = self.pending.changes > 0 || (even_watermarks && !self.pending.seen.is_empty());
+        let news = self.pending.changes > 0 || !self.pending.receipts.is_empty();
+        let worth_it = news || (even_watermarks && !self.pending.seen.is_empty());
         if !worth_it {
             return None;
         }

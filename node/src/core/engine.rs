@@ -13,11 +13,13 @@ use automerge::ActorId;
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
 use super::document::JsonObject;
-use super::documents::{DocumentError, Documents, RemoteError};
+use super::documents::{DocumentError, Documents, Reading, RemoteError};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
+use super::receipts::Receipts;
 use super::session::{Now, Session, SessionError, SessionId};
+use super::transaction::{Refusal, Transaction, Written};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
@@ -56,6 +58,7 @@ pub struct Core {
     events: Vec<Event>,
     events_in_flight: Vec<Event>,
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
+    receipts: Receipts,
     /// Known to nobody else.
     secret: [u8; 32],
     wakes: Wakes,
@@ -94,6 +97,7 @@ impl Core {
             events: vec![],
             events_in_flight: vec![],
             seen_in_flight: BTreeMap::new(),
+            receipts: Receipts::new(stored.receipts),
             secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
@@ -113,6 +117,38 @@ impl Core {
     pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_ms: u64) -> Result<Seq, DocumentError> {
         let recorded = self.documents.put(key, json, (now_ms / 1000) as i64)?;
         Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
+    /// Makes all writes of a transaction or none. One that has a name and was carried out before is not carried out
+    /// again: it gets the answer of the first time.
+    pub fn write(&mut self, transaction: &Transaction, now_ms: u64, now: Now) -> Result<Written, Refusal> {
+        if let Some(name) = &transaction.name
+            && let Some((versions, seq)) = self.receipts.find(name, now)?
+        {
+            return Ok(Written { versions: versions.to_vec(), seq });
+        }
+        let recorded = self.documents.transact(transaction.operations(), now_ms)?;
+        let mut newest = None;
+        let mut written = Written { versions: Vec::with_capacity(recorded.len()), seq: 0 };
+        for (operation, recorded) in transaction.operations().iter().zip(recorded) {
+            newest = newest.max(recorded.map(|recorded| recorded.seq));
+            let seq = self.wrote(&operation.key, recorded.map(|r| (r.seq, r.visible)));
+            written.seq = written.seq.max(seq);
+            written.versions.push(self.documents.version(&operation.key).encode());
+        }
+        if let Some(name) = &transaction.name {
+            // A receipt must become durable even if nothing changed: a repetition may come when something has.
+            written.seq = newest.unwrap_or_else(|| self.documents.take_number());
+            let rows = self.receipts.keep(name, &written.versions, written.seq, now);
+            self.documents.pending_mut().receipts.extend(rows);
+            self.wakes.commit = true;
+        }
+        Ok(written)
+    }
+
+    /// A document with all that is to be told of it.
+    pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
+        self.documents.read(key, with_conflicts)
     }
 
     /// Deletes a document. Returns the number that must be durable before the delete is acknowledged.
@@ -155,6 +191,7 @@ impl Core {
     fn took(&mut self, batch: Batch) -> Option<Batch> {
         self.events_in_flight = std::mem::take(&mut self.events);
         self.seen_in_flight = batch.seen.clone();
+        self.receipts.taken();
         Some(batch)
     }
 
@@ -162,6 +199,7 @@ impl Core {
     pub fn committed(&mut self, last: Seq, now: Now) {
         self.lag.committed(self.documents.durable() + 1, now);
         self.documents.committed(last);
+        self.receipts.committed();
         for event in std::mem::take(&mut self.events_in_flight) {
             if event.visible {
                 for (id, watch) in &mut self.watches {
@@ -196,7 +234,7 @@ impl Core {
                 None => self.seen.remove(&peer),
             };
         }
-        self.wakes.commit |= !self.events.is_empty();
+        self.wakes.commit |= !self.events.is_empty() || !self.documents.pending_mut().receipts.is_empty();
     }
 
     /// The batch that was taken could not be made durable: everything not durable is taken back.
@@ -205,6 +243,7 @@ impl Core {
         self.events.clear();
         self.events_in_flight.clear();
         self.seen_in_flight.clear();
+        self.receipts.undo();
         for (id, watch) in &mut self.watches {
             watch.undo();
             self.wakes.watches.insert(*id);

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Observation, Observer, Plants, WallClock};
+use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::engine::{Core, Wakes};
 use crate::core::session::{Now, SessionId};
@@ -46,6 +47,8 @@ pub(crate) struct SessionWake {
 }
 
 pub(crate) struct Shared {
+    /// What clients may ask.
+    pub limits: ClientLimits,
     pub node_id: String,
     pub app_id: String,
     /// The file of the store; `None` in a world without files.
@@ -84,6 +87,7 @@ pub(crate) struct Parts {
     pub store_file: Option<PathBuf>,
     pub core: Core,
     pub committer: Committer,
+    pub limits: ClientLimits,
     pub mesh: Mesh,
     pub rng: ChaCha8Rng,
     pub wall_clock: WallClock,
@@ -100,6 +104,7 @@ impl Shared {
             store_file: parts.store_file,
             core: Mutex::new(parts.core),
             committer: parts.committer,
+            limits: parts.limits,
             durable: Mutex::new(Durable { through, failed: None }),
             durable_changed: Notify::new(),
             commit: Notify::new(),

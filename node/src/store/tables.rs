@@ -4,6 +4,7 @@ use iroh::SecretKey;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
+use super::receipts;
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
@@ -102,6 +103,7 @@ pub(super) fn stored(db: &Database, epoch: [u8; 16]) -> Result<Stored, redb::Err
         let (peer, value) = row?;
         stored.seen.insert(peer.value(), decode("seen", value.value())?);
     }
+    stored.receipts = receipts::read(&txn)?;
     Ok(stored)
 }
 
@@ -179,16 +181,19 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
                 };
             }
         }
+        if !batch.receipts.is_empty() {
+            receipts::write(&txn, &batch.receipts)?;
+        }
         txn.open_table(INFO)?.insert("last", &batch.last.to_le_bytes()[..])?;
     }
     Ok(txn.commit()?)
 }
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(value).expect("rows have no unserialisable types")
 }
 
-fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Result<T, redb::Error> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Result<T, redb::Error> {
     postcard::from_bytes(bytes).map_err(|e| damaged(table, &e.to_string()))
 }
 

@@ -49,6 +49,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let advertise = keep(&mut bad, advertise(&flags.advertise));
     let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
     let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
+    let client_limits = super::limits::client_limits(&flags).map_err(|flags| bad.extend(flags)).ok();
     if let Some(key) = flags.encryption_key {
         bad.push(match secret("--encryption-key", &key) {
             Ok(_) => later("--encryption-key", "a key"),
@@ -85,6 +86,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let traffic = Traffic { classes, interest };
     let (Some(topology), Some(advertise)) = (topology, advertise) else { return Err(bad) };
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
+    let Some(client_limits) = client_limits else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
@@ -102,6 +104,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         topology,
         advertise,
         timing,
+        limits: client_limits,
     })
 }
 

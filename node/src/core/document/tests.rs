@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bombs;
+mod conflicts;
 mod hostile;
 mod merging;
+mod model;
 mod parsing;
 mod properties;
 mod rules;
