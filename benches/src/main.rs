@@ -80,6 +80,8 @@ enum What {
     SlowPeer(rows::slow_peer::Options),
     /// Mesh 7: 1,000 wrong-key handshakes a second at A while documents go from A to B
     Flood(rows::flood::Options),
+    /// Documents 1: durable puts by 64 clients, and by PutDocuments of 100
+    Writes(rows::writes::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
@@ -166,6 +168,7 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Burst(options) => rows::burst::run(common, options).await?,
             What::SlowPeer(options) => rows::slow_peer::run(common, options).await?,
             What::Flood(options) => rows::flood::run(common, options).await?,
+            What::Writes(options) => rows::writes::run(common, options).await?,
             What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {

@@ -9,3 +9,4 @@ pub(crate) mod size;
 pub(crate) mod slow_peer;
 pub(crate) mod strangers;
 pub(crate) mod throughput;
+pub(crate) mod writes;

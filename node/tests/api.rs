@@ -14,6 +14,8 @@ mod harness;
 mod operator;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/writes.rs"]
+mod writes;
 
 use std::time::Duration;
 
