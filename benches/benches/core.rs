@@ -199,6 +199,7 @@ fn batch(from: u64, documents: u64) -> Batch {
         changes: documents as usize,
         docs: (from..from + documents).map(|n| (key(n), rows(n))).collect(),
         seen: BTreeMap::new(),
+        receipts: Default::default(),
     }
 }
 

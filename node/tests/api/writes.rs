@@ -18,7 +18,8 @@ fn patch(doc_id: &str, json: &str) -> PatchDocumentRequest {
         collection: "c".into(),
         doc_id: doc_id.into(),
         json_patch: json.into(),
-        ..Default::default()
+        expected_version: None,
+        idempotency_key: String::new(),
     }
 }
 

@@ -225,7 +225,7 @@ fn any_scalar() -> impl Strategy<Value = Value> {
 fn any_fields(nulls: bool) -> impl Strategy<Value = Value> {
     let scalar = any_scalar();
     let leaf = if nulls { prop_oneof![2 => scalar, 1 => Just(Value::Null)].boxed() } else { scalar.boxed() };
-    let value = leaf.prop_recursive(2, 8, 3, |inner| object_of(inner));
+    let value = leaf.prop_recursive(2, 8, 3, object_of);
     object_of(value)
 }
 
