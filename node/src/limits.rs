@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::core::document::ConflictBounds;
+
 /// How many failures are tolerated: so many at once, and so many a second for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -34,8 +36,8 @@ pub const REQUEST_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=16 << 20;
 /// Documents that one request may write. They are written under the node's one lock, at some 60 µs each, and nothing else
 /// happens meanwhile.
 pub const MAX_PUT_DOCUMENTS: usize = 1000;
-/// Conflicts that a read lists. Somebody is to look at them one by one.
-pub const MAX_CONFLICTS: usize = 100;
+/// Conflicts that a read lists: somebody is to look at them one by one. In bytes no more than a document.
+pub const CONFLICTS: ConflictBounds = ConflictBounds { conflicts: 100, values: 64, bytes: MAX_DOCUMENT_BYTES };
 /// Longest idempotency key in bytes: a UUID, a URL path or a hash with a prefix.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
 /// Receipts of requests with an idempotency key that are kept, the newest: half an hour at 5 requests a second.

@@ -55,7 +55,7 @@ pub(super) fn limits(limits: &ClientLimits) -> GetLimitsResponse {
         idempotency_seconds: u32::try_from(limits::RECEIPT_AGE.as_secs()).unwrap_or(u32::MAX),
         min_integer: i64::MIN,
         max_integer: u64::MAX,
-        max_conflicts: bounded(limits::MAX_CONFLICTS),
+        max_conflicts: bounded(limits::CONFLICTS.conflicts),
         max_subscriptions: bounded(limits::MAX_SUBSCRIPTIONS),
         max_subscribed_collections: bounded(limits::MAX_SUBSCRIBED_COLLECTIONS),
         ..Default::default()

@@ -48,7 +48,7 @@ use self::view::MapNode;
 pub use automerge::ActorId;
 
 pub use self::author::{ACTOR_BYTES, Author, actor_of};
-pub use self::conflicts::{Conflict, Contender};
+pub use self::conflicts::{Conflict, ConflictBounds, Contender};
 pub use self::incoming::ApplyError;
 pub use self::json::{JsonError, JsonLimits, JsonObject};
 pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};

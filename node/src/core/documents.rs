@@ -217,7 +217,7 @@ impl Documents {
         let seq = meta.seq;
         let (document, _) = self.open(key)?;
         let (conflicts, more_conflicts) =
-            if with_conflicts { document.conflicts(limits::MAX_CONFLICTS) } else { (vec![], false) };
+            if with_conflicts { document.conflicts(limits::CONFLICTS) } else { (vec![], false) };
         let (text, deletion) = (document.render(), document.deletion());
         self.cache.insert(key, document, self.durable);
         Ok(Reading { text, version, deletion, conflicts, more_conflicts, seq })

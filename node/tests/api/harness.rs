@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use peat_node::api::{Listen, Server, serve_connection};
-use peat_node::config::{Formation, NodeConfig, Timing};
+use peat_node::config::{ClientLimits, Formation, NodeConfig, Timing};
 use peat_node::mesh::{self, SystemResolver, Underlay};
 use peat_node::node::{Plants, World};
 use peat_node::store::Store;
@@ -37,6 +37,12 @@ impl TestNode {
         Self::start_on(|_| Listen::Tcp("127.0.0.1:0".into())).await
     }
 
+    /// One that asks less of itself than it could.
+    pub async fn start_with(limits: ClientLimits) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), 1, limits).await
+    }
+
     pub async fn start_on_unix_socket() -> Self {
         Self::start_on(|directory| Listen::Unix(directory.join("api.sock"))).await
     }
@@ -44,7 +50,7 @@ impl TestNode {
     async fn start_on(listen: impl FnOnce(PathBuf) -> Listen) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let listen = listen(directory.path().into());
-        Self::start_in(directory, listen, 1).await
+        Self::start_in(directory, listen, 1, ClientLimits::default()).await
     }
 
     /// Stops it cleanly and starts it again over the same data.
@@ -53,10 +59,10 @@ impl TestNode {
         shutdown.cancel();
         serving.await.expect("served to the end");
         node.shutdown().await;
-        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), lives + 1).await
+        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), lives + 1, ClientLimits::default()).await
     }
 
-    async fn start_in(directory: tempfile::TempDir, listen: Listen, lives: u8) -> Self {
+    async fn start_in(directory: tempfile::TempDir, listen: Listen, lives: u8, limits: ClientLimits) -> Self {
         let timing = Timing::default();
         let store = Store::open_dir(directory.path()).expect("store");
         let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
@@ -64,7 +70,8 @@ impl TestNode {
         let port = endpoint.bound_sockets().first().expect("bound").port();
         let mesh = (endpoint.id().to_string(), format!("127.0.0.1:{port}"));
         let formation = Formation { app_id: "test".into(), shared_key: Some([7; 32]), previous_key: None };
-        let config = NodeConfig::new("test-node", formation);
+        let mut config = NodeConfig::new("test-node", formation);
+        config.limits = limits;
         let world = World {
             store,
             endpoint,

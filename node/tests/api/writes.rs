@@ -1,5 +1,6 @@
 //! Writes beyond the plain put, and what reads tell of them.
 
+use peat_node::config::ClientLimits;
 use peat_proto::client::*;
 use tonic::Code;
 
@@ -24,9 +25,10 @@ fn patch(doc_id: &str, json: &str) -> PatchDocumentRequest {
 }
 
 fn one_of_many(doc_id: &str, json: &str) -> DocumentWrite {
-    DocumentWrite { collection: "c".into(), doc_id: doc_id.into(), json_data: json.into(), ..Default::default() }
+    DocumentWrite { collection: "c".into(), doc_id: doc_id.into(), json_data: json.into(), expected_version: None }
 }
 
+#[allow(clippy::needless_update, reason = "requests grow")]
 async fn read(client: &mut Client, doc_id: &str) -> GetDocumentResponse {
     let request = GetDocumentRequest {
         collection: "c".into(),
@@ -199,4 +201,38 @@ async fn the_limits_are_told() {
     let answer = node.post("GetLimits", "application/json", b"{}").await;
     let limits: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
     insta::assert_snapshot!(serde_json::to_string_pretty(&limits).expect("JSON"));
+}
+
+/// A node that refused what its peers accept would not come to hold the same as they.
+#[tokio::test]
+async fn a_smaller_limit_holds_for_clients_and_not_for_peers() {
+    let limits = ClientLimits { document_bytes: 4096, document_depth: 3, request_bytes: 16_384, put_documents: 2 };
+    let (a, b) = (TestNode::start().await, TestNode::start_with(limits).await);
+    let (mut on_a, mut on_b) = (a.client().await, b.client().await);
+    let told = on_b.get_limits(GetLimitsRequest {}).await.expect("limits").into_inner();
+    assert_eq!((told.max_document_bytes, told.max_document_depth), (4096, 3));
+    assert_eq!((told.max_request_bytes, told.max_put_documents), (16_384, 2));
+
+    let large = format!(r#"{{"a":"{}","b":{{"c":{{"d":{{}}}}}}}}"#, "x".repeat(5000));
+    let refused = on_b.put_document(put("large", &large)).await.expect_err("too large");
+    assert!(refused.message().contains("the limit is 4096"), "{refused}");
+    let refused = on_b.put_document(put("deep", r#"{"b":{"c":{"d":{}}}}"#)).await.expect_err("too deep");
+    assert!(refused.message().contains("nested deeper than 3 levels"), "{refused}");
+    let documents = ["1", "2", "3"].map(|id| one_of_many(id, "{}")).to_vec();
+    let refused = on_b.put_documents(PutDocumentsRequest { documents, ..Default::default() }).await.expect_err("many");
+    assert!(refused.message().contains("between 1 and 2"), "{refused}");
+    let refused = on_b.put_document(put("larger", &large.repeat(4))).await.expect_err("a large request");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+
+    let mut changes = on_b.subscribe(SubscribeRequest::default()).await.expect("subscribe").into_inner();
+    on_a.put_document(put("large", &large)).await.expect("A takes it");
+    let (endpoint_id, address) = b.mesh.clone();
+    let wanted = ConnectPeerRequest { endpoint_id, addresses: vec![address], relay_url: String::new() };
+    on_a.connect_peer(wanted).await.expect("connect");
+    changes.message().await.expect("open").expect("the document");
+    assert_eq!(text(&mut on_b, "large").await.as_deref(), Some(large.as_str()));
+    let refused = on_b.patch_document(patch("large", r#"{"z":1}"#)).await.expect_err("it would still be too deep");
+    assert!(refused.message().contains("4 levels deep, the limit is 3"), "{refused}");
+    on_b.patch_document(patch("large", r#"{"a":1,"b":null}"#)).await.expect("within the limits");
+    assert_eq!(text(&mut on_b, "large").await.as_deref(), Some(r#"{"a":1}"#));
 }

@@ -39,17 +39,29 @@ pub struct Contender {
     pub at_ms: i64,
 }
 
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConflictBounds {
+    /// Conflicts.
+    pub conflicts: usize,
+    /// Values that are looked at of one conflict, the greatest first. At least one.
+    pub values: usize,
+    /// Bytes of all paths and values: a conflict may be within a value of another, over and over.
+    pub bytes: usize,
+}
+
 impl Document {
-    /// The first conflicts of a live document, at most `most`, in the order of the document, and whether there are more.
-    /// Costs a look-up of every visible field and element and, if there is a conflict, of the whole history.
-    pub fn conflicts(&self, most: usize) -> (Vec<Conflict>, bool) {
+    /// The first conflicts of a live document, in the order of the document, as many as `bounds` allow, and whether there
+    /// are more. Costs a look-up of every visible field and element and, if there is a conflict, of the whole history.
+    pub fn conflicts(&self, bounds: ConflictBounds) -> (Vec<Conflict>, bool) {
         if !self.exists() {
             return (vec![], false);
         }
         let space = KeySpace::of_incarnation(self.incarnation());
-        let mut walk = Walk { doc: &self.doc, times: None, most, found: vec![], more: false, path: String::new() };
+        let path = String::new();
+        let mut walk = Walk { doc: &self.doc, times: None, bounds, found: vec![], full: false, cut: false, path };
         walk.map(&self.root(&space), &space, 1);
-        (walk.found, walk.more)
+        (walk.found, walk.full || walk.cut)
     }
 }
 
@@ -65,9 +77,13 @@ struct Walk<'a> {
     doc: &'a Automerge,
     /// Time of each change in seconds, by its actor and last operation; made when first needed.
     times: Option<BTreeMap<(ActorId, u64), i64>>,
-    most: usize,
+    /// What is left of them.
+    bounds: ConflictBounds,
     found: Vec<Conflict>,
-    more: bool,
+    /// The next conflict is beyond the bounds: the walk is over.
+    full: bool,
+    /// Values of some conflict were left out.
+    cut: bool,
     /// Where the walk is.
     path: String,
 }
@@ -83,7 +99,7 @@ impl Walk<'_> {
     }
 
     fn place(&mut self, token: &str, node: &Node, candidates: Vec<Candidate>, depth: usize) {
-        if self.more {
+        if self.full {
             return;
         }
         let parent = self.path.len();
@@ -106,6 +122,8 @@ impl Walk<'_> {
 
     fn contest(&mut self, winner: &Node, mut candidates: Vec<Candidate>, depth: usize) {
         candidates.sort_by(|a, b| b.id.cmp(&a.id));
+        self.cut |= candidates.len() > self.bounds.values;
+        candidates.truncate(self.bounds.values);
         let united = candidates[0].is_map();
         let mut values: Vec<Contender> = Vec::new();
         for (rank, candidate) in candidates.into_iter().enumerate() {
@@ -125,10 +143,13 @@ impl Walk<'_> {
         if values.len() < 2 {
             return;
         }
-        if self.found.len() == self.most {
-            self.more = true;
-        } else {
-            self.found.push(Conflict { path: self.path.clone(), values });
+        let bytes = self.path.len() + values.iter().map(|value| value.json.len()).sum::<usize>();
+        match (self.bounds.conflicts.checked_sub(1), self.bounds.bytes.checked_sub(bytes)) {
+            (Some(conflicts), Some(bytes)) => {
+                self.bounds = ConflictBounds { conflicts, bytes, ..self.bounds };
+                self.found.push(Conflict { path: self.path.clone(), values });
+            }
+            _ => self.full = true,
         }
     }
 

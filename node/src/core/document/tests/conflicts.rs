@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ALL: ConflictBounds = ConflictBounds { conflicts: 1000, values: 1000, bytes: 1 << 20 };
+
 /// Replica of the node whose endpoint id begins with `number`.
 fn node(number: u8) -> Document {
     Document::new(actor_of(&[number; 32], [0xff; ACTOR_BYTES]))
@@ -21,8 +23,8 @@ fn conflicts(base: &str, left: &str, right: &str) -> String {
     put_at(&mut a, left, 2);
     put_at(&mut b, right, 3);
     converge(&mut [&mut a, &mut b]);
-    assert_eq!(a.conflicts(100), b.conflicts(100));
-    let (found, more) = a.conflicts(100);
+    assert_eq!(a.conflicts(ALL), b.conflicts(ALL));
+    let (found, more) = a.conflicts(ALL);
     assert!(!more);
     let value = |value: &Contender| {
         format!("{} by {} at {}", value.json, value.by.map_or("nobody".into(), |by| by.to_string()), value.at_ms)
@@ -89,9 +91,9 @@ fn equal_values_and_removals_are_no_conflict_and_a_write_ends_one() {
     put_at(&mut a, r#"{"a":1}"#, 1);
     put_at(&mut b, r#"{"a":2}"#, 1);
     converge(&mut [&mut a, &mut b]);
-    assert_eq!(a.conflicts(100).0.len(), 1);
+    assert_eq!(a.conflicts(ALL).0.len(), 1);
     put_at(&mut a, r#"{"a":3}"#, 2);
-    assert_eq!(a.conflicts(100).0, []);
+    assert_eq!(a.conflicts(ALL).0, []);
 }
 
 #[test]
@@ -100,8 +102,20 @@ fn no_more_are_told_than_asked_for() {
     put_at(&mut a, r#"{"a":1,"b":1,"c":1}"#, 1);
     put_at(&mut b, r#"{"a":2,"b":2,"c":2}"#, 1);
     converge(&mut [&mut a, &mut b]);
-    assert_eq!((a.conflicts(3).0.len(), a.conflicts(3).1), (3, false));
-    assert_eq!((a.conflicts(2).0.len(), a.conflicts(2).1), (2, true));
+    let told = |bounds| {
+        let (conflicts, more) = a.conflicts(bounds);
+        (conflicts.len(), more)
+    };
+    assert_eq!(told(ConflictBounds { conflicts: 3, ..ALL }), (3, false));
+    assert_eq!(told(ConflictBounds { conflicts: 2, ..ALL }), (2, true));
+    // "/a", "1" and "2" each.
+    assert_eq!(told(ConflictBounds { bytes: 12, ..ALL }), (3, false));
+    assert_eq!(told(ConflictBounds { bytes: 11, ..ALL }), (2, true));
+    let mut c = node(3);
+    put_at(&mut c, r#"{"a":3}"#, 1);
+    converge(&mut [&mut a, &mut c]);
+    let (conflicts, more) = a.conflicts(ConflictBounds { values: 2, ..ALL });
+    assert!(more && conflicts.iter().all(|conflict| conflict.values.len() == 2), "{conflicts:?}");
 }
 
 #[test]

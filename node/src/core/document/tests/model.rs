@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use super::*;
 
 const REPLICAS: usize = 3;
+const ALL: ConflictBounds = ConflictBounds { conflicts: 1000, values: 1000, bytes: 1 << 20 };
 
 type WriteId = usize;
 /// An object, by the write that made it; `None`: the document.
@@ -281,7 +282,7 @@ proptest! {
                     let learned = known[*from].clone();
                     known[*to].extend(learned);
                     let document = &replicas[*to];
-                    model.check(&known[*to], &Place::root(), &fields(document), "", &document.conflicts(1000).0);
+                    model.check(&known[*to], &Place::root(), &fields(document), "", &document.conflicts(ALL).0);
                     continue;
                 }
                 Action::Put { by, value } => (*by, value.clone()),
@@ -302,15 +303,15 @@ proptest! {
                 }
             }
             prop_assert_eq!(&Value::Object(fields(document)), &wanted);
-            model.check(&known[by], &Place::root(), fields_wanted, "", &document.conflicts(1000).0);
+            model.check(&known[by], &Place::root(), fields_wanted, "", &document.conflicts(ALL).0);
         }
         let mut all: Vec<&mut Document> = replicas.iter_mut().collect();
         converge(&mut all);
         let everything = (0..model.writes.len()).collect();
-        let conflicts = replicas[0].conflicts(1000);
+        let conflicts = replicas[0].conflicts(ALL);
         model.check(&everything, &Place::root(), &fields(&replicas[0]), "", &conflicts.0);
         for document in &replicas {
-            prop_assert_eq!(&document.conflicts(1000), &conflicts);
+            prop_assert_eq!(&document.conflicts(ALL), &conflicts);
         }
     }
 }
