@@ -218,7 +218,8 @@ impl Documents {
         let (document, _) = self.open(key)?;
         let (conflicts, more_conflicts) =
             if with_conflicts { document.conflicts(limits::CONFLICTS) } else { (vec![], false) };
-        let (text, deletion) = (document.render(), document.deletion());
+        let text = document.render();
+        let deletion = if text.is_none() { document.deletion() } else { None };
         self.cache.insert(key, document, self.durable);
         Ok(Reading { text, version, deletion, conflicts, more_conflicts, seq })
     }

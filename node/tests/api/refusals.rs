@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use peat_proto::client::{GetDocumentRequest, PutDocumentRequest};
+use prost::Message as _;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::transport::Channel;
@@ -305,6 +306,15 @@ impl Decoder for RawCodec {
         let mut item = vec![0; prost::bytes::Buf::remaining(from)];
         prost::bytes::Buf::copy_to_slice(from, &mut item);
         Ok(Some(item))
+    }
+}
+
+#[test]
+fn every_method_is_asked_for_something_that_cannot_be() {
+    let set = prost_types::FileDescriptorSet::decode(peat_proto::FILE_DESCRIPTOR_SET).expect("a descriptor set");
+    let services = set.file.iter().flat_map(|file| &file.service).filter(|service| service.name() == "PeatSidecar");
+    for method in services.flat_map(|service| &service.method) {
+        assert!(BAD.iter().any(|(bad, _)| *bad == method.name()), "{} is missing in the table", method.name());
     }
 }
 
