@@ -4,7 +4,7 @@
 // Real time is the point here.
 #![allow(clippy::disallowed_methods)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -211,7 +211,7 @@ fn batch(from: u64, documents: u64) -> Batch {
         last: from + documents,
         changes: documents as usize,
         docs: (from..from + documents).map(|n| (key(n), rows(n))).collect(),
-        seen: BTreeMap::new(),
+        ..Batch::default()
     }
 }
 

@@ -121,13 +121,23 @@ impl Disk {
 
     /// One durable commit of one small row, timed on the thread that makes it.
     pub(crate) async fn commit(&mut self) -> Result<Duration, Failure> {
-        let (db, key) = (Arc::clone(&self.db), self.next);
-        self.next += 1;
-        let row = telemetry(key);
+        self.commit_rows(1).await
+    }
+
+    /// One durable commit of some small rows.
+    pub(crate) async fn commit_rows(&mut self, count: u64) -> Result<Duration, Failure> {
+        let (db, first) = (Arc::clone(&self.db), self.next);
+        self.next += count;
+        let rows: Vec<(u64, String)> = (first..self.next).map(|key| (key, telemetry(key))).collect();
         tokio::task::spawn_blocking(move || {
             let from = Instant::now();
             let transaction = db.begin_write()?;
-            transaction.open_table(Self::ROWS)?.insert(key, row.as_bytes())?;
+            {
+                let mut table = transaction.open_table(Self::ROWS)?;
+                for (key, row) in &rows {
+                    table.insert(key, row.as_bytes())?;
+                }
+            }
             transaction.commit()?;
             Ok(from.elapsed())
         })

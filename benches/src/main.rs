@@ -82,6 +82,8 @@ enum What {
     Flood(rows::flood::Options),
     /// API 3 and 5: many updates of few documents. API 3 is `--documents 1 --updates 10000`, with either class
     Updates(rows::updates::Options),
+    /// Documents 1: durable puts by 64 clients, and by PutDocuments of 100
+    Writes(rows::writes::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
@@ -169,6 +171,7 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::SlowPeer(options) => rows::slow_peer::run(common, options).await?,
             What::Flood(options) => rows::flood::run(common, options).await?,
             What::Updates(options) => rows::updates::run(common, options).await?,
+            What::Writes(options) => rows::writes::run(common, options).await?,
             What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {

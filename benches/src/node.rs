@@ -276,7 +276,7 @@ impl Node {
     }
 
     pub(crate) async fn get(&mut self, id: &str) -> Result<Option<String>, Failure> {
-        let request = GetDocumentRequest { collection: COLLECTION.into(), doc_id: id.into() };
+        let request = GetDocumentRequest { collection: COLLECTION.into(), doc_id: id.into(), ..Default::default() };
         Ok(self.client.get_document(request).await?.into_inner().json_data)
     }
 
@@ -294,6 +294,6 @@ impl Node {
 /// Returns once the node has acknowledged it.
 pub(crate) async fn put(client: &mut PeatSidecarClient<Channel>, id: &str, json: &str) -> Result<(), tonic::Status> {
     let (collection, doc_id, json_data) = (COLLECTION.into(), id.into(), json.into());
-    client.put_document(PutDocumentRequest { collection, doc_id, json_data }).await?;
+    client.put_document(PutDocumentRequest { collection, doc_id, json_data, ..Default::default() }).await?;
     Ok(())
 }

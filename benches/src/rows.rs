@@ -10,3 +10,4 @@ pub(crate) mod slow_peer;
 pub(crate) mod strangers;
 pub(crate) mod throughput;
 pub(crate) mod updates;
+pub(crate) mod writes;

@@ -1,4 +1,4 @@
-//! The API: the 20 methods of `peat.sidecar.v1` over a [`NodeHandle`](crate::NodeHandle), spoken as
+//! The API: the methods of `peat.sidecar.v1` over a [`NodeHandle`](crate::NodeHandle), spoken as
 //! Connect, gRPC and gRPC-Web, over HTTP/1.1 and HTTP/2, on any byte stream.
 //!
 //! - [`Listen`] and [`Server`] bind a TCP port or a Unix socket and accept connections: the binary.
@@ -16,6 +16,7 @@ mod serve;
 mod server;
 mod service;
 mod typed;
+mod writes;
 
 pub use listen::{BindError, Listen, ListenError};
 pub(crate) use listen::{Listener, check_host_port};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::document::JsonLimits;
 use crate::core::engine::Traffic;
 pub use crate::core::topology::Topology;
 use crate::limits;
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub relays: Relays,
     /// Timers of the mesh.
     pub timing: Timing,
+    /// What clients may ask.
+    pub limits: ClientLimits,
 }
 
 impl NodeConfig {
@@ -50,7 +53,40 @@ impl NodeConfig {
             advertise: vec![],
             relays: Relays::default(),
             timing: Timing::default(),
+            limits: ClientLimits::default(),
         }
+    }
+}
+
+/// What this node accepts from its clients. It accepts what peers send whatever this is, since all nodes of a formation
+/// must come to hold the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Largest text of a document in bytes.
+    pub document_bytes: usize,
+    /// Deepest nesting of a document, itself included.
+    pub document_depth: usize,
+    /// Largest request in bytes.
+    pub request_bytes: usize,
+    /// Most documents of one request that writes several.
+    pub put_documents: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            document_bytes: limits::MAX_DOCUMENT_BYTES,
+            document_depth: limits::MAX_JSON_DEPTH,
+            request_bytes: limits::MAX_REQUEST_BYTES,
+            put_documents: limits::MAX_PUT_DOCUMENTS,
+        }
+    }
+}
+
+impl ClientLimits {
+    /// As the parser of documents wants them.
+    pub fn json(&self) -> JsonLimits {
+        JsonLimits { max_bytes: self.document_bytes, max_depth: self.document_depth }
     }
 }
 

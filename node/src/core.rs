@@ -21,12 +21,15 @@ pub mod lane;
 pub mod membership;
 pub mod outbox;
 pub mod policy;
+pub mod receipts;
 pub mod reconcile;
 pub mod reconnect;
 pub mod relay_url;
 pub mod send_window;
 pub mod session;
 pub mod topology;
+pub mod transaction;
+pub mod version;
 pub mod watch;
 pub mod wire;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::core::document::ConflictBounds;
+
 /// How many failures are tolerated: so many at once, and so many a second for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -23,6 +25,27 @@ pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 pub const MAX_JSON_DEPTH: usize = 64;
 /// Largest API request in bytes: a document as a JSON string inside JSON may double in escapes.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// What an operator may make of [`MAX_DOCUMENT_BYTES`]. Only less: every node of a formation must be able to take, in one
+/// frame and within [`MAX_CHUNK_ROWS`](crate::core::document), what another one accepted from its client. Less than the
+/// smallest would refuse typed records.
+pub const DOCUMENT_BYTES: std::ops::RangeInclusive<usize> = 4 << 10..=MAX_DOCUMENT_BYTES;
+/// What an operator may make of [`MAX_JSON_DEPTH`].
+pub const JSON_DEPTHS: std::ops::RangeInclusive<usize> = 2..=MAX_JSON_DEPTH;
+/// What an operator may make of [`MAX_REQUEST_BYTES`]: each of [`MAX_API_CONNECTIONS`] may hold one.
+pub const REQUEST_BYTES: std::ops::RangeInclusive<usize> = 16 << 10..=16 << 20;
+/// Documents that one request may write. They are written under the node's one lock, at some 60 µs each, and nothing else
+/// happens meanwhile.
+pub const MAX_PUT_DOCUMENTS: usize = 1000;
+/// Conflicts that a read lists: somebody is to look at them one by one. In bytes no more than a document.
+pub const CONFLICTS: ConflictBounds = ConflictBounds { conflicts: 100, values: 64, bytes: MAX_DOCUMENT_BYTES };
+/// Longest idempotency key in bytes: a UUID, a URL path or a hash with a prefix.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 128;
+/// Receipts of requests with an idempotency key that are kept, the newest: half an hour at 5 requests a second.
+pub const MAX_RECEIPTS: usize = 10_000;
+/// What they may take in memory; one of a request that writes 1,000 documents takes 70 KB.
+pub const MAX_RECEIPT_BYTES: usize = 8 << 20;
+/// Receipts are kept for this time: a client that was cut off over night repeats its request in the morning.
+pub const RECEIPT_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Heaps of the process (glibc). Work moves between threads, and what one heap has free is of no use to another.
 pub const HEAPS: i32 = 1;

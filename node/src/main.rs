@@ -164,6 +164,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     config.advertise = settings.advertise;
     config.relays = relays;
     config.timing = timing;
+    config.limits = settings.limits;
     config.discovery = settings.discovery;
     let world = World {
         store,

@@ -8,11 +8,11 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 mod world;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use automerge::ActorId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,16 +25,14 @@ pub use handle::{NodeHandle, Phase};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};
+pub use write::{Content, Write};
 
 use crate::config::NodeConfig;
+use crate::core::document::actor_of;
 use crate::core::engine::Core;
 use crate::limits;
 use crate::mesh::{CloseCode, Mesh};
 use shared::{Parts, commit, commit_loop};
-
-/// Bytes of an Automerge actor id. Drawn at every start; with 96 bits two are never alike, and each byte
-/// less is a byte less in every change on the wire.
-const ACTOR_BYTES: usize = 12;
 
 /// A running node. Dropping it stops every task it owns at once, as a crash would; [`Node::shutdown`]
 /// stops it with nothing left undone.
@@ -50,7 +48,7 @@ impl Node {
     /// dialling peers goes on in the background and never delays the start.
     pub async fn start(config: NodeConfig, world: World) -> Result<Self, StartError> {
         let mut rng = ChaCha8Rng::from_seed(world.seed);
-        let actor = ActorId::from(rng.random::<[u8; ACTOR_BYTES]>());
+        let actor = actor_of(world.endpoint.id().as_bytes(), rng.random());
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
@@ -75,6 +73,7 @@ impl Node {
             core,
             committer: world.store.committer(),
             backups: world.store.backups(),
+            limits: config.limits,
             mesh,
             rng,
             wall_clock: world.wall_clock,

@@ -9,6 +9,7 @@ mod lasting;
 mod offline;
 mod overlay;
 mod reader;
+mod receipts;
 mod rekey;
 mod sealed;
 mod tables;

@@ -20,6 +20,8 @@ mod operator;
 mod refusals;
 #[path = "api/relay.rs"]
 mod relay;
+#[path = "api/writes.rs"]
+mod writes;
 
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ async fn a_document_is_put_read_listed_and_deleted_over_grpc() {
     assert_eq!(get(&mut client, "c", "unknown").await, None);
     assert_eq!(list(&mut client, "c").await, ["a", "b"]);
 
-    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "b".into() };
+    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "b".into(), ..Default::default() };
     client.delete_document(delete.clone()).await.expect("delete");
     client.delete_document(delete).await.expect("deleting what is not there is a success");
     assert_eq!(get(&mut client, "c", "b").await, None);
@@ -64,7 +66,7 @@ async fn a_subscription_shows_what_is_there_and_then_what_changes() {
     client.put_document(put("c", "new", r#"{"v":2}"#)).await.expect("put");
     assert_eq!(next().await, upsert("c", "new", r#"{"v":2}"#));
     client
-        .delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "old".into() })
+        .delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "old".into(), ..Default::default() })
         .await
         .expect("delete");
     let deleted = next().await;
@@ -136,9 +138,11 @@ async fn connect_json_works_with_nothing_but_http() {
     let node = TestNode::start().await;
     let put = r#"{"collection":"c","docId":"d","jsonData":"{\"origin\":\"a\"}"}"#;
     let answer = node.post("PutDocument", "application/json", put.as_bytes()).await;
-    assert_eq!((answer.status, answer.text()), (200, "{}"));
+    let written: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(answer.status, 200);
     let answer = node.post("GetDocument", "application/json", br#"{"collection":"c","docId":"d"}"#).await;
-    assert_eq!((answer.status, answer.text()), (200, r#"{"jsonData":"{\"origin\":\"a\"}"}"#));
+    let read = format!(r#"{{"jsonData":"{{\"origin\":\"a\"}}","version":{}}}"#, written["version"]);
+    assert_eq!((answer.status, answer.text()), (200, read.as_str()));
     let answer = node.post("GetDocument", "application/json", br#"{"collection":"c","docId":"no"}"#).await;
     assert_eq!((answer.status, answer.text()), (200, "{}"));
     let request = ListDocumentsRequest { collection: "c".into() }.encode_to_vec();
@@ -166,7 +170,8 @@ async fn grpc_web_works_over_http_1() {
     let answer = node.post("PutDocument", "application/grpc-web+proto", &request).await;
     let answer = frames(&answer.body);
     assert_eq!(answer[0].flags, 0);
-    assert!(answer[0].payload.is_empty(), "an empty message");
+    let written = PutDocumentResponse::decode(answer[0].payload.as_slice()).expect("protobuf");
+    assert!(!written.version.is_empty(), "{written:?}");
     let trailers = String::from_utf8(answer[1].payload.clone()).expect("text");
     assert!(answer[1].flags == 0x80 && trailers.contains("grpc-status: 0"), "{trailers}");
 
@@ -208,7 +213,12 @@ async fn dropping_a_connection_ends_the_streams_on_it_as_a_crash_would() {
 }
 
 fn put(collection: &str, doc_id: &str, json: &str) -> PutDocumentRequest {
-    PutDocumentRequest { collection: collection.into(), doc_id: doc_id.into(), json_data: json.into() }
+    PutDocumentRequest {
+        collection: collection.into(),
+        doc_id: doc_id.into(),
+        json_data: json.into(),
+        ..Default::default()
+    }
 }
 
 fn upsert(collection: &str, doc_id: &str, json: &str) -> DocumentChange {
@@ -221,7 +231,7 @@ fn upsert(collection: &str, doc_id: &str, json: &str) -> DocumentChange {
 }
 
 async fn get(client: &mut harness::Client, collection: &str, doc_id: &str) -> Option<String> {
-    let request = GetDocumentRequest { collection: collection.into(), doc_id: doc_id.into() };
+    let request = GetDocumentRequest { collection: collection.into(), doc_id: doc_id.into(), ..Default::default() };
     client.get_document(request).await.expect("get").into_inner().json_data
 }
 

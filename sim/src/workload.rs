@@ -118,13 +118,21 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
     let (collection, doc_id) = (action.key().collection.to_string(), action.key().id.to_string());
     match action {
         Action::Put { json, .. } => {
-            client.put_document(PutDocumentRequest { collection, doc_id, json_data: json.to_string() }).await?;
+            client
+                .put_document(PutDocumentRequest {
+                    collection,
+                    doc_id,
+                    json_data: json.to_string(),
+                    ..Default::default()
+                })
+                .await?;
         }
         Action::Delete { .. } => {
-            client.delete_document(DeleteDocumentRequest { collection, doc_id }).await?;
+            client.delete_document(DeleteDocumentRequest { collection, doc_id, ..Default::default() }).await?;
         }
         Action::Edit { edit, .. } => {
-            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone() };
+            let request =
+                GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             let Some(current) = client.get_document(request).await?.into_inner().json_data else {
                 return Ok(Outcome::Skipped);
             };
@@ -134,7 +142,7 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
                 Err(error) => return Ok(Outcome::Refused(format!("the document cannot be edited: {error}"))),
             };
             writing(&json_data);
-            client.put_document(PutDocumentRequest { collection, doc_id, json_data }).await?;
+            client.put_document(PutDocumentRequest { collection, doc_id, json_data, ..Default::default() }).await?;
         }
         Action::Report { json, .. } => return shown(client, collection, doc_id, json.as_deref()).await,
     }

@@ -13,11 +13,26 @@ impl From<WriteError> for Status {
     fn from(error: WriteError) -> Self {
         let message = error.to_string();
         match error {
-            WriteError::Key(_) => Status::invalid_argument(message),
+            WriteError::Item { index, error } => {
+                let mut status = Self::from(*error);
+                status.message = status.message.map(|message| format!("documents[{index}]: {message}"));
+                status
+            }
+            WriteError::Key(_)
+            | WriteError::Version(_)
+            | WriteError::KeyReused(_)
+            | WriteError::Count { .. }
+            | WriteError::Twice { .. } => Status::invalid_argument(message),
             // Its positions are those within the document, not within a request that may be JSON too.
             WriteError::Json(_) => Status::invalid_argument(format!("the document is not acceptable: {message}")),
             WriteError::Refused(Refusal::Reserved { .. }) => Status::invalid_argument(message),
             WriteError::Refused(_) => Status::failed_precondition(message),
+            WriteError::Patch(_) => Status::invalid_argument(format!("the patch is not acceptable: {message}")),
+            WriteError::Patched(_) => Status::invalid_argument(format!("the patch does not fit: {message}")),
+            // Somebody else was faster: to be decided anew by whoever can. Not `failed_precondition`, which means that
+            // trying again is of no use.
+            WriteError::Changed(_) => Status::aborted(message),
+            WriteError::Exists(_) => Status::already_exists(message),
             WriteError::NotDurable(_) | WriteError::ShuttingDown => Status::unavailable(message),
             WriteError::Damaged { .. } => Status::data_loss(message),
         }

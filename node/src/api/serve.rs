@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::service::Sidecar;
-use crate::limits;
 use crate::node::NodeHandle;
 
 /// An HTTP/1.1 client must have sent the head of its next request within this time: without it, a client
@@ -53,25 +52,25 @@ impl<D> Clone for Api<D> {
 }
 
 impl Api<PeatSidecarServer<Sidecar>> {
-    /// The 20 methods.
+    /// The methods.
     pub(super) fn bare(node: NodeHandle, shutdown: CancellationToken) -> Self {
-        Self::of(PeatSidecarServer::new(Sidecar::new(node, shutdown.clone())), shutdown)
+        let request_bytes = node.limits().request_bytes;
+        Self::of(PeatSidecarServer::new(Sidecar::new(node, shutdown.clone())), request_bytes, shutdown)
     }
 }
 
 impl Api<Chain<PeatSidecarServer<Sidecar>, Router>> {
-    /// The 20 methods, health and reflection.
+    /// The methods, health and reflection.
     pub(super) fn complete(node: NodeHandle, shutdown: CancellationToken) -> Self {
+        let request_bytes = node.limits().request_bytes;
         let sidecar = PeatSidecarServer::new(Sidecar::new(node.clone(), shutdown.clone()));
-        Self::of(Chain(sidecar, super::health::router(node, shutdown.clone())), shutdown)
+        Self::of(Chain(sidecar, super::health::router(node, shutdown.clone())), request_bytes, shutdown)
     }
 }
 
 impl<D: Dispatcher> Api<D> {
-    fn of(dispatcher: D, shutdown: CancellationToken) -> Self {
-        let limits = Limits::default()
-            .with_max_request_body_size(limits::MAX_REQUEST_BYTES)
-            .with_max_message_size(limits::MAX_REQUEST_BYTES);
+    fn of(dispatcher: D, request_bytes: usize, shutdown: CancellationToken) -> Self {
+        let limits = Limits::default().with_max_request_body_size(request_bytes).with_max_message_size(request_bytes);
         // The crates beside ours bring zstd with them; one decompressor is attack surface enough.
         let compression = CompressionRegistry::new().register(GzipProvider::new());
         Self { service: ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression), shutdown }

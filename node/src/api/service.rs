@@ -1,4 +1,4 @@
-//! The 21 methods. What is checked, and how, is the node's business; here requests are taken apart and
+//! The methods. What is checked, and how, is the node's business; here requests are taken apart and
 //! answers put together.
 
 use connectrpc::{ConnectError as Status, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
@@ -10,7 +10,8 @@ use super::collections;
 use super::error::stopped;
 use super::operator;
 use super::typed::{self, Record, RecordError};
-use crate::node::{Change, ChangeEvent, NodeHandle, Subscription};
+use super::writes;
+use crate::node::{Change, ChangeEvent, Content, NodeHandle, Subscription, Write};
 use crate::store::Backup;
 
 /// The service over one node.
@@ -81,8 +82,56 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, PutDocumentRequest>,
     ) -> ServiceResult<PutDocumentResponse> {
-        self.node.put(request.collection, request.doc_id, request.json_data).await?;
-        Response::ok(PutDocumentResponse::default())
+        let write = Write {
+            collection: request.collection,
+            doc_id: request.doc_id,
+            content: Content::Put(request.json_data),
+            expected_version: request.expected_version,
+        };
+        let version = self.node.write_one(write, request.idempotency_key).await?;
+        Response::ok(PutDocumentResponse { version, ..Default::default() })
+    }
+
+    async fn put_documents(
+        &self,
+        _: RequestContext,
+        request: ServiceRequest<'_, PutDocumentsRequest>,
+    ) -> ServiceResult<PutDocumentsResponse> {
+        let writes: Vec<Write<'_>> = request
+            .documents
+            .iter()
+            .map(|document| Write {
+                collection: document.collection,
+                doc_id: document.doc_id,
+                content: Content::Put(document.json_data),
+                expected_version: document.expected_version,
+            })
+            .collect();
+        let versions = self.node.write_all(&writes, request.idempotency_key).await?;
+        Response::ok(PutDocumentsResponse { versions, ..Default::default() })
+    }
+
+    async fn patch_document(
+        &self,
+        _: RequestContext,
+        request: ServiceRequest<'_, PatchDocumentRequest>,
+    ) -> ServiceResult<PatchDocumentResponse> {
+        let write = Write {
+            collection: request.collection,
+            doc_id: request.doc_id,
+            content: Content::Patch(request.json_patch),
+            expected_version: request.expected_version,
+        };
+        let version = self.node.write_one(write, request.idempotency_key).await?;
+        Response::ok(PatchDocumentResponse { version, ..Default::default() })
+    }
+
+    async fn get_limits(
+        &self,
+        _: RequestContext,
+        _: ServiceRequest<'_, GetLimitsRequest>,
+    ) -> ServiceResult<GetLimitsResponse> {
+        Response::ok(writes::limits(self.node.limits()))
     }
 
     async fn get_document(
@@ -90,8 +139,8 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, GetDocumentRequest>,
     ) -> ServiceResult<GetDocumentResponse> {
-        let json_data = self.node.get(request.collection, request.doc_id).await?;
-        Response::ok(GetDocumentResponse { json_data, ..Default::default() })
+        let reading = self.node.read(request.collection, request.doc_id, request.include_conflicts).await?;
+        Response::ok(writes::reading(reading))
     }
 
     async fn delete_document(
@@ -99,8 +148,14 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, DeleteDocumentRequest>,
     ) -> ServiceResult<DeleteDocumentResponse> {
-        self.node.delete(request.collection, request.doc_id).await?;
-        Response::ok(DeleteDocumentResponse::default())
+        let write = Write {
+            collection: request.collection,
+            doc_id: request.doc_id,
+            content: Content::Delete,
+            expected_version: request.expected_version,
+        };
+        let version = self.node.write_one(write, request.idempotency_key).await?;
+        Response::ok(DeleteDocumentResponse { version, ..Default::default() })
     }
 
     async fn list_documents(

@@ -5,6 +5,7 @@
 
 mod agent;
 mod discovery;
+mod limits;
 mod parse;
 mod relay;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::{Discovery, Formation, PeerAddress, Relays, Timing, Topology, WatchedAgent};
+use super::{ClientLimits, Discovery, Formation, PeerAddress, Relays, Timing, Topology, WatchedAgent};
 use crate::api::Listen;
 use crate::core::engine::Traffic;
 use crate::ops::cli::{Ask, Upkeep, ask, upkeep};
@@ -206,6 +207,26 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_DISCOVERY_NAMESERVER", value_name = "SERVER", help_heading = "Discovery")]
     discovery_nameserver: Option<String>,
 
+    /// Largest document that clients of this node may write, in bytes. What peers send is taken all the same
+    #[arg(long, env = "PEAT_NODE_MAX_DOCUMENT_BYTES", value_name = "BYTES", default_value = "1048576")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_document_bytes: String,
+
+    /// Deepest nesting of objects and arrays in it
+    #[arg(long, env = "PEAT_NODE_MAX_DOCUMENT_DEPTH", value_name = "LEVELS", default_value = "64")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_document_depth: String,
+
+    /// Largest request to the API, in bytes
+    #[arg(long, env = "PEAT_NODE_MAX_REQUEST_BYTES", value_name = "BYTES", default_value = "4194304")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_request_bytes: String,
+
+    /// Most documents that one request may write
+    #[arg(long, env = "PEAT_NODE_MAX_PUT_DOCUMENTS", value_name = "NUMBER", default_value = "1000")]
+    #[arg(allow_negative_numbers = true, help_heading = "Limits")]
+    max_put_documents: String,
+
     /// Key that the store is encrypted with: 32 bytes in base64, or file:PATH of a file with them. A store that is new is made
     /// encrypted; one that is not is encrypted with 'peat-node rotate-key'
     #[arg(long, env = "PEAT_NODE_ENCRYPTION_KEY", value_name = "KEY", help_heading = "Encryption at rest")]
@@ -289,6 +310,8 @@ pub struct Settings {
     pub timing: Timing,
     /// The agent to watch.
     pub agent: Option<WatchedAgent>,
+    /// What clients may ask.
+    pub limits: ClientLimits,
 }
 
 /// One flag that cannot be used.

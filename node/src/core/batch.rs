@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::Meta;
 use super::key::DocKey;
+use super::receipts::{Receipt, ReceiptRow};
 use super::session::SessionId;
 use super::wire::{Seen, Seq};
 
@@ -37,6 +38,8 @@ pub struct Batch {
     pub forgotten_below: u64,
     /// Watermarks of peers; `None` forgets one.
     pub seen: BTreeMap<PeerId, Option<Seen>>,
+    /// Rows of receipts, in the order in which they are to be written.
+    pub receipts: Vec<ReceiptRow>,
 }
 
 /// A change, as its listeners need to know it once it is durable.
@@ -88,4 +91,6 @@ pub struct Stored {
     pub docs: Vec<(DocKey, Meta)>,
     /// Watermarks.
     pub seen: BTreeMap<PeerId, Seen>,
+    /// What became of requests with an idempotency key, by number.
+    pub receipts: Vec<(u64, Receipt)>,
 }

@@ -22,13 +22,16 @@
 //! creators would leave two maps); removing the tombstone without a new incarnation (a late edit of
 //! the deleted document would mix into its successor).
 
+mod author;
 mod base;
 mod columns;
+mod conflicts;
 mod incoming;
 mod json;
 mod keys;
 mod limits;
 mod list_diff;
+mod merge_patch;
 mod render;
 mod scalar;
 #[cfg(test)]
@@ -45,11 +48,13 @@ use self::view::MapNode;
 
 pub use automerge::ActorId;
 
+pub use self::author::{ACTOR_BYTES, Author, actor_of};
 pub use self::base::{Incoming, NOBODY, Stamp};
-
+pub use self::conflicts::{Conflict, ConflictBounds, Contender};
 pub use self::incoming::ApplyError;
 pub use self::json::{JsonError, JsonLimits, JsonObject};
 pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};
+pub use self::merge_patch::PatchError;
 
 /// A loaded document.
 #[derive(Debug, Clone)]
@@ -97,6 +102,15 @@ pub enum Presence {
     Live,
     /// A delete is in force.
     Deleted,
+}
+
+/// A delete that is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// Who deleted; `None`: no node of this kind.
+    pub by: Option<Author>,
+    /// When, in milliseconds since the epoch, by the clock of who deleted.
+    pub at_ms: i64,
 }
 
 /// A local write that Automerge refused. Not reachable with a [`JsonObject`]; kept as an error so
@@ -320,6 +334,25 @@ impl Document {
     /// Whether it has content, if only `{}`.
     pub fn exists(&self) -> bool {
         self.presence() == Presence::Live
+    }
+
+    /// The delete in force, if there is one; of several concurrent ones the latest operation.
+    pub fn deletion(&self) -> Option<Deletion> {
+        let (value, id) = self.doc.get(ROOT, TOMBSTONE_KEY).ok()??;
+        let at_ms = match value {
+            Value::Scalar(scalar) => scalar.as_i64().unwrap_or(0),
+            Value::Object(_) => 0,
+        };
+        Some(Deletion { by: conflicts::author_of(&id), at_ms })
+    }
+
+    /// Takes back every change after `heads`: as if this actor had never made them. Only for changes that nobody was
+    /// told of.
+    pub(crate) fn take_back(&mut self, heads: &[[u8; 32]]) -> Result<(), WriteError> {
+        let heads: Vec<ChangeHash> = heads.iter().map(|hash| ChangeHash(*hash)).collect();
+        self.doc = self.doc.fork_at(&heads)?.with_actor(self.doc.get_actor().clone());
+        self.index = None;
+        Ok(())
     }
 
     /// Compact JSON, or `None` when there is no live document.

@@ -4,6 +4,7 @@
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
 mod local;
+mod transact;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +14,13 @@ use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
+use super::document::{ApplyError, Conflict, Deletion, Document, Incoming, LoadError, Merged, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
 use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
+use super::version::Version;
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
 
@@ -125,6 +127,23 @@ pub struct Piece {
     pub changes: Vec<u8>,
     /// The base of the document, if it has one that is not in this piece.
     pub base: Option<Stamp>,
+}
+
+/// A document as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Its text; `None`: absent or deleted.
+    pub text: Option<String>,
+    /// Its version.
+    pub version: Version,
+    /// The delete in force.
+    pub deletion: Option<Deletion>,
+    /// Concurrent values, if they were asked for.
+    pub conflicts: Vec<Conflict>,
+    /// Whether there are more than those.
+    pub more_conflicts: bool,
+    /// What must be durable before any of this is told.
+    pub seq: Seq,
 }
 
 /// All documents of a store.
@@ -270,6 +289,29 @@ impl Documents {
         Ok((text, seq))
     }
 
+    /// A document with all that is to be told of it.
+    pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
+        let version = self.version(key);
+        let Some(meta) = self.index.get(key) else {
+            let (text, deletion, conflicts) = (None, None, vec![]);
+            return Ok(Reading { text, version, deletion, conflicts, more_conflicts: false, seq: 0 });
+        };
+        let seq = meta.seq;
+        let (document, _) = self.open(key)?;
+        let (conflicts, more_conflicts) =
+            if with_conflicts { document.conflicts(limits::CONFLICTS) } else { (vec![], false) };
+        let text = document.render();
+        let deletion = if text.is_none() { document.deletion() } else { None };
+        self.cache.insert(key, document, self.durable);
+        Ok(Reading { text, version, deletion, conflicts, more_conflicts, seq })
+    }
+
+    /// A number for something other than a change that must become durable.
+    pub fn take_number(&mut self) -> Seq {
+        self.last += 1;
+        self.last
+    }
+
     /// Number of the first durable change of a document after `through`.
     pub fn first_unsent(&self, key: &DocKey, through: Seq) -> Result<Option<Seq>, StoreReadError> {
         match self.index.get(key) {
@@ -323,9 +365,8 @@ impl Documents {
     /// What is to be made durable next; `None`: nothing, or only watermarks and not `even_watermarks`. At
     /// most one batch may be under way.
     pub fn take_batch(&mut self, even_watermarks: bool) -> Option<Batch> {
-        let worth_it = self.pending.changes > 0
-            || !self.pending.forgotten.is_empty()
-            || (even_watermarks && !self.pending.seen.is_empty());
+        let news = self.pending.changes > 0 || !self.pending.forgotten.is_empty() || !self.pending.receipts.is_empty();
+        let worth_it = news || (even_watermarks && !self.pending.seen.is_empty());
         if !worth_it {
             return None;
         }

@@ -13,12 +13,14 @@ use automerge::ActorId;
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
 use super::document::{JsonObject, Stamp};
-use super::documents::{DocumentError, Documents, RemoteError, Superseded};
+use super::documents::{DocumentError, Documents, Reading, RemoteError, Superseded};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
 use super::policy::{Policies, Policy, PolicyError};
+use super::receipts::Receipts;
 use super::session::{Now, Session, SessionError, SessionId};
+use super::transaction::{Rejection, Transaction, Written};
 use super::watch::{Next, Watch, WatchEvent, WatchId};
 use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
@@ -61,6 +63,7 @@ pub struct Core {
     events: Vec<Event>,
     events_in_flight: Vec<Event>,
     seen_in_flight: BTreeMap<PeerId, Option<Seen>>,
+    receipts: Receipts,
     /// Known to nobody else.
     secret: [u8; 32],
     wakes: Wakes,
@@ -102,6 +105,7 @@ impl Core {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
         let seen = std::mem::take(&mut stored.seen);
+        let receipts = Receipts::new(std::mem::take(&mut stored.receipts));
         Self {
             epoch: stored.epoch,
             documents: Documents::new(store, stored, actor, classes, policies),
@@ -113,6 +117,7 @@ impl Core {
             events: vec![],
             events_in_flight: vec![],
             seen_in_flight: BTreeMap::new(),
+            receipts,
             secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
@@ -133,6 +138,38 @@ impl Core {
     pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_ms: u64) -> Result<Seq, DocumentError> {
         let recorded = self.documents.put(key, json, (now_ms / 1000) as i64)?;
         Ok(self.wrote(key, recorded.map(|r| (r.seq, r.visible))))
+    }
+
+    /// Makes all writes of a transaction or none. One that has a name and was carried out before is not carried out
+    /// again: it gets the answer of the first time.
+    pub fn write(&mut self, transaction: &Transaction, now_ms: u64, now: Now) -> Result<Written, Rejection> {
+        if let Some(name) = &transaction.name
+            && let Some((versions, seq)) = self.receipts.find(name, now)?
+        {
+            return Ok(Written { versions: versions.to_vec(), seq });
+        }
+        let recorded = self.documents.transact(transaction.operations(), now_ms)?;
+        let mut newest = None;
+        let mut written = Written { versions: Vec::with_capacity(recorded.len()), seq: 0 };
+        for (operation, recorded) in transaction.operations().iter().zip(recorded) {
+            newest = newest.max(recorded.map(|recorded| recorded.seq));
+            let seq = self.wrote(&operation.key, recorded.map(|r| (r.seq, r.visible)));
+            written.seq = written.seq.max(seq);
+            written.versions.push(self.documents.version(&operation.key).encode());
+        }
+        if let Some(name) = &transaction.name {
+            // A receipt must become durable even if nothing changed: a repetition may come when something has.
+            written.seq = newest.unwrap_or_else(|| self.documents.take_number());
+            let rows = self.receipts.keep(name, &written.versions, written.seq, now);
+            self.documents.pending_mut().receipts.extend(rows);
+            self.wakes.commit = true;
+        }
+        Ok(written)
+    }
+
+    /// A document with all that is to be told of it.
+    pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
+        self.documents.read(key, with_conflicts)
     }
 
     /// Deletes a document. Returns the number that must be durable before the delete is acknowledged.
@@ -216,6 +253,7 @@ impl Core {
     fn took(&mut self, batch: Batch) -> Option<Batch> {
         self.events_in_flight = std::mem::take(&mut self.events);
         self.seen_in_flight = batch.seen.clone();
+        self.receipts.taken();
         Some(batch)
     }
 
@@ -223,6 +261,7 @@ impl Core {
     pub fn committed(&mut self, last: Seq, now: Now) {
         self.lag.committed(self.documents.durable() + 1, now);
         self.documents.committed(last);
+        self.receipts.committed();
         for event in std::mem::take(&mut self.events_in_flight) {
             if event.visible {
                 for (id, watch) in &mut self.watches {
@@ -257,7 +296,7 @@ impl Core {
                 None => self.seen.remove(&peer),
             };
         }
-        self.wakes.commit |= !self.events.is_empty();
+        self.wakes.commit |= !self.events.is_empty() || !self.documents.pending_mut().receipts.is_empty();
     }
 
     /// The batch that was taken could not be made durable: everything not durable is taken back. Sessions end, since what they believe
@@ -272,6 +311,7 @@ impl Core {
         self.events.clear();
         self.events_in_flight.clear();
         self.seen_in_flight.clear();
+        self.receipts.undo();
         for (id, watch) in &mut self.watches {
             watch.undo();
             self.wakes.watches.insert(*id);

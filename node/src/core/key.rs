@@ -91,6 +91,11 @@ pub fn check_collection(collection: &str) -> Result<(), KeyError> {
     check("collection", collection, limits::MAX_COLLECTION_BYTES)
 }
 
+/// Checks an idempotency key that is not empty.
+pub fn check_idempotency_key(key: &str) -> Result<(), KeyError> {
+    check("idempotency_key", key, limits::MAX_IDEMPOTENCY_KEY_BYTES)
+}
+
 fn check(field: &'static str, value: &str, limit: usize) -> Result<(), KeyError> {
     if value.is_empty() {
         return Err(KeyError::Empty { field, limit });

@@ -7,4 +7,5 @@ mod lag;
 mod latest;
 mod random;
 mod traffic;
+mod transactions;
 mod world;

@@ -4,6 +4,9 @@ use crate::core::document::JsonError;
 use crate::core::documents::Refusal;
 use crate::core::key::KeyError;
 use crate::core::policy::PolicyError;
+use crate::core::receipts::KeyReused;
+use crate::core::transaction::VersionMismatch;
+use crate::core::version::VersionError;
 
 /// Why a Put or Delete was not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,46 @@ pub enum WriteError {
     /// The policy of the collection forbids it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The text of a merge patch is not acceptable.
+    #[error(transparent)]
+    Patch(JsonError),
+    /// A merge patch would make something of the document that is not acceptable.
+    #[error(transparent)]
+    Patched(JsonError),
+    /// `expected_version` is not a version.
+    #[error("expected_version: {0}")]
+    Version(#[from] VersionError),
+    /// The document changed since the version that was expected.
+    #[error("{0}, not the expected_version: read it again and decide anew")]
+    Changed(VersionMismatch),
+    /// There is a document, and none was expected.
+    #[error("{0}, and the expected_version is empty, which means that there must be no such document")]
+    Exists(VersionMismatch),
+    /// An idempotency key came with another request before.
+    #[error(transparent)]
+    KeyReused(#[from] KeyReused),
+    /// Not the number of documents that one request may write.
+    #[error("documents has {actual} items; give it between 1 and {limit}, and the rest in another request")]
+    Count {
+        /// How many were given.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// One request writes a document twice.
+    #[error("names the same document as documents[{first}]; write each document once")]
+    Twice {
+        /// Where it is written first.
+        first: usize,
+    },
+    /// One of several writes cannot be made, and so none was.
+    #[error("documents[{index}]: {error}")]
+    Item {
+        /// Which.
+        index: usize,
+        /// Why.
+        error: Box<WriteError>,
+    },
     /// The store could not make the write durable. It is not applied, here or on any peer.
     #[error("the write is not durable and was not applied: {0}")]
     NotDurable(String),

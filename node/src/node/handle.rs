@@ -9,8 +9,10 @@ use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later, lock};
 use super::subscription::Subscription;
 use super::world::Observation;
+use super::write::{Content, Write};
+use crate::config::ClientLimits;
 use crate::core::document::{JsonLimits, JsonObject};
-use crate::core::documents::DocumentError;
+use crate::core::documents::{DocumentError, Reading};
 use crate::core::engine::{Core, SetPolicyError};
 use crate::core::key::{DocKey, check_collection};
 use crate::core::policy::{Policy, Source};
@@ -24,7 +26,7 @@ use crate::watcher::{self, AgentFigures, AgentSource, WatchError};
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct NodeHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Where a node is in its life.
@@ -45,12 +47,14 @@ impl NodeHandle {
         Self { shared }
     }
 
-    /// Writes a JSON object; returns once it is durable. Unchanged content costs no write.
-    pub async fn put(&self, collection: &str, doc_id: &str, json: &str) -> Result<(), WriteError> {
-        let key = DocKey::new(collection, doc_id)?;
-        let json = JsonObject::parse(json, &JSON_LIMITS)?;
-        let now = (self.shared.wall_clock)();
-        self.write(move |core| core.put(&key, &json, now).map_err(write_error)).await
+    /// Writes a JSON object; returns its version once it is durable. Unchanged content costs no write.
+    pub async fn put(&self, collection: &str, doc_id: &str, json: &str) -> Result<String, WriteError> {
+        self.write_one(Write { collection, doc_id, content: Content::Put(json), expected_version: None }, "").await
+    }
+
+    /// What clients may ask.
+    pub fn limits(&self) -> &ClientLimits {
+        &self.shared.limits
     }
 
     /// Writes what `edit` makes of the present text (`None`: there is no live document); returns once it
@@ -67,13 +71,14 @@ impl NodeHandle {
         edit: impl FnOnce(Option<String>) -> Result<String, E>,
     ) -> Result<(), E> {
         let key = DocKey::new(collection, doc_id).map_err(WriteError::from)?;
-        let now = (self.shared.wall_clock)();
-        self.write(move |core| {
+        let (now, limits) = ((self.shared.wall_clock)(), self.shared.limits.json());
+        let write = move |core: &mut Core| {
             let (text, _) = core.render(&key).map_err(write_error)?;
-            let json = JsonObject::parse(&edit(text)?, &JSON_LIMITS).map_err(WriteError::from)?;
-            Ok(core.put(&key, &json, now).map_err(write_error)?)
-        })
-        .await
+            let json = JsonObject::parse(&edit(text)?, &limits).map_err(WriteError::from)?;
+            let seq = core.put(&key, &json, now).map_err(write_error)?;
+            Ok(((), seq))
+        };
+        self.write(write).await
     }
 
     /// The document's compact JSON text; `None` when it was never written or is deleted.
@@ -84,20 +89,24 @@ impl NodeHandle {
         Ok(text)
     }
 
-    /// Deletes; returns once the tombstone is durable. Deleting what is not there is a success.
-    pub async fn delete(&self, collection: &str, doc_id: &str) -> Result<(), WriteError> {
+    /// The document with all that is to be told of it.
+    pub async fn read(&self, collection: &str, doc_id: &str, with_conflicts: bool) -> Result<Reading, ReadError> {
         let key = DocKey::new(collection, doc_id)?;
-        let now = (self.shared.wall_clock)();
-        self.write(move |core| core.delete(&key, now).map_err(write_error)).await
+        let reading = self.shared.with_core(|core| core.read(&key, with_conflicts)).map_err(read_error)?;
+        self.wait_visible(reading.seq).await?;
+        Ok(reading)
+    }
+
+    /// Deletes; returns the version of the tombstone once that is durable. Deleting what is not there is a success.
+    pub async fn delete(&self, collection: &str, doc_id: &str) -> Result<String, WriteError> {
+        self.write_one(Write { collection, doc_id, content: Content::Delete, expected_version: None }, "").await
     }
 
     /// Writes (`Some`) and deletes (`None`) as one transaction; returns once it is durable, with how many of them changed
     /// anything. A document that is damaged is left as it is, and told in the log.
     pub(crate) async fn write_batch(&self, batch: Vec<(DocKey, Option<JsonObject>)>) -> Result<u64, WriteError> {
         let now = (self.shared.wall_clock)();
-        let mut changed = 0;
-        let counted = &mut changed;
-        self.write::<WriteError>(move |core| {
+        self.write(move |core| {
             let before = core.documents().last();
             let mut last = before;
             for (key, json) in batch {
@@ -110,11 +119,9 @@ impl NodeHandle {
                     Err(error) => tracing::error!("{key} is left as it is: {error}"),
                 }
             }
-            *counted = core.documents().last() - before;
-            Ok(last)
+            Ok((core.documents().last() - before, last))
         })
-        .await?;
-        Ok(changed)
+        .await
     }
 
     /// Number of the last change of a document, durable or not; `None`: it was never written. Costs one look at the
@@ -142,7 +149,7 @@ impl NodeHandle {
     pub async fn set_collection(&self, collection: &str, policy: Policy) -> Result<(), SetCollectionError> {
         let now = (self.shared.wall_clock)();
         self.write(|core| {
-            core.set_policy(collection, &policy, now).map_err(|error| match error {
+            core.set_policy(collection, &policy, now).map(|seq| ((), seq)).map_err(|error| match error {
                 SetPolicyError::Policy(error) => SetCollectionError::Policy(error),
                 SetPolicyError::Document(error) => write_error(error).into(),
             })
@@ -300,21 +307,25 @@ impl NodeHandle {
         *blake3::hash(&[&count.to_le_bytes()[..], &sum.to_le_bytes()[..]].concat()).as_bytes()
     }
 
-    async fn write<E: From<WriteError>>(&self, write: impl FnOnce(&mut Core) -> Result<Seq, E>) -> Result<(), E> {
+    /// Makes a write and returns what it led to once everything up to the number is durable.
+    pub(super) async fn write<T, E: From<WriteError>>(
+        &self,
+        write: impl FnOnce(&mut Core) -> Result<(T, Seq), E>,
+    ) -> Result<T, E> {
         if self.shared.stopping.load(Ordering::SeqCst) {
             return Err(WriteError::ShuttingDown.into());
         }
         let not_durable = |why: Arc<str>| WriteError::NotDurable(why.to_string());
         self.shared.wait_for_room(limits::MAX_UNCOMMITTED_BYTES).await.map_err(not_durable)?;
-        let (seq, commit) = self.shared.with_core_uncommitted(write);
+        let (written, commit) = self.shared.with_core_uncommitted(write);
         if commit {
             commit_now_or_later(&self.shared);
         }
-        let seq = seq?;
-        if self.shared.plants.acknowledges_early() {
-            return Ok(());
+        let (written, seq) = written?;
+        if !self.shared.plants.acknowledges_early() {
+            self.shared.wait_durable(seq).await.map_err(not_durable)?;
         }
-        Ok(self.shared.wait_durable(seq).await.map_err(not_durable)?)
+        Ok(written)
     }
 
     /// What is not durable is not shown: after a crash it might never have been.
@@ -326,10 +337,11 @@ impl NodeHandle {
     }
 }
 
+/// What the node writes for itself, whatever it lets its clients write.
 pub(crate) const JSON_LIMITS: JsonLimits =
     JsonLimits { max_bytes: limits::MAX_DOCUMENT_BYTES, max_depth: limits::MAX_JSON_DEPTH };
 
-fn write_error(error: DocumentError) -> WriteError {
+pub(super) fn write_error(error: DocumentError) -> WriteError {
     match error {
         DocumentError::Refused(refusal) => WriteError::Refused(refusal),
         DocumentError::Damaged { key, source } => WriteError::Damaged { key, detail: source.to_string() },

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::world::{Observation, Observer, Plants, WallClock};
+use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::documents::Superseded;
 use crate::core::engine::{Core, Wakes};
@@ -73,6 +74,8 @@ pub(crate) struct SessionWake {
 }
 
 pub(crate) struct Shared {
+    /// What clients may ask.
+    pub limits: ClientLimits,
     pub node_id: String,
     pub app_id: String,
     /// The file of the store; `None` in a world without files.
@@ -115,6 +118,7 @@ pub(crate) struct Parts {
     pub core: Core,
     pub committer: Committer,
     pub backups: Backups,
+    pub limits: ClientLimits,
     pub mesh: Mesh,
     pub rng: ChaCha8Rng,
     pub wall_clock: WallClock,
@@ -132,6 +136,7 @@ impl Shared {
             core: Mutex::new(parts.core),
             committer: parts.committer,
             backups: parts.backups,
+            limits: parts.limits,
             durable: Mutex::new(Durable { through, failed: None, lost: vec![] }),
             durable_changed: Notify::new(),
             commit: Notify::new(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::handle::Handle;
 use super::tables::{self, META, SNAPSHOTS, TAIL};
-use super::{Store, StoreError};
+use super::{Store, StoreError, receipts};
 use crate::core::document::Document;
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
@@ -154,6 +154,9 @@ fn check_rows(handle: &Handle, checked: &mut Checked) -> Result<(), redb::Error>
         }
         if let Err(error) = tables::seen(&txn) {
             checked.add("seen", error);
+        }
+        if let Err(error) = receipts::read(&txn) {
+            checked.add("receipts", error);
         }
         Ok(())
     })

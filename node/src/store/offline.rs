@@ -12,7 +12,7 @@ use super::handle::{Encryption, Handle};
 use super::lasting::Lasting;
 use super::{CommitMode, FILE_NAME, Store, StoreError, StoreKey, os_entropy, tables};
 use crate::core::batch::DocumentStore;
-use crate::core::document::{Document, JsonObject};
+use crate::core::document::{ACTOR_BYTES, Document, JsonObject, actor_of};
 use crate::core::engine::{Core, Traffic};
 use crate::core::key::DocKey;
 use crate::limits;
@@ -85,10 +85,10 @@ impl Store {
     /// Writes documents as an application would, with the same history. Returns how many were written; the rest was there already.
     pub fn writer(&self) -> Result<Writer<'_>, StoreError> {
         #[expect(clippy::disallowed_methods, reason = "no world writes to a store without a node")]
-        let (actor, secret): ([u8; 12], [u8; 32]) = (rand::random(), rand::random());
+        let (random, secret): ([u8; ACTOR_BYTES], [u8; 32]) = (rand::random(), rand::random());
         let (reader, stored) = (Box::new(self.reader()), self.stored()?);
-        let core =
-            Core::new(reader, stored, ActorId::from(actor.as_slice()), secret, Traffic::default(), Plants::default());
+        let actor = actor_of(self.identity.public().as_bytes(), random);
+        let core = Core::new(reader, stored, actor, secret, Traffic::default(), Plants::default());
         Ok(Writer { store: self, core })
     }
 

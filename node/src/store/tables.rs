@@ -6,7 +6,7 @@ use iroh::SecretKey;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{StoreError, receipts};
 use crate::core::batch::{Batch, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
@@ -134,6 +134,7 @@ pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result
         stored.docs.push((key, meta));
     }
     stored.seen = seen(&txn)?;
+    stored.receipts = receipts::read(&txn)?;
     Ok(stored)
 }
 
@@ -236,6 +237,9 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
                 };
             }
         }
+        if !batch.receipts.is_empty() {
+            receipts::write(&txn, &batch.receipts)?;
+        }
         txn.open_table(INFO)?.insert("last", &batch.last.to_le_bytes()[..])?;
     }
     Ok(txn.commit()?)
@@ -258,11 +262,11 @@ fn decode_meta(bytes: &[u8]) -> Result<Meta, redb::Error> {
     Ok(meta)
 }
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(value).expect("rows have no unserialisable types")
 }
 
-fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Result<T, redb::Error> {
+pub(super) fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Result<T, redb::Error> {
     postcard::from_bytes(bytes).map_err(|e| damaged(table, &e.to_string()))
 }
 

@@ -62,7 +62,7 @@ async fn an_immutable_document_is_created_once() {
         "orders/1 is there already and collection \"orders\" is immutable: write a document with another id, or change \
          the policy with SetCollection"
     );
-    let delete = DeleteDocumentRequest { collection: "orders".into(), doc_id: "1".into() };
+    let delete = DeleteDocumentRequest { collection: "orders".into(), doc_id: "1".into(), ..Default::default() };
     let refused = client.delete_document(delete).await.expect_err("immutable");
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(get(&mut client, "orders", "1").await.as_deref(), Some(r#"{"go":1}"#));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use peat_node::api::{Listen, Server, serve_connection};
-use peat_node::config::{Formation, NodeConfig, Timing};
+use peat_node::config::{ClientLimits, Formation, NodeConfig, Timing};
 use peat_node::mesh::{self, SystemResolver, Underlay};
 use peat_node::node::{Plants, World};
 use peat_node::store::Store;
@@ -26,12 +26,21 @@ pub struct TestNode {
     address: Listen,
     shutdown: CancellationToken,
     serving: AbortOnDropHandle<()>,
-    _directory: tempfile::TempDir,
+    /// Endpoint id, and where others find it.
+    pub mesh: (String, String),
+    directory: tempfile::TempDir,
+    lives: u8,
 }
 
 impl TestNode {
     pub async fn start() -> Self {
         Self::start_on(|_| Listen::Tcp("127.0.0.1:0".into())).await
+    }
+
+    /// One that asks less of itself than it could.
+    pub async fn start_with(limits: ClientLimits) -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), 1, limits).await
     }
 
     pub async fn start_on_unix_socket() -> Self {
@@ -41,18 +50,34 @@ impl TestNode {
     async fn start_on(listen: impl FnOnce(PathBuf) -> Listen) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let listen = listen(directory.path().into());
+        Self::start_in(directory, listen, 1, ClientLimits::default()).await
+    }
+
+    /// Stops it cleanly and starts it again over the same data.
+    pub async fn restart(self) -> Self {
+        let Self { node, shutdown, serving, directory, lives, .. } = self;
+        shutdown.cancel();
+        serving.await.expect("served to the end");
+        node.shutdown().await;
+        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), lives + 1, ClientLimits::default()).await
+    }
+
+    async fn start_in(directory: tempfile::TempDir, listen: Listen, lives: u8, limits: ClientLimits) -> Self {
         let timing = Timing::default();
         let store = Store::open_dir(directory.path()).expect("store");
         let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
         let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
+        let port = endpoint.bound_sockets().first().expect("bound").port();
+        let mesh = (endpoint.id().to_string(), format!("127.0.0.1:{port}"));
         let formation = Formation { app_id: "test".into(), shared_key: Some([7; 32]), previous_key: None };
-        let config = NodeConfig::new("test-node", formation);
+        let mut config = NodeConfig::new("test-node", formation);
+        config.limits = limits;
         let world = World {
             store,
             endpoint,
             resolver: Arc::new(SystemResolver),
             wall_clock: Arc::new(|| 0),
-            seed: [1; 32],
+            seed: [lives; 32],
             observer: None,
             plants: Plants::default(),
         };
@@ -61,7 +86,7 @@ impl TestNode {
         let address = server.address().clone();
         let shutdown = CancellationToken::new();
         let serving = AbortOnDropHandle::new(tokio::spawn(server.serve(node.handle().clone(), shutdown.clone())));
-        Self { node, address, shutdown, serving, _directory: directory }
+        Self { node, address, shutdown, serving, mesh, directory, lives }
     }
 
     /// The standard gRPC client over an in-memory connection, as in a simulator.
@@ -71,6 +96,16 @@ impl TestNode {
 
     /// The client, and the task that serves its connection.
     pub async fn client_and_connection(&self) -> (Client, JoinHandle<()>) {
+        let (channel, connection) = self.channel_and_connection().await;
+        (PeatSidecarClient::new(channel), connection)
+    }
+
+    /// What a gRPC client of any kind is made of.
+    pub async fn channel(&self) -> Channel {
+        self.channel_and_connection().await.0
+    }
+
+    async fn channel_and_connection(&self) -> (Channel, JoinHandle<()>) {
         let (near, far) = tokio::io::duplex(64 << 10);
         let node: NodeHandle = self.node.handle().clone();
         let connection = tokio::spawn(serve_connection(node, far, self.shutdown.clone()));
@@ -80,7 +115,7 @@ impl TestNode {
             std::future::ready(near)
         });
         let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await;
-        (PeatSidecarClient::new(channel.expect("connected")), connection)
+        (channel.expect("connected"), connection)
     }
 
     pub fn handle(&self) -> &NodeHandle {

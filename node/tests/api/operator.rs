@@ -119,8 +119,12 @@ fn ask(words: &str) -> (i32, String, String) {
 async fn two_nodes_tell_what_flows_between_them() {
     let a = Process::start("alpha", &[]);
     let b = Process::start("bravo", &["--peer", &a.peer]);
-    let put =
-        |id: &str| PutDocumentRequest { collection: "c".into(), doc_id: id.into(), json_data: r#"{"v":1}"#.into() };
+    let put = |id: &str| PutDocumentRequest {
+        collection: "c".into(),
+        doc_id: id.into(),
+        json_data: r#"{"v":1}"#.into(),
+        ..Default::default()
+    };
     let (mut on_a, mut on_b) = (a.client().await, b.client().await);
     let mut changes = on_b.subscribe(SubscribeRequest::default()).await.expect("subscribe").into_inner();
     for id in ["1", "2", "3"] {
@@ -129,7 +133,9 @@ async fn two_nodes_tell_what_flows_between_them() {
     for _ in 0..3 {
         changes.message().await.expect("open").expect("a change");
     }
-    on_a.delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "3".into() }).await.expect("delete");
+    on_a.delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "3".into(), ..Default::default() })
+        .await
+        .expect("delete");
 
     // Everything is acknowledged after the delay of the lazy frames.
     a.ask_until("lag --max-changes 0", |(code, ..)| (*code == 0).then_some(()));

@@ -126,7 +126,7 @@ async fn passes(id: &str, from: &NodeProcess, to: &NodeProcess) -> Duration {
     let began = Instant::now();
     from.put(id).await;
     eventually("the document arrives", PATIENCE, || async {
-        let wanted = GetDocumentRequest { collection: "c".into(), doc_id: id.into() };
+        let wanted = GetDocumentRequest { collection: "c".into(), doc_id: id.into(), ..Default::default() };
         to.client().await.get_document(wanted).await.expect("get").into_inner().json_data
     })
     .await;

@@ -58,6 +58,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     }
     let keep_alive = keep(&mut bad, seconds_within("--keep-alive", &flags.keep_alive, limits::KEEP_ALIVES));
     let dial_interval = keep(&mut bad, seconds_within("--dial-interval", &flags.dial_interval, limits::DIAL_INTERVALS));
+    let client_limits = super::limits::client_limits(&flags).map_err(|flags| bad.extend(flags)).ok();
     let agent = super::agent::agent(&flags).map_err(|flags| bad.extend(flags)).ok();
     let encryption_key = flags.encryption_key.as_ref().map(|key| store_key("--encryption-key", key)).transpose();
     let encryption_key = keep(&mut bad, encryption_key);
@@ -82,6 +83,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let (Some(dial_interval), Some(keep_alive)) = (dial_interval, keep_alive) else { return Err(bad) };
     let Some((relays, relay_ca)) = relays else { return Err(bad) };
     let Some(encryption_key) = encryption_key else { return Err(bad) };
+    let Some(client_limits) = client_limits else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
@@ -103,6 +105,7 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
         relay_ca,
         timing,
         agent,
+        limits: client_limits,
     })
 }
 

@@ -65,6 +65,13 @@ impl Stamp {
         ActorId::from(bytes)
     }
 
+    /// Endpoint id of who wrote the base that this actor signs; `None`: it signs none, or nobody's.
+    pub(super) fn writer_of(actor: &ActorId) -> Option<[u8; 32]> {
+        let bytes = actor.to_bytes();
+        let is_base = bytes.len() == ACTOR_BYTES && bytes.first() == Some(&LAYOUT);
+        bytes.last_chunk().filter(|writer| is_base && **writer != NOBODY).copied()
+    }
+
     /// The stamp of a change, if it is a base.
     pub(super) fn of(change: &Change) -> Option<Self> {
         if !change.deps().is_empty() || change.seq() != 1 {

@@ -85,6 +85,14 @@ pub enum JsonError {
         /// The size in bytes.
         actual: usize,
     },
+    /// A patch would make the document deeper than the limit.
+    #[error("the document would be nested {actual} levels deep, the limit is {limit}: flatten it")]
+    WouldBeTooDeep {
+        /// The limit in levels.
+        limit: usize,
+        /// The levels.
+        actual: usize,
+    },
     /// An integer that 64 bits do not hold.
     #[error(
         "line {line}, column {column}: integer {text} is outside {min} to {max}: send it as a string",
@@ -131,6 +139,19 @@ impl JsonObject {
         }
     }
 
+    /// Checks what was made of parts that were parsed one by one.
+    pub(super) fn check(&self, limits: &JsonLimits) -> Result<(), JsonError> {
+        let (limit, actual) = (limits.max_depth.min(MAX_DEPTH), depth_of(&self.0));
+        if actual > limit {
+            return Err(JsonError::WouldBeTooDeep { limit, actual });
+        }
+        let (limit, actual) = (limits.max_bytes, self.to_string().len());
+        if actual > limit {
+            return Err(JsonError::TooLarge { limit, actual });
+        }
+        Ok(())
+    }
+
     /// Number of fields at the root.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -139,6 +160,21 @@ impl JsonObject {
     /// Whether this is `{}`.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Levels of a map, itself included. What is in it was parsed or read within [`MAX_DEPTH`].
+fn depth_of(entries: &[(String, Json)]) -> usize {
+    1 + entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
+}
+
+impl Json {
+    fn depth(&self) -> usize {
+        match self {
+            Json::Scalar(_) => 0,
+            Json::List(items) => 1 + items.iter().map(Json::depth).max().unwrap_or(0),
+            Json::Map(entries) => depth_of(entries),
+        }
     }
 }
 

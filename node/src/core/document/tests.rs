@@ -4,8 +4,10 @@
 
 mod bases;
 mod bombs;
+mod conflicts;
 mod hostile;
 mod merging;
+mod model;
 mod parsing;
 mod properties;
 mod rules;

@@ -49,10 +49,16 @@ pub(super) struct Field {
 }
 
 /// One visible value of a key or element, before its container is read.
-struct Candidate {
+pub(super) struct Candidate {
     /// The operation that wrote it, which for a container is also the object.
-    id: ObjId,
+    pub(super) id: ObjId,
     content: Content,
+}
+
+impl Candidate {
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.content, Content::Object(ObjType::Map | ObjType::Table))
+    }
 }
 
 enum Content {
@@ -136,7 +142,7 @@ fn candidate(value: &ValueRef<'_>, id: ObjId) -> Candidate {
 }
 
 /// All visible values of a key or element.
-fn candidates_of(doc: &Automerge, object: &ObjId, prop: Prop) -> Vec<Candidate> {
+pub(super) fn candidates_of(doc: &Automerge, object: &ObjId, prop: Prop) -> Vec<Candidate> {
     let all = doc.get_all(object, prop).unwrap_or_default();
     all.into_iter()
         .map(|(value, id)| match value {
@@ -147,7 +153,7 @@ fn candidates_of(doc: &Automerge, object: &ObjId, prop: Prop) -> Vec<Candidate> 
 }
 
 /// The value that the candidates show; `depth` is that of the container they are in.
-fn resolve(doc: &Automerge, mut candidates: Vec<Candidate>, depth: usize) -> Node {
+pub(super) fn resolve(doc: &Automerge, mut candidates: Vec<Candidate>, depth: usize) -> Node {
     candidates.sort_by(|a, b| b.id.cmp(&a.id));
     let mut candidates = candidates.into_iter();
     let (winner, kind) = match candidates.next() {
@@ -170,7 +176,22 @@ fn resolve(doc: &Automerge, mut candidates: Vec<Candidate>, depth: usize) -> Nod
     }
 }
 
+impl MapNode {
+    /// What a client would have to put to get this.
+    pub(super) fn to_entries(&self) -> Vec<(String, Json)> {
+        self.fields.iter().map(|field| (field.key.clone(), field.node.to_json())).collect()
+    }
+}
+
 impl Node {
+    fn to_json(&self) -> Json {
+        match self {
+            Node::Scalar(scalar) => Json::Scalar(scalar.clone()),
+            Node::List(list) => Json::List(list.items.iter().map(Node::to_json).collect()),
+            Node::Map(map) => Json::Map(map.to_entries()),
+        }
+    }
+
     /// Whether this is exactly `json`, order of keys included.
     pub(super) fn equals(&self, json: &Json) -> bool {
         match (self, json) {

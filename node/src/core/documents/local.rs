@@ -68,7 +68,7 @@ impl Documents {
     }
 
     /// Puts into a document that is taken out, as the policy of its collection has it.
-    fn put_into(
+    pub(super) fn put_into(
         &self,
         document: &mut Document,
         key: &DocKey,
@@ -110,7 +110,7 @@ impl Documents {
     }
 
     /// Deletes a document that is taken out, as the policy of its collection has it.
-    fn delete_from(
+    pub(super) fn delete_from(
         &self,
         document: &mut Document,
         key: &DocKey,
@@ -153,7 +153,7 @@ impl Documents {
     }
 
     /// The policy for a write of a client.
-    fn policy_of(&self, key: &DocKey) -> Result<Option<Policy>, Refusal> {
+    pub(super) fn policy_of(&self, key: &DocKey) -> Result<Option<Policy>, Refusal> {
         match key.collection() {
             policy::COLLECTION => Err(Refusal::Reserved { collection: policy::COLLECTION }),
             collection => Ok(self.policies.of(collection)),
@@ -173,7 +173,7 @@ impl Documents {
 
 /// Whether the next write begins a document anew. Where nobody set a policy the form of the document decides: the node
 /// that wrote it like this knew of one.
-fn begins_anew(policy: Option<Policy>, document: &Document) -> bool {
+pub(super) fn begins_anew(policy: Option<Policy>, document: &Document) -> bool {
     match policy {
         Some(policy) => policy.history == History::Latest,
         None => document.base().is_some_and(|base| base.writer != NOBODY),

@@ -12,6 +12,7 @@ use super::super::document::{JsonLimits, JsonObject};
 use super::super::engine::{Core, Traffic};
 use super::super::index::Meta;
 use super::super::key::DocKey;
+use super::super::receipts::Receipt;
 use super::super::session::{SessionError, SessionId};
 use super::super::wire::{Seen, Seq};
 use crate::node::Plants;
@@ -28,6 +29,7 @@ struct Rows {
 struct Content {
     docs: BTreeMap<DocKey, Rows>,
     seen: BTreeMap<[u8; 32], Seen>,
+    receipts: BTreeMap<u64, Receipt>,
     last: Seq,
     forgotten: u64,
 }
@@ -46,7 +48,10 @@ impl Disk {
 
     pub fn commit(&self, batch: &Batch) {
         let mut content = self.0.lock().expect("unpoisoned");
-        assert!(batch.last > content.last || batch.changes == 0, "a sequence number was used twice");
+        assert!(
+            batch.last > content.last || batch.changes == 0 && batch.receipts.is_empty(),
+            "a sequence number was used twice"
+        );
         content.last = batch.last;
         content.forgotten = content.forgotten.max(batch.forgotten_below);
         for key in &batch.forgotten {
@@ -60,6 +65,12 @@ impl Disk {
                 stored.tail = stored.tail.split_off(&(rows.meta.folded + 1));
             }
             stored.tail.extend(rows.tail.iter().cloned());
+        }
+        for (number, receipt) in &batch.receipts {
+            match receipt {
+                Some(receipt) => content.receipts.insert(*number, receipt.clone()),
+                None => content.receipts.remove(number),
+            };
         }
         for (peer, seen) in &batch.seen {
             match seen {
@@ -79,6 +90,7 @@ impl Disk {
             forgotten: content.forgotten,
             docs: docs.map(|(key, rows)| (key.clone(), rows.meta.clone().expect("has meta"))).collect(),
             seen: content.seen.clone(),
+            receipts: content.receipts.clone().into_iter().collect(),
         }
     }
 }
@@ -149,7 +161,7 @@ impl Node {
     }
 
     /// Loses everything that is not on the disk.
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.lives += 1;
         self.in_flight = None;
         self.core = start(self.id, self.lives, &self.disk, &self.traffic);

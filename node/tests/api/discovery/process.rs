@@ -86,7 +86,12 @@ impl NodeProcess {
     }
 
     pub async fn put(&self, doc_id: &str) {
-        let put = PutDocumentRequest { collection: "c".into(), doc_id: doc_id.into(), json_data: "{}".into() };
+        let put = PutDocumentRequest {
+            collection: "c".into(),
+            doc_id: doc_id.into(),
+            json_data: "{}".into(),
+            ..Default::default()
+        };
         self.client().await.put_document(put).await.expect("put");
     }
 
