@@ -69,7 +69,7 @@ impl Stamp {
     pub(super) fn writer_of(actor: &ActorId) -> Option<[u8; 32]> {
         let bytes = actor.to_bytes();
         let is_base = bytes.len() == ACTOR_BYTES && bytes.first() == Some(&LAYOUT);
-        bytes.last_chunk().filter(|writer| is_base && **writer != NOBODY).copied()
+        bytes.last_chunk::<32>().filter(|writer| is_base && **writer != NOBODY).copied()
     }
 
     /// The stamp of a change, if it is a base.
