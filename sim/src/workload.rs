@@ -154,7 +154,7 @@ async fn shown(mut client: Client, collection: String, id: String, json: Option<
     let wanted = json.map(registers);
     // The stream begins with what is there: of what is not, nothing is said.
     let mut stream = client.subscribe(SubscribeRequest { collections: vec![collection.clone()] }).await?.into_inner();
-    let request = GetDocumentRequest { collection, doc_id: id.clone() };
+    let request = GetDocumentRequest { collection, doc_id: id.clone(), ..Default::default() };
     if wanted.is_none() && client.get_document(request).await?.into_inner().json_data.is_none() {
         return Ok(Outcome::Ok);
     }
