@@ -25,6 +25,7 @@ pub mod reconnect;
 pub mod send_window;
 pub mod session;
 pub mod topology;
+pub mod version;
 pub mod watch;
 pub mod wire;
 
