@@ -276,12 +276,12 @@ impl Node {
     }
 
     pub(crate) async fn get(&mut self, id: &str) -> Result<Option<String>, Failure> {
-        let request = GetDocumentRequest { collection: COLLECTION.into(), doc_id: id.into() };
+        let request = GetDocumentRequest { collection: COLLECTION.into(), doc_id: id.into(), ..Default::default() };
         Ok(self.client.get_document(request).await?.into_inner().json_data)
     }
 
     pub(crate) async fn list(&mut self) -> Result<Vec<String>, Failure> {
-        let request = ListDocumentsRequest { collection: COLLECTION.into() };
+        let request = ListDocumentsRequest { collection: COLLECTION.into(), ..Default::default() };
         Ok(self.client.list_documents(request).await?.into_inner().doc_ids)
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 pub use error::{ConnectError, ReadError, StartError, WriteError};
 pub use figures::{Figures, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
-pub use handle::{NodeHandle, Phase};
+pub use handle::{ListQuery, NodeHandle, Page, Phase, Reading, Wanted, Watching};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};

@@ -100,7 +100,7 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
             client.delete_document(DeleteDocumentRequest { collection, doc_id }).await?;
         }
         Action::Edit { edit, .. } => {
-            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone() };
+            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             let Some(current) = client.get_document(request).await?.into_inner().json_data else {
                 return Ok(Outcome::Skipped);
             };
@@ -142,7 +142,7 @@ pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal)
 }
 
 async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> String {
-    let opened = client.subscribe(SubscribeRequest { collections: Vec::new() }).await;
+    let opened = client.subscribe(SubscribeRequest::default()).await;
     let mut stream = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return status.to_string(),

@@ -1,4 +1,4 @@
-//! The 20 methods. What is checked, and how, is the node's business; here requests are taken apart and
+//! The methods. What is checked, and how, is the node's business; here requests are taken apart and
 //! answers put together.
 
 use connectrpc::{ConnectError as Status, RequestContext, Response, ServiceRequest, ServiceResult, ServiceStream};
@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::stopped;
 use super::operator;
+use super::reads;
 use super::typed::{self, Record, RecordError};
-use crate::node::{Change, ChangeEvent, NodeHandle, Subscription};
+use crate::node::{NodeHandle, Subscription};
 
 /// The service over one node.
 pub(super) struct Sidecar {
@@ -88,8 +89,8 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, GetDocumentRequest>,
     ) -> ServiceResult<GetDocumentResponse> {
-        let json_data = self.node.get(request.collection, request.doc_id).await?;
-        Response::ok(GetDocumentResponse { json_data, ..Default::default() })
+        let reading = self.node.get_after(&reads::wanted(&request), request.wait_ms).await?;
+        Response::ok(GetDocumentResponse { json_data: reading.text, ..Default::default() })
     }
 
     async fn delete_document(
@@ -106,8 +107,18 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, ListDocumentsRequest>,
     ) -> ServiceResult<ListDocumentsResponse> {
-        let doc_ids = self.node.list(request.collection).await?;
-        Response::ok(ListDocumentsResponse { doc_ids, ..Default::default() })
+        let query = reads::list_query(&request.to_owned_message())?;
+        Response::ok(reads::listed(self.node.page(&query).await?))
+    }
+
+    async fn get_documents(
+        &self,
+        _: RequestContext,
+        request: ServiceRequest<'_, GetDocumentsRequest>,
+    ) -> ServiceResult<GetDocumentsResponse> {
+        let wanted = reads::wanted_many(&request.to_owned_message());
+        let documents = self.node.get_many(&wanted, request.wait_ms).await?;
+        Response::ok(reads::documents(documents, wanted.len()))
     }
 
     async fn put_platform(
@@ -187,8 +198,7 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, SubscribeRequest>,
     ) -> ServiceResult<ServiceStream<DocumentChange>> {
-        let collections = request.collections.iter().map(|c| (*c).to_owned()).collect();
-        let subscription = self.node.subscribe(collections)?;
+        let subscription = self.node.subscribe(reads::watching(request.to_owned_message())?)?;
         Response::ok(changes(subscription, self.shutdown.clone()))
     }
 
@@ -230,23 +240,9 @@ fn changes(subscription: Subscription, shutdown: CancellationToken) -> ServiceSt
             next = subscription.next() => next,
         };
         Some(match next {
-            Some(Ok(event)) => (Ok(change(event)), Some((subscription, shutdown))),
+            Some(Ok(event)) => (Ok(reads::change(event)), Some((subscription, shutdown))),
             Some(Err(error)) => (Err(error.into()), None),
             None => (Err(stopped()), None),
         })
     }))
-}
-
-fn change(event: ChangeEvent) -> DocumentChange {
-    let (change_type, json_data) = match event.change {
-        Change::Upsert(text) => (ChangeType::Upsert, Some(text)),
-        Change::Delete => (ChangeType::Delete, None),
-    };
-    DocumentChange {
-        collection: event.collection,
-        doc_id: event.doc_id,
-        change_type: change_type.into(),
-        json_data,
-        ..Default::default()
-    }
 }

@@ -3,7 +3,9 @@
 //! A change takes effect here at once and becomes durable later; until then the document is pinned in the
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::iter::Peekable;
+use std::ops::Bound;
 
 use super::batch::{Batch, DocRows, DocumentStore, StoreReadError};
 use super::cache::DocumentCache;
@@ -15,6 +17,8 @@ use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
 use super::reconcile::{History, Marks};
+use super::texts::TextCache;
+use super::version::Version;
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
 
@@ -86,6 +90,10 @@ pub struct Documents {
     /// The same for the batch that is being committed.
     undo_in_flight: BTreeMap<DocKey, Option<Meta>>,
     in_flight_bytes: usize,
+    /// Documents of `undo` by the number that was theirs before, to walk over what is durable.
+    shadows: BTreeMap<Seq, DocKey>,
+    shadows_in_flight: BTreeMap<Seq, DocKey>,
+    texts: TextCache,
 }
 
 impl Documents {
@@ -114,6 +122,9 @@ impl Documents {
             undo: BTreeMap::new(),
             undo_in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
+            shadows: BTreeMap::new(),
+            shadows_in_flight: BTreeMap::new(),
+            texts: TextCache::new(limits::TEXT_CACHE_BYTES),
         }
     }
 
@@ -137,14 +148,18 @@ impl Documents {
         self.pending_bytes + self.in_flight_bytes
     }
 
-    /// Estimated bytes of loaded documents.
+    /// Estimated bytes of loaded documents and of texts.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        self.cache.bytes() + self.texts.bytes()
     }
 
     /// Writes a document; `None`: its content is that already.
     pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
-        self.write(key, |document| document.put(json, now_s).map_err(|e| e.to_string()))
+        let recorded = self.write(key, |document| document.put(json, now_s).map_err(|e| e.to_string()))?;
+        if let Some(recorded) = recorded {
+            self.texts.insert(recorded.seq, &json.to_string());
+        }
+        Ok(recorded)
     }
 
     /// Deletes a document; `None`: there is none.
@@ -185,6 +200,62 @@ impl Documents {
         let text = document.render();
         self.cache.insert(key, document, self.durable);
         Ok((text, seq))
+    }
+
+    /// The same, for those who only read: keeps the text rather than the document, so that reading through everything
+    /// does not push out what is being written.
+    pub fn read(&mut self, key: &DocKey) -> Result<(Option<String>, Seq), DocumentError> {
+        let Some(meta) = self.index.get(key) else { return Ok((None, 0)) };
+        let seq = meta.seq;
+        if meta.deleted {
+            return Ok((None, seq));
+        }
+        if let Some(text) = self.texts.get(seq) {
+            return Ok((Some(text.to_owned()), seq));
+        }
+        let text = match self.cache.take(key) {
+            Some(document) => {
+                let text = document.render();
+                self.cache.insert(key, document, self.durable);
+                text
+            }
+            None => self.load(key)?.render(),
+        };
+        if let Some(text) = &text {
+            self.texts.insert(seq, text);
+        }
+        Ok((text, seq))
+    }
+
+    /// The number that must be durable before somebody who waits for a version may read; `None`: it is not here yet.
+    pub fn contains(&mut self, key: &DocKey, version: &Version) -> Result<Option<Seq>, DocumentError> {
+        let (seq, heads) = self.index.get(key).map_or((0, &[][..]), |meta| (meta.seq, &meta.heads));
+        if Version::of(heads) == *version {
+            return Ok(Some(seq));
+        }
+        let Some(wanted) = version.heads() else { return Ok(None) };
+        if seq == 0 {
+            return Ok(wanted.is_empty().then_some(0));
+        }
+        let (document, _) = self.open(key)?;
+        let contains = wanted.iter().all(|head| document.knows(head));
+        self.cache.insert(key, document, self.durable);
+        Ok(contains.then_some(seq))
+    }
+
+    /// Documents whose newest durable change is numbered above `through`, by that number, up to the last durable one.
+    pub fn durable_after(&self, through: Seq) -> impl Iterator<Item = (Seq, &DocKey)> {
+        let after = (Bound::Excluded(through), Bound::Unbounded);
+        let [a, b, c, d] = self.index.changed(through);
+        let lists = [a, b, c, d, self.shadows_in_flight.range(after), self.shadows.range(after)];
+        let durable = self.durable;
+        Merge(lists.map(Iterator::peekable)).take_while(move |(seq, _)| *seq <= durable)
+    }
+
+    /// The lowest number after which every change that a reader must be told of can still be found. Tombstones are
+    /// never forgotten, so it is the first.
+    pub fn resumable_from(&self) -> Seq {
+        0
     }
 
     /// Number of the first durable change of a document after `through`.
@@ -242,6 +313,7 @@ impl Documents {
         }
         debug_assert!(self.undo_in_flight.is_empty(), "one batch at a time");
         self.undo_in_flight = std::mem::take(&mut self.undo);
+        self.shadows_in_flight = std::mem::take(&mut self.shadows);
         self.in_flight_bytes = std::mem::take(&mut self.pending_bytes);
         let mut batch = std::mem::take(&mut self.pending);
         batch.last = self.last;
@@ -252,6 +324,7 @@ impl Documents {
     pub fn committed(&mut self, last: Seq) {
         self.durable = last;
         self.undo_in_flight.clear();
+        self.shadows_in_flight.clear();
         self.in_flight_bytes = 0;
         self.cache.shrink(last);
     }
@@ -266,6 +339,9 @@ impl Documents {
                 None => self.index.remove(&key),
             }
         }
+        self.shadows.clear();
+        self.shadows_in_flight.clear();
+        self.texts.clear();
         self.pending = Batch::default();
         self.pending_bytes = 0;
         self.in_flight_bytes = 0;
@@ -334,7 +410,15 @@ impl Documents {
         }
         rows.meta = meta.clone();
         self.pending.changes += 1;
-        self.undo.entry(key.clone()).or_insert(before);
+        if let Some(before) = &before {
+            self.texts.remove(before.seq);
+        }
+        if let btree_map::Entry::Vacant(first) = self.undo.entry(key.clone()) {
+            if let Some(before) = &before {
+                self.shadows.insert(before.seq, key.clone());
+            }
+            first.insert(before);
+        }
         self.index.set(key, meta);
         self.cache.insert_pinned(key, document, seq);
         Recorded { seq, visible }
@@ -361,7 +445,7 @@ impl Documents {
     }
 
     /// What the index said of a document as of the last commit.
-    fn durable_meta(&self, key: &DocKey) -> Option<&Meta> {
+    pub fn durable_meta(&self, key: &DocKey) -> Option<&Meta> {
         match self.undo_in_flight.get(key).or_else(|| self.undo.get(key)) {
             Some(before) => before.as_ref(),
             None => self.index.get(key),
@@ -380,6 +464,19 @@ impl History for Documents {
     fn recall(&self, key: &DocKey, heads: &Marks) -> Recall {
         let document = self.durable_meta(key).and_then(|_| self.load(key).ok());
         document.map_or(Recall::Behind(vec![]), |document| heads.recall(&document.history(), &document.heads()))
+    }
+}
+
+/// Several ascending lists as one.
+struct Merge<'a, const N: usize>([Peekable<btree_map::Range<'a, Seq, DocKey>>; N]);
+
+impl<'a, const N: usize> Iterator for Merge<'a, N> {
+    type Item = (Seq, &'a DocKey);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let heads = self.0.iter_mut().enumerate().filter_map(|(at, list)| Some((*list.peek()?.0, at)));
+        let (_, at) = heads.min()?;
+        self.0[at].next().map(|(seq, key)| (*seq, key))
     }
 }
 

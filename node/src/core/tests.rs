@@ -5,4 +5,5 @@ mod hostile;
 mod lag;
 mod random;
 mod traffic;
+mod watching;
 mod world;

@@ -1,21 +1,24 @@
 //! What the API and tests talk to.
 
+mod reads;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::error::{ConnectError, ReadError, WriteError};
 use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later};
-use super::subscription::Subscription;
 use super::world::Observation;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::documents::DocumentError;
 use crate::core::engine::Core;
-use crate::core::key::{DocKey, check_collection};
+use crate::core::key::DocKey;
 use crate::core::wire::Seq;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::mesh::allow_list::AllowList;
+
+pub use reads::{ListQuery, Page, Reading, Wanted, Watching};
 
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -72,62 +75,11 @@ impl NodeHandle {
         .await
     }
 
-    /// The document's compact JSON text; `None` when it was never written or is deleted.
-    pub async fn get(&self, collection: &str, doc_id: &str) -> Result<Option<String>, ReadError> {
-        let key = DocKey::new(collection, doc_id)?;
-        let (text, seq) = self.shared.with_core(|core| core.render(&key)).map_err(read_error)?;
-        self.wait_visible(seq).await?;
-        Ok(text)
-    }
-
     /// Deletes; returns once the tombstone is durable. Deleting what is not there is a success.
     pub async fn delete(&self, collection: &str, doc_id: &str) -> Result<(), WriteError> {
         let key = DocKey::new(collection, doc_id)?;
         let now = (self.shared.wall_clock)();
         self.write(move |core| core.delete(&key, now).map_err(write_error)).await
-    }
-
-    /// Ids of the live documents of a collection, sorted.
-    pub async fn list(&self, collection: &str) -> Result<Vec<String>, ReadError> {
-        check_collection(collection)?;
-        let (keys, seq) = self.shared.with_core(|core| core.list(collection));
-        self.wait_visible(seq).await?;
-        Ok(keys.into_iter().map(|key| key.id().to_owned()).collect())
-    }
-
-    /// Ids and texts of the live documents of a collection, sorted by id. Each document is read at a
-    /// moment of its own.
-    pub async fn scan(&self, collection: &str) -> Result<Vec<(String, String)>, ReadError> {
-        let mut found = Vec::new();
-        for id in self.list(collection).await? {
-            if let Some(text) = self.get(collection, &id).await? {
-                found.push((id, text));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Snapshot, then live changes of the named collections (none: all).
-    pub fn subscribe(&self, collections: Vec<String>) -> Result<Subscription, ReadError> {
-        if collections.len() > limits::MAX_SUBSCRIBED_COLLECTIONS {
-            return Err(ReadError::TooMany {
-                what: "collections",
-                actual: collections.len(),
-                limit: limits::MAX_SUBSCRIBED_COLLECTIONS,
-                remedy: "subscribe to all (an empty list) and filter",
-            });
-        }
-        collections.iter().try_for_each(|collection| check_collection(collection))?;
-        let open = self.shared.with_core(|core| core.watch_count());
-        if open >= limits::MAX_SUBSCRIPTIONS {
-            return Err(ReadError::TooMany {
-                what: "subscriptions",
-                actual: open + 1,
-                limit: limits::MAX_SUBSCRIPTIONS,
-                remedy: "close one first, or share one stream",
-            });
-        }
-        Ok(Subscription::new(Arc::clone(&self.shared), collections))
     }
 
     /// Declares a peer wanted: it is dialled now, and again whenever it is lost, also after a restart.

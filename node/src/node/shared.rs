@@ -16,12 +16,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::error::ReadError;
 use super::world::{Observation, Observer, Plants, WallClock};
 use crate::core::batch::{Batch, PeerId};
 use crate::core::engine::{Core, Wakes};
+use crate::core::key::DocKey;
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
 use crate::core::wire::Seq;
+use crate::limits;
 use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
 use crate::ops::traffic::{Traffic, TrafficClass};
@@ -200,6 +203,21 @@ impl Shared {
         self.with_core(|core| core.close_watch(id));
     }
 
+    /// Wakes a reader whenever a document has changed durably, until dropped.
+    pub fn wait_for_change(self: &Arc<Self>, key: DocKey) -> Result<ChangeWait, ReadError> {
+        let waiting = self.with_core(|core| core.wait_count());
+        if waiting >= limits::MAX_READ_WAITS {
+            return Err(ReadError::TooMany {
+                what: "reads that wait for a version",
+                actual: waiting + 1,
+                limit: limits::MAX_READ_WAITS,
+                remedy: "try again, or subscribe",
+            });
+        }
+        let id = self.with_core(|core| core.open_wait(key.clone()));
+        Ok(ChangeWait { id, key, wake: self.register_watch(id), shared: Arc::clone(self) })
+    }
+
     /// Waits until everything numbered up to `seq` is durable; an error if it never will be.
     pub async fn wait_durable(&self, seq: Seq) -> Result<(), Arc<str>> {
         loop {
@@ -281,6 +299,28 @@ impl Shared {
 
     pub fn count_received(&self, class: TrafficClass, bytes: usize) {
         self.traffic.count_received(class, bytes);
+    }
+}
+
+/// A reader that waits for a change of one document.
+pub(crate) struct ChangeWait {
+    id: WatchId,
+    key: DocKey,
+    wake: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+impl ChangeWait {
+    /// The document has changed since the last call. Cancel safe.
+    pub async fn notified(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Drop for ChangeWait {
+    fn drop(&mut self) {
+        lock(&self.shared.watch_wakes).remove(&self.id);
+        self.shared.with_core(|core| core.close_wait(&self.key, self.id));
     }
 }
 

@@ -23,6 +23,8 @@ pub type Client = PeatSidecarClient<Channel>;
 /// A node with its server. Both end with it.
 pub struct TestNode {
     node: Node,
+    /// UDP addresses of the mesh.
+    bound: Vec<std::net::SocketAddr>,
     address: Listen,
     shutdown: CancellationToken,
     serving: AbortOnDropHandle<()>,
@@ -38,21 +40,38 @@ impl TestNode {
         Self::start_on(|directory| Listen::Unix(directory.join("api.sock"))).await
     }
 
+    /// One of several, each with its own seed.
+    pub async fn start_as(name: &str, seed: u8) -> Self {
+        Self::start_with(|_| Listen::Tcp("127.0.0.1:0".into()), name, seed).await
+    }
+
+    /// Makes the other node a peer of this one.
+    pub async fn connect_to(&self, other: &Self) {
+        let status = other.node.handle().status();
+        let addresses = other.bound.iter().map(ToString::to_string).collect();
+        self.node.handle().connect_peer(&status.endpoint_id, addresses, "").await.expect("wanted");
+    }
+
     async fn start_on(listen: impl FnOnce(PathBuf) -> Listen) -> Self {
+        Self::start_with(listen, "test-node", 1).await
+    }
+
+    async fn start_with(listen: impl FnOnce(PathBuf) -> Listen, name: &str, seed: u8) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let listen = listen(directory.path().into());
         let timing = Timing::default();
         let store = Store::open_dir(directory.path()).expect("store");
         let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
         let endpoint = mesh::bind(store.identity().clone(), loopback, &timing).await.expect("endpoint");
+        let bound = endpoint.bound_sockets();
         let formation = Formation { app_id: "test".into(), shared_key: Some([7; 32]), previous_key: None };
-        let config = NodeConfig::new("test-node", formation);
+        let config = NodeConfig::new(name, formation);
         let world = World {
             store,
             endpoint,
             resolver: Arc::new(SystemResolver),
             wall_clock: Arc::new(|| 0),
-            seed: [1; 32],
+            seed: [seed; 32],
             observer: None,
             plants: Plants::default(),
         };
@@ -61,7 +80,7 @@ impl TestNode {
         let address = server.address().clone();
         let shutdown = CancellationToken::new();
         let serving = AbortOnDropHandle::new(tokio::spawn(server.serve(node.handle().clone(), shutdown.clone())));
-        Self { node, address, shutdown, serving, _directory: directory }
+        Self { node, bound, address, shutdown, serving, _directory: directory }
     }
 
     /// The standard gRPC client over an in-memory connection, as in a simulator.

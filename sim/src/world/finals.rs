@@ -41,9 +41,9 @@ pub(super) async fn read(hosts: &[Host], shared: &Shared) {
 async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKey, FinalDoc>, Status> {
     let mut docs = BTreeMap::new();
     for collection in shared.collections.iter() {
-        let request = ListDocumentsRequest { collection: collection.clone() };
+        let request = ListDocumentsRequest { collection: collection.clone(), ..Default::default() };
         for doc_id in client.list_documents(request).await?.into_inner().doc_ids {
-            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone() };
+            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             // A document that is listed and not found was deleted in between.
             let Some(json) = client.get_document(request).await?.into_inner().json_data else { continue };
             let mut journal = shared.journal.lock();

@@ -141,6 +141,13 @@ impl Node {
         }
     }
 
+    /// The disk refuses the batch that it was handed.
+    pub fn fail_commit(&mut self) {
+        if self.in_flight.take().is_some() {
+            self.core.commit_failed();
+        }
+    }
+
     /// Loses everything that is not on the disk.
     fn crash(&mut self) {
         self.lives += 1;
