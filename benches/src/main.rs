@@ -80,6 +80,10 @@ enum What {
     SlowPeer(rows::slow_peer::Options),
     /// Mesh 7: 1,000 wrong-key handshakes a second at A while documents go from A to B
     Flood(rows::flood::Options),
+    /// Documents 2 and 4: reads of 100,000 documents, and what they cost
+    Reads(rows::reads::Options),
+    /// Documents 6: a subscriber that takes one event a second during 50,000 updates
+    SlowReader(rows::slow_reader::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
@@ -166,6 +170,8 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Burst(options) => rows::burst::run(common, options).await?,
             What::SlowPeer(options) => rows::slow_peer::run(common, options).await?,
             What::Flood(options) => rows::flood::run(common, options).await?,
+            What::Reads(options) => rows::reads::run(common, options).await?,
+            What::SlowReader(options) => rows::slow_reader::run(common, options).await?,
             What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {

@@ -76,7 +76,7 @@ async fn a_filter_tells_what_matches_and_what_no_longer_does() {
     client.put_document(put("c", "full", &fuel(0.5))).await.expect("put");
     client.put_document(put("c", "low", &fuel(1.0))).await.expect("put");
     let left = next(&mut stream).await;
-    assert_eq!((told(&left), left.json_data), ((ChangeType::Left, "low"), None));
+    assert_eq!((told(&left), &left.json_data), ((ChangeType::Left, "low"), &None));
     client.put_document(put("c", "full", &fuel(0.0))).await.expect("put");
     assert_eq!(told(&next(&mut stream).await), (ChangeType::Upsert, "full"));
 
@@ -165,7 +165,8 @@ async fn a_read_waits_for_the_version_that_it_is_given() {
     }
 
     let mut waiting_client = on_reader.clone();
-    let waiting = tokio::spawn(async move { waiting_client.get_document(after(60_000)).await });
+    let patient = after(60_000);
+    let waiting = tokio::spawn(async move { waiting_client.get_document(patient).await });
     reader.connect_to(&writer).await;
     let arrived = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("in time").expect("ran");
     assert_eq!(arrived.expect("arrived").into_inner().json_data.as_deref(), Some(r#"{"v":1}"#));
