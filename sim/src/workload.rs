@@ -100,7 +100,8 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
             client.delete_document(DeleteDocumentRequest { collection, doc_id }).await?;
         }
         Action::Edit { edit, .. } => {
-            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
+            let request =
+                GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             let Some(current) = client.get_document(request).await?.into_inner().json_data else {
                 return Ok(Outcome::Skipped);
             };

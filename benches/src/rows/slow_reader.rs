@@ -32,12 +32,13 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     let title = format!("{updates} updates of {documents} documents, a subscriber takes one event a second");
     let mut report = Report::new("documents 6", title);
     let ground = Ground::new(common)?;
-    let mut node = Node::start(ground.spec("a")?).await?;
+    let node = Node::start(ground.spec("a")?).await?;
     write(&node, documents, documents).await?;
+    let mut client = node.client.clone();
     let memory = node.process.memory_bytes().unwrap_or_default();
 
     let request = SubscribeRequest { collections: vec![COLLECTION.into()], ..Default::default() };
-    let mut stream = node.client.subscribe(request).await?.into_inner();
+    let mut stream = client.subscribe(request).await?.into_inner();
     let (mut has, mut cursor, mut slow) = (BTreeMap::new(), String::new(), 0);
     let begin = Instant::now();
     let mut writing = std::pin::pin!(write(&node, updates, documents));
@@ -57,12 +58,9 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
 
     // The connection breaks; the reader goes on from where it was, as fast as it can.
     drop(stream);
-    let request = SubscribeRequest {
-        collections: vec![COLLECTION.into()],
-        resume_cursor: cursor.clone(),
-        ..Default::default()
-    };
-    let mut stream = node.client.subscribe(request).await?.into_inner();
+    let request =
+        SubscribeRequest { collections: vec![COLLECTION.into()], resume_cursor: cursor.clone(), ..Default::default() };
+    let mut stream = client.subscribe(request).await?.into_inner();
     let begin = Instant::now();
     let mut fast = 0;
     while let Ok(taken) = tokio::time::timeout(QUIET, take(&mut stream, &mut has, &mut cursor)).await {

@@ -49,7 +49,7 @@ pub enum ReadError {
         detail: String,
     },
     /// Not a version.
-    #[error("{source}")]
+    #[error("min_version: {source}")]
     Version {
         /// What is wrong with it.
         source: VersionError,

@@ -46,7 +46,7 @@ async fn a_reader_that_lost_its_stream_goes_on_where_it_was() {
 
     client.put_document(put("c", "b", r#"{"v":2}"#)).await.expect("put");
     client.put_document(put("c", "b", r#"{"v":3}"#)).await.expect("put");
-    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "a".into(), ..Default::default() };
+    let delete = DeleteDocumentRequest { collection: "c".into(), doc_id: "a".into() };
     client.delete_document(delete).await.expect("delete");
     let resume = SubscribeRequest { markers: true, resume_cursor: last.cursor, ..Default::default() };
     let mut stream = subscribe(&mut client, resume).await;
@@ -154,7 +154,6 @@ async fn a_read_waits_for_the_version_that_it_is_given() {
         doc_id: "d".into(),
         min_version: there.version.clone(),
         wait_ms,
-        ..Default::default()
     };
     let at_once = on_writer.get_document(after(0)).await.expect("it is there").into_inner();
     assert_eq!(at_once.json_data.as_deref(), Some(r#"{"v":1}"#));

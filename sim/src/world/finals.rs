@@ -43,7 +43,8 @@ async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKe
     for collection in shared.collections.iter() {
         let request = ListDocumentsRequest { collection: collection.clone(), ..Default::default() };
         for doc_id in client.list_documents(request).await?.into_inner().doc_ids {
-            let request = GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
+            let request =
+                GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             // A document that is listed and not found was deleted in between.
             let Some(json) = client.get_document(request).await?.into_inner().json_data else { continue };
             let mut journal = shared.journal.lock();
