@@ -23,7 +23,7 @@ use crate::journal::Journal;
 use crate::observer::{Directory, LifeObserver};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
-use crate::workload::{self, Agenda};
+use crate::workload::{self, Agenda, Bookmark};
 use crate::{Configure, hooks, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
@@ -48,6 +48,7 @@ pub(crate) struct Host {
     spec: NodeSpec,
     disk: Disk,
     agenda: Agenda,
+    bookmark: Bookmark,
     /// One endpoint for each life to come, the next one last.
     endpoints: Vec<Endpoint>,
     /// Counts from one with the first start.
@@ -90,7 +91,8 @@ impl Host {
     ) -> Self {
         endpoints.reverse();
         let state = State::dark(&agenda, &shared.journal);
-        Self { shared, spec, disk, agenda, endpoints, lives: 0, state }
+        let bookmark = Bookmark::default();
+        Self { shared, spec, disk, agenda, bookmark, endpoints, lives: 0, state }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -137,6 +139,7 @@ impl Host {
             spec: self.spec.clone(),
             disk: self.disk.clone(),
             agenda: self.agenda.clone(),
+            bookmark: self.bookmark.clone(),
             endpoint: endpoint.clone(),
             observer: observer.clone(),
             ready: ready.clone(),
@@ -194,6 +197,7 @@ struct Begin {
     spec: NodeSpec,
     disk: Disk,
     agenda: Agenda,
+    bookmark: Bookmark,
     endpoint: Endpoint,
     observer: Arc<LifeObserver>,
     ready: Slot,
@@ -220,7 +224,7 @@ impl Begin {
         let handles = (node.handle().clone(), client.clone());
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
         let journal = self.shared.journal.clone();
-        let watching = workload::watch(self.spec.index, client.clone(), journal.clone());
+        let watching = workload::watch(self.spec.index, client.clone(), journal.clone(), self.bookmark);
         let working = workload::drive(self.agenda.clone(), Some(client), journal);
         future::join(watching, working).await;
     }

@@ -133,17 +133,22 @@ fn judge(status: &Status) -> Outcome {
     }
 }
 
-/// Records what the node's Subscribe stream shows, for as long as it is polled.
-pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal) {
+/// Where a subscriber goes on, over all lives of its node.
+pub(crate) type Bookmark = Arc<Mutex<String>>;
+
+/// Records what the node's Subscribe stream shows, for as long as it is polled. It goes on where it was, also in the
+/// next life of the node: a cursor that skips something leaves the record short of it.
+pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal, bookmark: Bookmark) {
     loop {
-        let ended = follow(node, &mut client, &journal).await;
+        let ended = follow(node, &mut client, &journal, &bookmark).await;
         journal.note(Kind::Visible, node, &format!("subscription ended: {ended}"));
         tokio::time::sleep(RESUBSCRIBE).await;
     }
 }
 
-async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> String {
-    let opened = client.subscribe(SubscribeRequest::default()).await;
+async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal, bookmark: &Bookmark) -> String {
+    let resume_cursor = bookmark.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let opened = client.subscribe(SubscribeRequest { resume_cursor, ..Default::default() }).await;
     let mut stream = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return status.to_string(),
@@ -154,8 +159,13 @@ async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> Stri
             Ok(None) => return "the node closed it".into(),
             Err(status) => return status.to_string(),
         };
+        *bookmark.lock().unwrap_or_else(PoisonError::into_inner) = change.cursor.clone();
         let mut journal = journal.lock();
         let now = journal.now();
+        if change.change_type() == ChangeType::Reset {
+            journal.note(now, Kind::Visible, node, "the stream starts over");
+            continue;
+        }
         let json = match change.change_type() {
             ChangeType::Delete => None,
             _ => Some(change.json_data.as_deref().unwrap_or_default()),

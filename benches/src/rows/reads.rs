@@ -185,9 +185,9 @@ async fn by_hand(node: &Node, clients: u64, documents: u64, during: Duration) ->
     Ok(all)
 }
 
-/// The body of an answer of known length.
+/// The body of an answer, of known length or in chunks.
 async fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut line, mut length) = (String::new(), None);
     loop {
         line.clear();
         if stream.read_line(&mut line).await? == 0 {
@@ -200,12 +200,28 @@ async fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
         if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            length = value.trim().parse().map_err(io::Error::other)?;
+            length = Some(value.trim().parse().map_err(io::Error::other)?);
         }
     }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    Ok(body)
+    if let Some(length) = length {
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        return Ok(body);
+    }
+    let mut body = Vec::new();
+    loop {
+        line.clear();
+        stream.read_line(&mut line).await?;
+        let length = usize::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
+        let from = body.len();
+        // The chunk, and the end of its line.
+        body.resize(from + length + 2, 0);
+        stream.read_exact(&mut body[from..]).await?;
+        body.truncate(from + length);
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// Marsaglia's xorshift: which document is read matters, how random it is does not.

@@ -144,7 +144,7 @@ impl NodeHandle {
         }
         self.await_versions(&query.after, query.wait_ms).await?;
         let is_read = query.include_content || query.selection.filter.is_some();
-        let (mut page, mut seq, mut bytes, mut looked_at) = (Page::default(), 0, 0, 0);
+        let (mut page, mut seq, mut bytes, mut looked_at, mut is_full) = (Page::default(), 0, 0, 0, false);
         loop {
             let step = match is_read {
                 true => (most - page.ids.len()).min(limits::MAX_READS_AT_ONCE),
@@ -165,7 +165,7 @@ impl NodeHandle {
                     if bytes + content > limits::MAX_ANSWER_BYTES && !page.ids.is_empty() {
                         // This one is the first of the next page.
                         last = page.ids.last().cloned();
-                        bytes = usize::MAX;
+                        is_full = true;
                         break;
                     }
                     bytes += content;
@@ -182,7 +182,7 @@ impl NodeHandle {
                 page.ids.extend(listed.ids);
             }
             let Some(last) = last else { break };
-            let is_full = page.ids.len() >= most || looked_at >= limits::MAX_FILTERED_PER_PAGE || bytes == usize::MAX;
+            is_full |= page.ids.len() >= most || looked_at >= limits::MAX_FILTERED_PER_PAGE;
             if is_full {
                 page.next_page_token = page_token(query, &last);
                 break;
