@@ -33,6 +33,8 @@ enum Op {
     /// The reader forgets its cursor and all it has.
     Forget,
     Crash,
+    /// The disk refuses what it was handed, and takes what comes later.
+    Fail,
     /// The disk fails, and the node is started anew.
     FailAndRestart,
 }
@@ -48,6 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (1u8..4).prop_map(Op::Read),
         1 => Just(Op::Hangup),
         1 => Just(Op::Crash),
+        1 => Just(Op::Fail),
         1 => Just(Op::FailAndRestart),
         1 => Just(Op::Forget),
     ]
@@ -208,6 +211,10 @@ fn run(ops: &[Op], mut readers: Vec<Reader>) {
             }
             Op::Hangup => readers.iter_mut().for_each(|reader| reader.hang_up(&mut world.nodes[0])),
             Op::Forget => readers.iter_mut().for_each(|reader| reader.forget(&mut world.nodes[0])),
+            Op::Fail => {
+                world.disconnect(0);
+                world.nodes[0].fail_commit();
+            }
             Op::Crash | Op::FailAndRestart => {
                 if let Op::FailAndRestart = op {
                     world.disconnect(0);
