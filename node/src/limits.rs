@@ -110,6 +110,19 @@ pub const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 /// Tombstones looked at in one pass of their collection; the next pass goes on from there.
 pub const MAX_COLLECTED: usize = 4096;
 
+/// Most changes that a window may keep: a million cost some 100 MB and seconds at each start.
+pub const MAX_WINDOW_CHANGES: u64 = 1_000_000;
+/// Shortest age of a window in seconds: they are looked at every [`COLLECT_INTERVAL`].
+pub const MIN_WINDOW_S: u64 = 60;
+/// Longest age of a window in seconds, as of a retention.
+pub const MAX_WINDOW_S: u64 = MAX_RETENTION_S;
+/// Documents that are begun anew at once before others get the lock: some 1 ms each with a thousand changes, and up to
+/// 100 ms if one with ten thousand must be loaded.
+pub const MAX_BEGUN: usize = 4;
+/// Documents of collections with a window that one pass loads to see how long their history is, of those that were not
+/// written since the start; some 0.1 ms each if there is none.
+pub const MAX_MEASURED: usize = 256;
+
 // ---- wire ----------------------------------------------------------------------------------------
 
 /// Largest frame that a peer may send, in bytes. One change of the largest document fits twice.

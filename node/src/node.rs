@@ -10,6 +10,7 @@ pub(crate) mod testing;
 mod world;
 mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,7 +29,9 @@ pub use world::{Observation, Observer, Plants, WallClock, World};
 pub use write::{Content, Write};
 
 use crate::config::NodeConfig;
+use crate::core::batch::PeerId;
 use crate::core::document::actor_of;
+use crate::core::documents::DocumentError;
 use crate::core::engine::Core;
 use crate::limits;
 use crate::mesh::{CloseCode, Mesh};
@@ -84,7 +87,7 @@ impl Node {
         shared.mesh.load_members(&shared, members);
         let committing = spawn_commit_loop(&shared)?;
         crate::mesh::spawn_tasks(&shared, config.discovery, config.relays, &config.formation);
-        shared.spawn(forget_tombstones(Arc::clone(&shared)));
+        shared.spawn(collect(Arc::clone(&shared)));
         if config.auto_sync {
             shared.mesh.set_active(true, shared.now());
         }
@@ -162,8 +165,9 @@ impl Drop for Node {
     }
 }
 
-/// Forgets tombstones that their collections need no more, time and again until the node stops.
-async fn forget_tombstones(shared: Arc<Shared>) {
+/// Gives up what collections need no more, time and again until the node stops: old tombstones, and histories beyond their
+/// window.
+async fn collect(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             biased;
@@ -177,5 +181,28 @@ async fn forget_tombstones(shared: Arc<Shared>) {
             Ok(forgotten) => tracing::debug!("forgot {forgotten} tombstones that are old and that every member has"),
             Err(error) => tracing::warn!("tombstones cannot be forgotten: {error}"),
         }
+        match begin_windows(&shared, &members, &retired, now_ms).await {
+            Ok(0) => {}
+            Ok(begun) => tracing::debug!("began {begun} documents anew whose history was beyond their window"),
+            Err(error) => tracing::warn!("a document beyond its window cannot be begun anew: {error}"),
+        }
+    }
+}
+
+/// A few at a time, so that nobody waits for all of them.
+async fn begin_windows(
+    shared: &Shared,
+    members: &BTreeSet<PeerId>,
+    retired: &BTreeSet<PeerId>,
+    now_ms: u64,
+) -> Result<usize, DocumentError> {
+    shared.with_core(|core| core.find_windows(members, retired, now_ms))?;
+    let mut all = 0;
+    loop {
+        match shared.with_core(|core| core.begin_windows())? {
+            0 => return Ok(all),
+            begun => all += begun,
+        }
+        tokio::task::yield_now().await;
     }
 }

@@ -63,6 +63,7 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
         history: class.into(),
         deletion_policy: DeletionPolicy::Keep.into(),
         retention_seconds: 0,
+        ..Default::default()
     };
     a.client.set_collection(policy).await?;
     let replica = Replica::of(&mut b).await?;

@@ -3,11 +3,26 @@
 use connectrpc::ConnectError as Status;
 use peat_proto::server::*;
 
-use crate::core::policy::{Deletion, History, Policy, Source};
+use crate::core::policy::{Deletion, History, Policy, Source, Window};
 
 /// The policy that a request asks for.
-pub(super) fn policy(history: HistoryClass, deletion: DeletionPolicy, retention_s: u64) -> Result<Policy, Status> {
+pub(super) fn policy(
+    history: HistoryClass,
+    window: Window,
+    deletion: DeletionPolicy,
+    retention_s: u64,
+) -> Result<Policy, Status> {
     let history = match history {
+        HistoryClass::Window => History::Window(window),
+        _ if window != Window::default() => {
+            let Window { changes, age_s } = window;
+            let (field, given) =
+                if changes > 0 { ("window_changes", changes) } else { ("window_seconds", age_s) };
+            return Err(Status::invalid_argument(format!(
+                "{field} is {given}, but history is not HISTORY_CLASS_WINDOW, the only one that has a window; leave it \
+                 out or set that class"
+            )));
+        }
         HistoryClass::Unspecified | HistoryClass::Full => History::Full,
         HistoryClass::Latest => History::Latest,
     };
@@ -32,9 +47,10 @@ pub(super) fn shown((collection, policy, source): (String, Policy, Source)) -> C
         Deletion::Tombstone { retention_s } => (DeletionPolicy::Tombstone, retention_s),
         Deletion::Immutable => (DeletionPolicy::Immutable, 0),
     };
-    let history = match policy.history {
-        History::Full => HistoryClass::Full,
-        History::Latest => HistoryClass::Latest,
+    let (history, window) = match policy.history {
+        History::Full => (HistoryClass::Full, Window::default()),
+        History::Window(window) => (HistoryClass::Window, window),
+        History::Latest => (HistoryClass::Latest, Window::default()),
     };
     let source = match source {
         Source::Agreed => PolicySource::Formation,
@@ -46,6 +62,8 @@ pub(super) fn shown((collection, policy, source): (String, Policy, Source)) -> C
         deletion_policy: deletion_policy.into(),
         retention_seconds,
         source: source.into(),
+        window_changes: window.changes,
+        window_seconds: window.age_s,
         ..Default::default()
     }
 }

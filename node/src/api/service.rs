@@ -12,6 +12,7 @@ use super::operator;
 use super::reads;
 use super::typed::{self, Record, RecordError};
 use super::writes;
+use crate::core::policy::Window;
 use crate::node::{Content, NodeHandle, Subscription, Write};
 use crate::store::Backup;
 
@@ -193,7 +194,8 @@ impl PeatSidecar for Sidecar {
         let history = history.as_known().ok_or_else(|| unknown("history", history.to_i32()))?;
         let deletion = request.deletion_policy;
         let deletion = deletion.as_known().ok_or_else(|| unknown("deletion_policy", deletion.to_i32()))?;
-        let policy = collections::policy(history, deletion, request.retention_seconds)?;
+        let window = Window { changes: request.window_changes, age_s: request.window_seconds };
+        let policy = collections::policy(history, window, deletion, request.retention_seconds)?;
         self.node.set_collection(request.collection, policy).await?;
         Response::ok(SetCollectionResponse::default())
     }

@@ -26,6 +26,7 @@ mod author;
 mod base;
 mod columns;
 mod conflicts;
+mod graft;
 mod incoming;
 mod json;
 mod keys;
@@ -37,6 +38,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod view;
+mod window;
 mod write;
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
@@ -55,6 +57,7 @@ pub use self::incoming::ApplyError;
 pub use self::json::{JsonError, JsonLimits, JsonObject};
 pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};
 pub use self::merge_patch::PatchError;
+pub use self::window::Carried;
 
 /// A loaded document.
 #[derive(Debug, Clone)]
@@ -87,8 +90,9 @@ pub enum Merged {
     Known,
     /// They were added to the history.
     Added(Applied),
-    /// They begin the document anew and have taken the place of what was here: all of the document's changes.
-    Replaced(Applied),
+    /// They begin the document anew and have taken the place of what was here: all of their changes, and those that carry
+    /// over what was here.
+    Replaced(Applied, Option<Carried>),
     /// They belong to a version that what is here has taken the place of.
     Stale,
 }
@@ -183,7 +187,7 @@ impl Document {
     /// Begins the document anew with this content: returns the one change that it consists of now. The same stamp
     /// and content give the same bytes everywhere. `stamp.check` is filled in.
     pub fn begin(&mut self, stamp: Stamp, json: &JsonObject) -> Result<Vec<u8>, WriteError> {
-        self.begin_with(stamp, |tx| match json.is_empty() {
+        self.begin_with(stamp, None, |tx| match json.is_empty() {
             // An empty document needs an operation to exist at all.
             true => tx.put(ROOT, INCARNATION_KEY, 0u64),
             false => write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)),
@@ -192,16 +196,18 @@ impl Document {
 
     /// Begins the document anew as deleted. `time_ms`: milliseconds since the epoch, kept in the tombstone.
     pub fn begin_deleted(&mut self, stamp: Stamp, time_ms: i64) -> Result<Vec<u8>, WriteError> {
-        self.begin_with(stamp, |tx| tx.put(ROOT, TOMBSTONE_KEY, ScalarValue::Timestamp(time_ms)))
+        self.begin_with(stamp, None, |tx| tx.put(ROOT, TOMBSTONE_KEY, ScalarValue::Timestamp(time_ms)))
     }
 
     fn begin_with(
         &mut self,
         stamp: Stamp,
+        message: Option<String>,
         fill: impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError>,
     ) -> Result<Vec<u8>, WriteError> {
         let mut begun = Self::new(stamp.actor());
-        let change = begun.write(0, fill)?.expect("a base has operations");
+        let commit = CommitOptions { message, ..CommitOptions::default().with_time(0) };
+        let change = begun.write(commit, fill)?.expect("a base has operations");
         let hash = begun.doc.get_heads()[0].0;
         let actor = self.doc.get_actor().clone();
         *self = Self {
@@ -216,18 +222,22 @@ impl Document {
     /// Makes the document equal to `json` by the smallest change, and returns that change as raw bytes,
     /// or `None` when it is equal already. `time_s`: seconds since the epoch, recorded in the change.
     pub fn put(&mut self, json: &JsonObject, time_s: i64) -> Result<Option<Vec<u8>>, WriteError> {
+        self.put_as(json, CommitOptions::default().with_time(time_s))
+    }
+
+    fn put_as(&mut self, json: &JsonObject, commit: CommitOptions) -> Result<Option<Vec<u8>>, WriteError> {
         let presence = self.presence();
         let incarnation = self.incarnation();
         if presence == Presence::Live {
             let space = KeySpace::of_incarnation(incarnation);
             let current = self.root(&space);
-            return self.write(time_s, |tx| write::update_map(tx, &current, &json.0, &space));
+            return self.write(commit, |tx| write::update_map(tx, &current, &json.0, &space));
         }
         if presence == Presence::Unwritten && !json.is_empty() {
-            return self.write(time_s, |tx| write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)));
+            return self.write(commit, |tx| write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)));
         }
         let stale: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
-        self.write(time_s, |tx| {
+        self.write(commit, |tx| {
             for key in &stale {
                 tx.delete(ROOT, key.as_str())?;
             }
@@ -246,11 +256,15 @@ impl Document {
     /// Deletes the document: returns the change, or `None` when there is nothing to delete. `time_ms`:
     /// milliseconds since the epoch, kept in the tombstone for those who collect them.
     pub fn delete(&mut self, time_ms: i64) -> Result<Option<Vec<u8>>, WriteError> {
+        self.delete_as(time_ms, CommitOptions::default().with_time(time_ms.div_euclid(1000)))
+    }
+
+    fn delete_as(&mut self, time_ms: i64, commit: CommitOptions) -> Result<Option<Vec<u8>>, WriteError> {
         if self.presence() != Presence::Live {
             return Ok(None);
         }
         let visible: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
-        self.write(time_ms.div_euclid(1000), |tx| {
+        self.write(commit, |tx| {
             for key in &visible {
                 tx.delete(ROOT, key.as_str())?;
             }
@@ -280,8 +294,9 @@ impl Document {
         let mut begun = Self::new(self.doc.get_actor().clone()).with_base(base);
         Ok(match begun.add(changes)? {
             Some(applied) => {
+                let carried = window::carry(self, &mut begun)?;
                 *self = begun;
-                Merged::Replaced(applied)
+                Merged::Replaced(applied, carried)
             }
             None => Merged::Known,
         })
@@ -433,7 +448,7 @@ impl Document {
 
     fn write(
         &mut self,
-        time_s: i64,
+        commit: CommitOptions,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError>,
     ) -> Result<Option<Vec<u8>>, WriteError> {
         let mut tx = self.doc.transaction();
@@ -441,7 +456,7 @@ impl Document {
             tx.rollback();
             return Err(error.into());
         }
-        let (hash, _) = tx.commit_with(CommitOptions::default().with_time(time_s));
+        let (hash, _) = tx.commit_with(commit);
         let Some(hash) = hash else { return Ok(None) };
         let change = self.doc.get_change_by_hash(&hash).expect("the change was just committed");
         if let Some(index) = &mut self.index {

@@ -6,6 +6,7 @@
 mod local;
 mod reads;
 mod transact;
+mod windows;
 
 pub use reads::Reading;
 
@@ -25,6 +26,7 @@ use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
 use super::texts::TextCache;
 use super::wire::{Heads, Recall, Seq};
+use self::windows::Windows;
 use crate::limits;
 
 /// Why a document cannot be read or written.
@@ -89,12 +91,13 @@ pub enum Refusal {
     },
 }
 
-/// A version of ours that another writer's has taken the place of, because both created the document.
+/// A version that another one has taken the place of without knowing of it, because both created the document, or because
+/// both began it anew while they were apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superseded {
     /// Which document.
     pub key: DocKey,
-    /// Endpoint id of its writer from now on.
+    /// Endpoint id of its writer from now on; of a document that anybody may write, zeros.
     pub writer: PeerId,
 }
 
@@ -121,6 +124,24 @@ pub struct Recorded {
     pub seq: Seq,
     /// Whether an application can see a difference.
     pub visible: bool,
+}
+
+/// What became of changes of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All of them were known.
+    Known,
+    /// They belong to a version that what is here has taken the place of.
+    Stale,
+    /// They took effect.
+    Recorded(Recorded),
+    /// They began the document anew, and something had to be carried over, which the peer may not have.
+    CarriedOver {
+        /// The number of what the peer sent.
+        begun: Seq,
+        /// What was carried over.
+        carried: Recorded,
+    },
 }
 
 /// Changes to send, as much as a frame should hold.
@@ -158,6 +179,8 @@ pub struct Documents {
     shadows: BTreeMap<Seq, DocKey>,
     shadows_in_flight: BTreeMap<Seq, DocKey>,
     texts: TextCache,
+    /// Documents that are to be begun anew, and how many more should be.
+    windows: Windows,
 }
 
 impl Documents {
@@ -193,6 +216,7 @@ impl Documents {
             shadows: BTreeMap::new(),
             shadows_in_flight: BTreeMap::new(),
             texts: TextCache::new(limits::TEXT_CACHE_BYTES),
+            windows: Windows::default(),
         };
         documents.learn_policies();
         documents
@@ -201,6 +225,11 @@ impl Documents {
     /// What is known of every document; ahead of the disk by what is not durable yet.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Endpoint id of this node.
+    pub fn identity(&self) -> &PeerId {
+        &self.identity
     }
 
     /// Every change numbered up to here is durable.
@@ -239,33 +268,40 @@ impl Documents {
         self.superseded_count
     }
 
-    /// Applies changes of a peer, which belong to this base of the document; `None`: nothing new.
-    pub fn apply(
-        &mut self,
-        key: &DocKey,
-        base: Option<Stamp>,
-        changes: &[u8],
-    ) -> Result<Option<Recorded>, RemoteError> {
+    /// Applies changes of a peer, which belong to this base of the document.
+    pub fn apply(&mut self, key: &DocKey, base: Option<Stamp>, changes: &[u8]) -> Result<Taken, RemoteError> {
         let (mut document, was_visible) = self.open(key)?;
         let before = document.base().filter(|_| was_visible);
-        match Incoming::parse(changes, base).and_then(|incoming| document.merge(incoming)) {
-            Ok(Merged::Added(applied)) => {
-                Ok(Some(self.record(key, document, Written::Change(applied.changes), was_visible)))
+        let merged = Incoming::parse(changes, base).and_then(|incoming| document.merge(incoming));
+        let written = match merged {
+            Ok(Merged::Added(applied)) => Written::Change(applied.changes),
+            Ok(Merged::Replaced(applied, carried)) => {
+                let united = carried.as_ref().is_some_and(|carried| carried.united);
+                self.note_superseded(key, before, document.base(), united);
+                match carried.map(|carried| carried.changes).filter(|carried| !carried.is_empty()) {
+                    Some(carried) if applied.count == 1 => {
+                        let carried = self.record(key, document, Written::Carried(applied.changes, carried), was_visible);
+                        return Ok(Taken::CarriedOver { begun: carried.seq - 1, carried });
+                    }
+                    Some(_) => {
+                        let whole = Written::Base(document.save());
+                        let carried = self.record(key, document, whole, was_visible);
+                        return Ok(Taken::CarriedOver { begun: carried.seq, carried });
+                    }
+                    None if applied.count == 1 => Written::Base(applied.changes),
+                    None => Written::Base(document.save()),
+                }
             }
-            Ok(Merged::Replaced(applied)) => {
-                self.note_superseded(key, before, document.base());
-                let whole = if applied.count == 1 { applied.changes } else { document.save() };
-                Ok(Some(self.record(key, document, Written::Base(whole), was_visible)))
-            }
-            Ok(Merged::Known | Merged::Stale) => {
+            Ok(known @ (Merged::Known | Merged::Stale)) => {
                 self.cache.insert(key, document, self.durable);
-                Ok(None)
+                return Ok(if known == Merged::Known { Taken::Known } else { Taken::Stale });
             }
             Err(source) => {
                 self.cache.insert(key, document, self.durable);
-                Err(RemoteError::Apply { key: key.to_string(), source })
+                return Err(RemoteError::Apply { key: key.to_string(), source });
             }
-        }
+        };
+        Ok(Taken::Recorded(self.record(key, document, written, was_visible)))
     }
 
     /// The text of a document and the number from which on it is durable; `None`: absent or deleted.
@@ -392,9 +428,10 @@ impl Documents {
     }
 
     fn record(&mut self, key: &DocKey, document: Document, written: Written, was_visible: bool) -> Recorded {
-        self.last += 1;
+        self.last += if matches!(written, Written::Carried(..)) { 2 } else { 1 };
         let seq = self.last;
         let before = self.index.get(key).cloned();
+        let before_base = before.as_ref().and_then(|meta| meta.base);
         let mut meta = before.clone().unwrap_or(Meta {
             seq,
             heads: Heads::new(),
@@ -416,31 +453,44 @@ impl Documents {
             snapshot: None,
             tail: vec![],
         });
-        let snapshot = match written {
+        // What was folded last, with its number.
+        let mut snapshot = None;
+        let changes = match written {
+            Written::Change(changes) => Some(changes),
             Written::Base(base) => {
-                meta.checkpoints.clear();
-                Some(base)
+                snapshot = Some((seq, base));
+                None
             }
-            Written::Change(changes) => {
-                self.pending_bytes += changes.len();
-                meta.tail_bytes += changes.len() as u64;
-                if meta.wants_fold() {
-                    meta.push_checkpoint();
-                    Some(document.save())
-                } else {
-                    rows.tail.push((seq, changes));
-                    None
-                }
+            Written::Carried(base, changes) => {
+                snapshot = Some((seq - 1, base));
+                Some(changes)
             }
         };
-        if let Some(snapshot) = snapshot {
-            self.pending_bytes += snapshot.len();
-            meta.folded = seq;
-            meta.snapshot_bytes = snapshot.len() as u64;
+        if let Some((_, base)) = &snapshot {
+            meta.checkpoints.clear();
+            meta.snapshot_bytes = base.len() as u64;
             meta.tail_bytes = 0;
+        }
+        let mut row = None;
+        if let Some(changes) = changes {
+            self.pending_bytes += changes.len();
+            meta.tail_bytes += changes.len() as u64;
+            if meta.wants_fold() {
+                meta.push_checkpoint();
+                snapshot = Some((seq, document.save()));
+                meta.tail_bytes = 0;
+            } else {
+                row = Some((seq, changes));
+            }
+        }
+        if let Some((folded, snapshot)) = snapshot {
+            self.pending_bytes += snapshot.len();
+            meta.folded = folded;
+            meta.snapshot_bytes = snapshot.len() as u64;
             rows.snapshot = Some(snapshot);
             rows.tail.clear();
         }
+        rows.tail.extend(row);
         rows.meta = meta.clone();
         self.pending.changes += 1;
         if let Some(before) = &before {
@@ -452,7 +502,9 @@ impl Documents {
             }
             first.insert(before);
         }
+        let extent = self.extent_of(key, &document, before_base);
         self.index.set(key, meta);
+        self.index.set_extent(key, extent);
         if key.collection() == policy::COLLECTION {
             self.policies.learn(key.id(), document.render().as_deref());
         }
@@ -460,10 +512,13 @@ impl Documents {
         Recorded { seq, visible }
     }
 
-    fn note_superseded(&mut self, key: &DocKey, before: Option<Stamp>, now: Option<Stamp>) {
-        let (Some(before), Some(now)) = (before, now) else { return };
+    fn note_superseded(&mut self, key: &DocKey, before: Option<Stamp>, now: Option<Stamp>, united: bool) {
+        let Some(now) = now else { return };
         // A delete is no second writer.
-        if before.writer == self.identity && now.writer != self.identity && before.incarnation == now.incarnation {
+        let is_ours = before.is_some_and(|before| {
+            before.writer == self.identity && now.writer != self.identity && before.incarnation == now.incarnation
+        });
+        if is_ours || united {
             self.superseded_count += 1;
             if self.superseded.len() < limits::MAX_SUPERSEDED {
                 self.superseded.push(Superseded { key: key.clone(), writer: now.writer });
@@ -521,6 +576,8 @@ enum Written {
     Change(Vec<u8>),
     /// A document begun anew, whole.
     Base(Vec<u8>),
+    /// The same, and changes after it, with a number of their own.
+    Carried(Vec<u8>, Vec<u8>),
 }
 
 impl History for Documents {

@@ -5,6 +5,8 @@
 //! something new. A change takes effect at once, and is told to anyone only when it is durable: it is
 //! sent, acknowledged and shown after [`Core::committed`].
 
+mod collect;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use automerge::ActorId;
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
 use super::document::{JsonObject, Stamp};
-use super::documents::{DocumentError, Documents, Reading, RemoteError, Superseded};
+use self::collect::Passed;
+use super::document::NOBODY;
+use super::documents::{DocumentError, Documents, Reading, RemoteError, Recorded, Superseded, Taken};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
@@ -83,8 +87,7 @@ pub struct Core {
     secret: [u8; 32],
     wakes: Wakes,
     lag: LagRecord,
-    /// What every known member had when tombstones were last looked at.
-    passed: Seq,
+    passed: Passed,
     plants: Plants,
     /// Changes that were relayed; counted only for a planted bug.
     relayed: u64,
@@ -137,7 +140,7 @@ impl Core {
             secret,
             wakes: Wakes::default(),
             lag: LagRecord::default(),
-            passed: 0,
+            passed: Passed::default(),
             plants,
             relayed: 0,
         }
@@ -231,40 +234,6 @@ impl Core {
         }
         listed.last = None;
         listed
-    }
-
-    /// Forgets tombstones that are old enough and that every other member had when this was last called: `members`, and
-    /// whoever ever told what it has, without those that are `retired`. A member of which it is not known keeps all. Call
-    /// it every [`limits::COLLECT_INTERVAL`]: what a member sent before it had the tombstone must have come or be lost.
-    pub fn forget_tombstones(
-        &mut self,
-        members: &BTreeSet<PeerId>,
-        retired: &BTreeSet<PeerId>,
-        now_ms: u64,
-    ) -> Result<usize, DocumentError> {
-        let others = members.iter().chain(self.seen.keys()).filter(|peer| !retired.contains(*peer));
-        let durable = self.documents.durable();
-        // Nor is a reader that is still there to miss a delete.
-        let told = self.watches.values().map(Watch::through);
-        let passed = others.map(|peer| self.had(peer)).chain(told).fold(durable, Seq::min);
-        let through = std::mem::replace(&mut self.passed, passed).min(passed);
-        let forgotten = self.documents.forget_tombstones(through, now_ms)?;
-        self.wakes.commit |= forgotten > 0;
-        Ok(forgotten)
-    }
-
-    /// What of ours a peer has by its word; 0 if it has not said so in this run.
-    fn had(&self, peer: &PeerId) -> Seq {
-        let mut sessions = self.sessions.values().filter(|session| session.peer() == *peer).peekable();
-        if sessions.peek().is_none() {
-            return self.lag.had(peer).unwrap_or(0);
-        }
-        let had = sessions.map(|session| match session.lacking() {
-            Lacking::Unknown => 0,
-            Lacking::Nothing => self.documents.durable(),
-            Lacking::Numbers { oldest, .. } => oldest.saturating_sub(1),
-        });
-        had.max().unwrap_or(0)
     }
 
     // ---- commits ---------------------------------------------------------------------------------
@@ -475,15 +444,26 @@ impl Core {
         changes: &[u8],
     ) -> Result<(), SessionError> {
         match self.documents.apply(&key, base, changes) {
-            Ok(Some(recorded)) => {
-                let (seq, visible) = (recorded.seq, recorded.visible);
-                self.events.push(Event { key, seq, origin: Some(id), visible });
-                self.wakes.commit = true;
+            Ok(Taken::Recorded(recorded)) => {
+                self.took_effect(key, recorded, Some(id));
                 Ok(())
             }
-            Ok(None) => {
+            Ok(Taken::CarriedOver { begun, carried }) => {
+                if begun < carried.seq {
+                    self.took_effect(key.clone(), Recorded { seq: begun, ..carried }, Some(id));
+                }
+                self.took_effect(key, carried, None);
+                Ok(())
+            }
+            Ok(known @ (Taken::Known | Taken::Stale)) => {
+                let is_everybodys = self.documents.index().get(&key).and_then(|meta| meta.base);
+                let is_everybodys = is_everybodys.is_some_and(|base| base.writer == NOBODY);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.arrived(&key, self.documents.index().classes().of(key.collection()));
+                    let class = self.documents.index().classes().of(key.collection());
+                    session.arrived(&key, class);
+                    if known == Taken::Stale && is_everybodys {
+                        session.correct(&key, class);
+                    }
                     self.wakes.sessions.insert(id);
                 }
                 Ok(())
@@ -588,13 +568,18 @@ impl Core {
     fn wrote(&mut self, key: &DocKey, recorded: Option<(Seq, bool)>) -> Seq {
         match recorded {
             Some((seq, visible)) => {
-                self.events.push(Event { key: key.clone(), seq, origin: None, visible });
-                self.wakes.commit = true;
+                self.took_effect(key.clone(), Recorded { seq, visible }, None);
                 seq
             }
             // What is there already must be durable all the same.
             None => self.documents.index().get(key).map_or(0, |meta| meta.seq),
         }
+    }
+
+    fn took_effect(&mut self, key: DocKey, recorded: Recorded, origin: Option<SessionId>) {
+        let Recorded { seq, visible } = recorded;
+        self.events.push(Event { key, seq, origin, visible });
+        self.wakes.commit = true;
     }
 
     fn next_id(&mut self) -> u64 {

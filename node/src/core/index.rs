@@ -105,10 +105,21 @@ pub struct Summary {
     pub digest: u128,
 }
 
+/// How long the history of a document is, without its base. Not stored: it is measured anew after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Changes in it.
+    pub changes: u32,
+    /// When the oldest of them was made, in seconds since the epoch, by the clock of who made it.
+    pub since_s: u32,
+}
+
 #[derive(Debug)]
 struct Entry {
     meta: Meta,
     summary: Summary,
+    /// Only of documents in collections with a window.
+    extent: Option<Extent>,
 }
 
 /// All documents, by key and, per class, by the number of their newest change.
@@ -162,7 +173,7 @@ impl Index {
     /// Sets what is known of a document.
     pub fn set(&mut self, key: &DocKey, meta: Meta) {
         let place = self.docs.get(key).map_or_else(|| place(key), |old| old.summary.place);
-        let entry = Entry { summary: Summary { place, digest: digest(key, &meta.heads) }, meta };
+        let entry = Entry { summary: Summary { place, digest: digest(key, &meta.heads) }, meta, extent: None };
         let seq = entry.meta.seq;
         self.totals.add(&entry.meta);
         let by_seq = &mut self.by_seq[self.classes.of(key.collection()).index()];
@@ -171,6 +182,25 @@ impl Index {
             self.totals.subtract(&old.meta);
         }
         by_seq.insert(seq, key.clone());
+    }
+
+    /// How long its history is; `None`: not known.
+    pub fn extent(&self, key: &DocKey) -> Option<Extent> {
+        self.docs.get(key)?.extent
+    }
+
+    /// Sets how long its history is, until the next [`set`](Self::set).
+    pub fn set_extent(&mut self, key: &DocKey, extent: Option<Extent>) {
+        if let Some(entry) = self.docs.get_mut(key) {
+            entry.extent = extent;
+        }
+    }
+
+    /// Documents of one collection with the lengths of their histories, in id order.
+    pub fn extents<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = (&'a DocKey, &'a Meta, Option<Extent>)> {
+        let all = self.docs.range(DocKey::first_of(collection)..);
+        let all = all.take_while(move |(key, _)| key.collection() == collection);
+        all.map(|(key, entry)| (key, &entry.meta, entry.extent))
     }
 
     /// Forgets a document (a write that failed is undone).

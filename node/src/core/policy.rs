@@ -23,8 +23,71 @@ pub enum History {
     /// Every change: any node may write, and concurrent edits merge.
     #[default]
     Full,
+    /// The newest changes: as `Full`, but a document whose history has grown beyond this is begun anew.
+    Window(Window),
     /// None: each document has one writer, and each of its versions takes the place of all before.
     Latest,
+}
+
+/// What a history may grow to. At least one of the two is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Window {
+    /// Changes; 0: any number.
+    pub changes: u64,
+    /// Age of the oldest change in seconds; 0: any.
+    pub age_s: u64,
+}
+
+impl Window {
+    fn validate(&self) -> Result<(), PolicyError> {
+        let Self { changes, age_s } = *self;
+        if changes == 0 && age_s == 0 {
+            return Err(PolicyError::Unbounded);
+        }
+        if changes > limits::MAX_WINDOW_CHANGES {
+            return Err(PolicyError::WindowChanges { given: changes });
+        }
+        if age_s > 0 && !(limits::MIN_WINDOW_S..=limits::MAX_WINDOW_S).contains(&age_s) {
+            return Err(PolicyError::WindowAge { given: age_s });
+        }
+        Ok(())
+    }
+
+    /// Reads what follows `window:`, as in `1000`, `7d` or `1000:7d`; `None`: not that.
+    fn parse(bounds: &str) -> Option<Self> {
+        let mut window = Self::default();
+        for bound in bounds.split(':') {
+            let digits = bound.find(|c: char| !c.is_ascii_digit()).unwrap_or(bound.len());
+            let (number, unit) = bound.split_at(digits);
+            let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+            let seconds = match unit {
+                "" => 0,
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                "d" => 86_400,
+                _ => return None,
+            };
+            let place = if seconds == 0 { &mut window.changes } else { &mut window.age_s };
+            if std::mem::replace(place, number.checked_mul(seconds.max(1))?) != 0 {
+                return None;
+            }
+        }
+        Some(window)
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("window")?;
+        if self.changes > 0 {
+            write!(f, ":{}", self.changes)?;
+        }
+        if self.age_s > 0 {
+            write!(f, ":{}s", self.age_s)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a delete does.
@@ -71,11 +134,34 @@ pub enum PolicyError {
     Reserved,
     /// Not a word of a policy.
     #[error(
-        "{given:?} is not a part of a policy; those are full or latest, and keep, immutable or tombstone:SECONDS, with + between"
+        "{given:?} is not a part of a policy; those are full, latest, window:CHANGES, window:AGE or window:CHANGES:AGE (an age \
+         is 90s, 30m, 12h or 7d), and keep, immutable or tombstone:SECONDS, with + between"
     )]
     Word {
         /// What was given, cut to a printable length.
         given: String,
+    },
+    /// A window that bounds nothing.
+    #[error("a window needs a bound: give window_changes, window_seconds or both")]
+    Unbounded,
+    /// A window of more changes than anybody needs.
+    #[error(
+        "window_changes is {given}; give it between 1 and {}, or keep full history",
+        limits::MAX_WINDOW_CHANGES
+    )]
+    WindowChanges {
+        /// What was given.
+        given: u64,
+    },
+    /// A window that is shorter than it can be kept, or longer than anybody needs.
+    #[error(
+        "window_seconds is {given}; give it between {} and {}: windows are looked at once a minute",
+        limits::MIN_WINDOW_S,
+        limits::MAX_WINDOW_S
+    )]
+    WindowAge {
+        /// What was given.
+        given: u64,
     },
     /// A tombstone that would be forgotten at once.
     #[error(
@@ -98,6 +184,9 @@ pub enum PolicyError {
 impl Policy {
     /// Checks what types cannot.
     pub fn validate(&self) -> Result<(), PolicyError> {
+        if let History::Window(window) = self.history {
+            window.validate()?;
+        }
         match self.deletion {
             Deletion::Tombstone { retention_s: given }
                 if !(limits::MIN_RETENTION_S..=limits::MAX_RETENTION_S).contains(&given) =>
@@ -111,10 +200,11 @@ impl Policy {
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.history {
-            History::Full => "full",
-            History::Latest => "latest",
-        })?;
+        match self.history {
+            History::Full => f.write_str("full")?,
+            History::Window(window) => window.fmt(f)?,
+            History::Latest => f.write_str("latest")?,
+        }
         match self.deletion {
             Deletion::Keep => Ok(()),
             Deletion::Tombstone { retention_s } => write!(f, "+tombstone:{retention_s}"),
@@ -130,12 +220,15 @@ impl FromStr for Policy {
         let mut policy = Self::default();
         for word in given.split('+').map(str::trim) {
             let retention = word.strip_prefix("tombstone:").and_then(|seconds| seconds.parse().ok());
-            match (word, retention) {
-                ("full", _) => policy.history = History::Full,
-                ("latest", _) => policy.history = History::Latest,
-                ("keep", _) => policy.deletion = Deletion::Keep,
-                ("immutable", _) => policy.deletion = Deletion::Immutable,
-                (_, Some(retention_s)) => policy.deletion = Deletion::Tombstone { retention_s },
+            let window = word.strip_prefix("window:").and_then(Window::parse);
+            match (word, retention, window) {
+                ("full", ..) => policy.history = History::Full,
+                ("latest", ..) => policy.history = History::Latest,
+                ("keep", ..) => policy.deletion = Deletion::Keep,
+                ("immutable", ..) => policy.deletion = Deletion::Immutable,
+                ("window", ..) => return Err(PolicyError::Unbounded),
+                (_, Some(retention_s), _) => policy.deletion = Deletion::Tombstone { retention_s },
+                (.., Some(window)) => policy.history = History::Window(window),
                 _ => return Err(PolicyError::Word { given: word.chars().take(40).collect() }),
             }
         }
@@ -219,7 +312,9 @@ mod tests {
 
     #[test]
     fn policies_read_as_they_are_written() {
-        for history in [History::Full, History::Latest] {
+        let window = |changes, age_s| History::Window(Window { changes, age_s });
+        let windows = [window(1000, 0), window(0, 604_800), window(5, 3600)];
+        for history in [History::Full, History::Latest].into_iter().chain(windows) {
             for deletion in [Deletion::Keep, Deletion::Tombstone { retention_s: 86_400 }, Deletion::Immutable] {
                 let policy = Policy { history, deletion };
                 assert_eq!(policy.to_string().parse(), Ok(policy));
@@ -229,6 +324,9 @@ mod tests {
             }
         }
         assert_eq!("latest".parse::<Policy>().map(|p| p.deletion), Ok(Deletion::Keep));
+        for (given, shown) in [("window:7d", "window:604800s"), ("window:12h:50", "window:50:43200s")] {
+            assert_eq!(given.parse::<Policy>().map(|policy| policy.to_string()).as_deref(), Ok(shown));
+        }
     }
 
     #[test]
@@ -250,6 +348,13 @@ mod tests {
     fn bad_policies_are_explained() {
         let wrong = |text: &str| text.parse::<Policy>().expect_err(text).to_string();
         assert!(wrong("latest+forever").starts_with("\"forever\" is not a part of a policy"));
+        for bad in ["window:", "window:0", "window:-1", "window:5w", "window:5:6", "window:1d:1h", "window:d", "window:1d:"] {
+            assert!(wrong(bad).starts_with(&format!("{bad:?} is not a part of a policy")), "{bad}");
+        }
+        assert!(wrong("window+keep").starts_with("a window needs a bound"));
+        assert!(wrong("window:5s").starts_with("window_seconds is 5; give it between 60 and"));
+        assert!(wrong("window:99999999").starts_with("window_changes is 99999999; give it between 1 and"));
+        assert!(wrong("window:99999999999999999999d").starts_with("\"window:99999999999999999999d\" is not"));
         assert!(wrong("tombstone:5").starts_with("retention_seconds is 5; give it between 60 and"));
         assert_eq!(Policies::default().configure(COLLECTION, Policy::default()), Err(PolicyError::Reserved));
     }

@@ -14,7 +14,7 @@ use super::key::DocKey;
 use super::lag::Lacking;
 use super::lane::Lane;
 use super::membership::MembersError;
-use super::reconcile::{Reconcile, ReconcileError, View};
+use super::reconcile::{Marks, Reconcile, ReconcileError, View};
 use super::send_window::SendWindow;
 use super::wire::members::MembersFrame;
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seen, Seq};
@@ -284,6 +284,14 @@ impl Session {
     /// What the peer sent of a document was known.
     pub fn arrived(&mut self, key: &DocKey, class: Class) {
         self.lanes[class.index()].outbox.arrived(key);
+    }
+
+    /// The peer wrote on a version that was begun anew meanwhile. If it does not ask for the document, nobody tells it: it
+    /// is sent all the same, so that what it wrote is carried over.
+    pub fn correct(&mut self, key: &DocKey, class: Class) {
+        if !self.is_asked_for(key) {
+            self.lanes[class.index()].outbox.mark_reconciled(key.clone(), Marks::none());
+        }
     }
 
     /// A transaction ended: lazy frames may be due later.

@@ -9,4 +9,5 @@ mod random;
 mod traffic;
 mod transactions;
 mod watching;
+mod window;
 mod world;

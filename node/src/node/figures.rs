@@ -76,8 +76,10 @@ pub struct StoreFigures {
     pub cache_bytes: u64,
     /// Bytes of pages of the file that the database holds in memory.
     pub page_cache_bytes: u64,
-    /// Versions of this node's that another writer's took the place of since the start.
+    /// Versions that others took the place of, which did not know of them, since the start.
     pub superseded: u64,
+    /// Documents whose history was beyond the window of their collection when that was last looked at.
+    pub beyond_window: u64,
 }
 
 /// How packets reach a peer.
@@ -244,6 +246,7 @@ fn store_figures(core: &Core) -> StoreFigures {
         cache_bytes: documents.cache_bytes() as u64,
         page_cache_bytes: 0,
         superseded: documents.superseded_count(),
+        beyond_window: documents.beyond_window(),
     }
 }
 

@@ -20,6 +20,7 @@ use super::error::ReadError;
 use super::world::{Observation, Observer, Plants, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
+use crate::core::document::NOBODY;
 use crate::core::documents::Superseded;
 use crate::core::engine::{Core, Wakes};
 use crate::core::key::DocKey;
@@ -194,6 +195,13 @@ impl Shared {
 
     fn wake(&self, wakes: Wakes) {
         for Superseded { key, writer } in &wakes.superseded {
+            if *writer == NOBODY {
+                tracing::warn!(
+                    "{key} was begun anew by members that did not know of the history here: their version is in force, and \
+                     what it lacks was added to it from here"
+                );
+                continue;
+            }
             let writer = peer_name(writer);
             tracing::warn!(
                 "{key} was created here and on node {writer}; that node's version is in force and this node is not its \

@@ -12,6 +12,7 @@ fn policy(collection: &str, history: HistoryClass, deletion: DeletionPolicy, ret
         history: history.into(),
         deletion_policy: deletion.into(),
         retention_seconds: retention,
+        ..Default::default()
     }
 }
 

@@ -45,6 +45,20 @@ pub fn actor_of(endpoint: &[u8; 32], mut random: [u8; ACTOR_BYTES]) -> ActorId {
     ActorId::from(random)
 }
 
+/// The actor id of a change that is carried over to a base: the same whoever does it, and its author's.
+pub(super) fn carrier(author: &ActorId, base: &[u8; 32], change: &[u8; 32]) -> ActorId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(base).update(change);
+    let mut id = [0; ACTOR_BYTES];
+    id.copy_from_slice(&hasher.finalize().as_bytes()[..ACTOR_BYTES]);
+    match Author::of(author) {
+        Some(Author(author)) => id[..AUTHOR_BYTES].copy_from_slice(&author),
+        // Of a length that no node has: its author is not known.
+        None => return ActorId::from(&id[AUTHOR_BYTES - 1..]),
+    }
+    ActorId::from(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,13 @@ impl Stamp {
         Self { incarnation, counter: counter.saturating_add(1), writer, check: 0 }
     }
 
+    /// The version after this one that is nobody's, made of so many changes: of two that do not know of each other, the one
+    /// that more was written to is in force, so never one whose history is part of the other's.
+    pub(super) fn next_window(before: Option<Self>, changes: u64) -> Self {
+        let (incarnation, counter) = before.map_or((0, 0), |stamp| (stamp.incarnation, stamp.counter));
+        Self { incarnation, counter: counter.saturating_add(changes.max(1)), writer: NOBODY, check: 0 }
+    }
+
     /// The first version after the tombstones of all incarnations below this one were forgotten.
     pub fn after_forgotten(incarnation: u64, writer: [u8; 32]) -> Self {
         Self { incarnation, counter: 1, writer, check: 0 }

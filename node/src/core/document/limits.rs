@@ -65,3 +65,20 @@ pub const MAX_REPEATED_BYTES: u64 = 64 * MAX_CHUNK_ROWS;
 ///
 /// Automerge copies it into each operation that it expands. A node draws 12 bytes, Automerge itself 16.
 pub const MAX_ACTOR_BYTES: u64 = 64;
+
+/// Most changes that are carried over to a new base one by one, when it takes the place of a document that has changes which
+/// it does not know.
+///
+/// Each costs up to what an `apply` does, so some 2 s at worst, and nothing else happens meanwhile. More become one change, of
+/// which nobody can tell any more whether another node carried over a part of them.
+pub const MAX_CARRIED: usize = 256;
+
+/// Most bases whose changes the base of a window names: how many of them a node may skip before its own changes cannot be
+/// told from those that are contained.
+pub const MAX_RECORD_BASES: usize = 8;
+
+/// Most actors that the base of a window names, 15 bytes each. An actor is a run of a node that wrote the document.
+pub const MAX_RECORD_ACTORS: usize = 1024;
+
+/// Longest message of a change that is read: a base that names [`MAX_RECORD_ACTORS`], of up to 64 bytes each, in base64.
+pub const MAX_RECORD_CHARACTERS: usize = 128 * MAX_RECORD_ACTORS;

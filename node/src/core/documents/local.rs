@@ -186,7 +186,7 @@ pub(super) fn begins_anew(policy: Option<Policy>, document: &Document) -> bool {
     }
 }
 
-fn failed(key: &DocKey, error: &WriteError) -> DocumentError {
+pub(super) fn failed(key: &DocKey, error: &WriteError) -> DocumentError {
     DocumentError::Write { key: key.to_string(), detail: error.to_string() }
 }
 

@@ -82,6 +82,7 @@ fn figures() -> Figures {
                 cache_bytes: 1_600_000,
                 page_cache_bytes: 4_096_000,
                 superseded: 3,
+                beyond_window: 2,
             },
             agent: Some(agent()),
         },

@@ -56,7 +56,7 @@ fn edits_over_a_base_merge_and_need_it_only_once() {
     let mut one = replica(1);
     let base = one.begin(stamp(1, 1), &parse(r#"{"a":1,"b":1}"#)).unwrap();
     let mut two = replica(2);
-    assert!(matches!(merge(&mut two, &base, None), Ok(Merged::Replaced(_))));
+    assert!(matches!(merge(&mut two, &base, None), Ok(Merged::Replaced(_, None))));
     let edit = put(&mut one, r#"{"a":2,"b":1}"#).unwrap();
     put(&mut two, r#"{"a":1,"b":2}"#);
     assert!(matches!(merge(&mut two, &edit, one.base()), Ok(Merged::Added(_))));

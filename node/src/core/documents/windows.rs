@@ -1,0 +1,116 @@
+//! Documents whose history has outgrown the window of their collection, and their new beginning.
+
+use std::collections::VecDeque;
+
+use super::{DocumentError, Documents, Recorded, Written};
+use crate::core::document::{Document, Stamp};
+use crate::core::index::Extent;
+use crate::core::key::DocKey;
+use crate::core::policy::{History, Window};
+use crate::core::wire::Seq;
+use crate::limits;
+
+/// What the last look at all windows found.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// To be begun anew, with the number that each had.
+    due: VecDeque<(DocKey, Seq)>,
+    /// Documents beyond their window, whether they could be begun anew or not.
+    beyond: u64,
+}
+
+impl Documents {
+    /// Documents whose history was beyond the window of their collection when that was last looked at.
+    pub fn beyond_window(&self) -> u64 {
+        self.windows.beyond
+    }
+
+    /// Looks for documents beyond the window of their collection. Those with a number up to `through`, which every member
+    /// has, are to be begun anew: [`begin_windows`](Self::begin_windows). Costs a look at each document of these
+    /// collections, and loading [`limits::MAX_MEASURED`] that have not been written since the start.
+    pub fn find_windows(&mut self, through: Seq, now_s: i64) -> Result<(), DocumentError> {
+        self.windows = Windows::default();
+        let through = through.min(self.durable);
+        let mut unmeasured = Vec::new();
+        for (collection, policy, _) in self.policies.all() {
+            let History::Window(window) = policy.history else { continue };
+            for (key, meta, extent) in self.index.extents(collection) {
+                if meta.deleted {
+                    continue;
+                }
+                let Some(extent) = extent else {
+                    if unmeasured.len() < limits::MAX_MEASURED {
+                        unmeasured.push(key.clone());
+                    }
+                    continue;
+                };
+                if !is_beyond(&window, extent, meta.base, now_s) {
+                    continue;
+                }
+                self.windows.beyond += 1;
+                if meta.seq <= through && self.windows.due.len() < limits::MAX_COLLECTED {
+                    self.windows.due.push_back((key.clone(), meta.seq));
+                }
+            }
+        }
+        for key in unmeasured {
+            let base = self.index.get(&key).and_then(|meta| meta.base);
+            let document = self.load(&key)?.with_base(base);
+            self.index.set_extent(&key, Some(extent(&document)));
+        }
+        Ok(())
+    }
+
+    /// Begins the next of them anew, at most [`limits::MAX_BEGUN`]; empty: there are no more.
+    pub fn begin_windows(&mut self) -> Result<Vec<(DocKey, Recorded)>, DocumentError> {
+        let mut begun = Vec::new();
+        while begun.len() < limits::MAX_BEGUN {
+            let Some((key, seq)) = self.windows.due.pop_front() else { break };
+            // What was written since is not known to everybody.
+            if self.index.get(&key).is_none_or(|meta| meta.seq != seq) {
+                continue;
+            }
+            let (mut document, was_visible) = self.open(&key)?;
+            match document.begin_window() {
+                Ok(Some(base)) => {
+                    begun.push((key.clone(), self.record(&key, document, Written::Base(base), was_visible)));
+                }
+                Ok(None) => self.cache.insert(&key, document, self.durable),
+                Err(error) => {
+                    self.cache.insert(&key, document, self.durable);
+                    return Err(super::local::failed(&key, &error));
+                }
+            }
+        }
+        Ok(begun)
+    }
+
+    /// How long the history of a document is that is being recorded; `None`: its collection has no window.
+    pub(super) fn extent_of(&self, key: &DocKey, document: &Document, before: Option<Stamp>) -> Option<Extent> {
+        let policy = self.policies.of(key.collection())?;
+        let History::Window(_) = policy.history else { return None };
+        match self.index.extent(key).filter(|known| known.changes > 0 && document.base() == before) {
+            Some(known) => Some(Extent { changes: changes(document), ..known }),
+            None => Some(extent(document)),
+        }
+    }
+}
+
+fn is_beyond(window: &Window, extent: Extent, base: Option<Stamp>, now_s: i64) -> bool {
+    // A document that was written once has no history.
+    let has_history = u64::from(extent.changes) + u64::from(base.is_some()) > 1;
+    let age_s = now_s.saturating_sub(i64::from(extent.since_s));
+    let is_long = window.changes > 0 && u64::from(extent.changes) > window.changes;
+    let is_old = window.age_s > 0 && age_s > window.age_s as i64;
+    has_history && (is_long || is_old)
+}
+
+fn extent(document: &Document) -> Extent {
+    let since_s = document.oldest_change_s().unwrap_or(0).clamp(0, i64::from(u32::MAX));
+    Extent { changes: changes(document), since_s: since_s as u32 }
+}
+
+fn changes(document: &Document) -> u32 {
+    let after_base = document.change_count() - u64::from(document.base().is_some());
+    u32::try_from(after_base).unwrap_or(u32::MAX)
+}
