@@ -150,11 +150,13 @@ impl Document {
         let mut begun = self.clone();
         let change = begun.begin_with(stamp, Some(encode(RECORD, &record)), |tx| {
             use automerge::transaction::Transactable;
+            // The fields first: only an empty root is fresh.
+            write::fill_fresh_root(tx, &content, &space)?;
             // Edits of earlier incarnations may still be under way.
             if incarnation > 0 || content.is_empty() {
                 tx.put(automerge::ROOT, INCARNATION_KEY, incarnation)?;
             }
-            write::fill_fresh_root(tx, &content, &space)
+            Ok(())
         })?;
         // Only a hostile counter leaves no room.
         if begun.base <= self.base {
