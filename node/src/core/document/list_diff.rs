@@ -27,15 +27,29 @@ pub(super) enum ListEdit {
 /// share at the ends is trimmed and the middle is aligned by Myers; a run that is replaced is paired
 /// in order, so that an object that changed *and* moved by an insertion still merges field by field.
 pub(super) fn list_edits(old: &[Node], new: &[Json]) -> Vec<ListEdit> {
+    edits_between(old, new, Node::equals, render_node)
+}
+
+/// The same of a list that is in no document.
+pub(super) fn json_list_edits(old: &[Json], new: &[Json]) -> Vec<ListEdit> {
+    edits_between(old, new, |old, new| old == new, render_json)
+}
+
+fn edits_between<T>(
+    old: &[T],
+    new: &[Json],
+    equals: impl Fn(&T, &Json) -> bool,
+    render: impl Fn(&T, &mut String),
+) -> Vec<ListEdit> {
     if old.len() == new.len() {
         return (0..old.len())
-            .filter(|&index| !old[index].equals(&new[index]))
+            .filter(|&index| !equals(&old[index], &new[index]))
             .map(|index| ListEdit::Change { old: index, new: index })
             .collect();
     }
     let shorter = old.len().min(new.len());
-    let head = (0..shorter).take_while(|&i| old[i].equals(&new[i])).count();
-    let tail = (1..=shorter - head).take_while(|&i| old[old.len() - i].equals(&new[new.len() - i])).count();
+    let head = (0..shorter).take_while(|&i| equals(&old[i], &new[i])).count();
+    let tail = (1..=shorter - head).take_while(|&i| equals(&old[old.len() - i], &new[new.len() - i])).count();
     let old_middle = &old[head..old.len() - tail];
     let new_middle = &new[head..new.len() - tail];
     let mut edits = Vec::new();
@@ -45,22 +59,19 @@ pub(super) fn list_edits(old: &[Node], new: &[Json]) -> Vec<ListEdit> {
     }
     let mut numbers = BTreeMap::new();
     let old_numbers: Vec<usize> =
-        old_middle.iter().map(|node| number(&mut numbers, |out| render_node(node, out))).collect();
+        old_middle.iter().map(|value| number(&mut numbers, |out| render(value, out))).collect();
     let new_numbers: Vec<usize> =
         new_middle.iter().map(|json| number(&mut numbers, |out| render_json(json, out))).collect();
+    // Only the lengths of the steps are used: of a step that it moved past equal elements, `similar` 2.7 leaves the old
+    // indices as they were.
+    let (mut from, mut to) = (head, head);
     for step in capture_diff_slices(Algorithm::Myers, &old_numbers, &new_numbers) {
-        match step {
-            DiffOp::Equal { .. } => {}
-            DiffOp::Delete { old_index, old_len, new_index } => {
-                replace(&mut edits, (head + old_index, old_len), (head + new_index, 0));
-            }
-            DiffOp::Insert { old_index, new_index, new_len } => {
-                replace(&mut edits, (head + old_index, 0), (head + new_index, new_len));
-            }
-            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
-                replace(&mut edits, (head + old_index, old_len), (head + new_index, new_len));
-            }
+        let (old_len, new_len) = (step.old_range().len(), step.new_range().len());
+        if !matches!(step, DiffOp::Equal { .. }) {
+            replace(&mut edits, (from, old_len), (to, new_len));
         }
+        from += old_len;
+        to += new_len;
     }
     edits
 }

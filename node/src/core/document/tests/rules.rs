@@ -151,3 +151,15 @@ fn a_document_at_the_depth_limit_is_stored_and_shown() {
     put(&mut document, &text);
     assert_eq!(rendered(&document), text);
 }
+
+/// The alignment gives an insertion that it moved behind an equal run a stale index of the old list: the put of `[1,1,2]`
+/// over `[0,1]` left `[1,2,1]`.
+#[test]
+fn an_insertion_after_an_equal_run_is_where_it_was_put() {
+    for (old, new) in [("[0,1]", "[1,1,2]"), ("[0,1,2]", "[1,2,1,2]"), ("[3,0,1]", "[3,1,1,2]")] {
+        let mut document = replica(1);
+        put(&mut document, &format!("{{\"l\":{old}}}"));
+        put(&mut document, &format!("{{\"l\":{new}}}"));
+        assert_eq!(rendered(&document), format!("{{\"l\":{new}}}"));
+    }
+}
