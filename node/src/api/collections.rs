@@ -16,8 +16,7 @@ pub(super) fn policy(
         HistoryClass::Window => History::Window(window),
         _ if window != Window::default() => {
             let Window { changes, age_s } = window;
-            let (field, given) =
-                if changes > 0 { ("window_changes", changes) } else { ("window_seconds", age_s) };
+            let (field, given) = if changes > 0 { ("window_changes", changes) } else { ("window_seconds", age_s) };
             return Err(Status::invalid_argument(format!(
                 "{field} is {given}, but history is not HISTORY_CLASS_WINDOW, the only one that has a window; leave it \
                  out or set that class"

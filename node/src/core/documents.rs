@@ -18,6 +18,7 @@ use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
+use self::windows::Windows;
 use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
@@ -26,7 +27,6 @@ use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
 use super::texts::TextCache;
 use super::wire::{Heads, Recall, Seq};
-use self::windows::Windows;
 use crate::limits;
 
 /// Why a document cannot be read or written.
@@ -280,7 +280,8 @@ impl Documents {
                 self.note_superseded(key, before, document.base(), united);
                 match carried.map(|carried| carried.changes).filter(|carried| !carried.is_empty()) {
                     Some(carried) if applied.count == 1 => {
-                        let carried = self.record(key, document, Written::Carried(applied.changes, carried), was_visible);
+                        let carried =
+                            self.record(key, document, Written::Carried(applied.changes, carried), was_visible);
                         return Ok(Taken::CarriedOver { begun: carried.seq - 1, carried });
                     }
                     Some(_) => {

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use automerge::ActorId;
 
+use self::collect::Passed;
 use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
-use super::document::{JsonObject, Stamp};
-use self::collect::Passed;
 use super::document::NOBODY;
-use super::documents::{DocumentError, Documents, Reading, RemoteError, Recorded, Superseded, Taken};
+use super::document::{JsonObject, Stamp};
+use super::documents::{DocumentError, Documents, Reading, Recorded, RemoteError, Superseded, Taken};
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};

@@ -145,10 +145,7 @@ pub enum PolicyError {
     #[error("a window needs a bound: give window_changes, window_seconds or both")]
     Unbounded,
     /// A window of more changes than anybody needs.
-    #[error(
-        "window_changes is {given}; give it between 1 and {}, or keep full history",
-        limits::MAX_WINDOW_CHANGES
-    )]
+    #[error("window_changes is {given}; give it between 1 and {}, or keep full history", limits::MAX_WINDOW_CHANGES)]
     WindowChanges {
         /// What was given.
         given: u64,
@@ -348,7 +345,9 @@ mod tests {
     fn bad_policies_are_explained() {
         let wrong = |text: &str| text.parse::<Policy>().expect_err(text).to_string();
         assert!(wrong("latest+forever").starts_with("\"forever\" is not a part of a policy"));
-        for bad in ["window:", "window:0", "window:-1", "window:5w", "window:5:6", "window:1d:1h", "window:d", "window:1d:"] {
+        for bad in
+            ["window:", "window:0", "window:-1", "window:5w", "window:5:6", "window:1d:1h", "window:d", "window:1d:"]
+        {
             assert!(wrong(bad).starts_with(&format!("{bad:?} is not a part of a policy")), "{bad}");
         }
         assert!(wrong("window+keep").starts_with("a window needs a bound"));

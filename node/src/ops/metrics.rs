@@ -101,7 +101,11 @@ fn store(page: &mut Page, store: &StoreFigures, counts: &Counts) {
     page.bytes("peat_store_cache", "Documents loaded in memory, estimated", store.cache_bytes);
     page.bytes("peat_store_page_cache", "Pages of the database file in memory", store.page_cache_bytes);
     page.counter("peat_store_changes", "Durable changes over the life of the store", store.last_change);
-    page.counter("peat_superseded", "Versions that another one took the place of, not knowing of them", store.superseded);
+    page.counter(
+        "peat_superseded",
+        "Versions that another one took the place of, not knowing of them",
+        store.superseded,
+    );
     page.gauge("peat_store_beyond_window", "Documents whose history is longer than their window", store.beyond_window);
     page.counter("peat_store_commits", "Transactions since the start", counts.commits);
 }

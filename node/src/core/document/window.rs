@@ -229,7 +229,8 @@ struct Edit {
 impl<'a> Carrier<'a> {
     fn new(old: &'a Document, begun: &Document, record: Record) -> Result<Self, WriteError> {
         let changes = begun.doc.get_changes_meta(&[]);
-        let base = changes.iter().find(|change| change.deps.is_empty()).expect("it has a record, so it has a base").hash;
+        let base =
+            changes.iter().find(|change| change.deps.is_empty()).expect("it has a record, so it has a base").hash;
         let grown = Document { doc: begun.doc.fork_at(&[base])?, index: None, history_bytes: 0, base: begun.base };
         Ok(Self { old, record, grown, base, changes: vec![] })
     }

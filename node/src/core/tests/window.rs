@@ -434,7 +434,13 @@ impl Run {
                         prop_assert!(!there.contains(number), "w{number} of document {doc} came back");
                     }
                     Deed::Wrote { doc: of, over: Some(over), number } if *of == doc => {
-                        prop_assert_ne!(Some(*over), shared, "x of document {} is what {} was written over", doc, number);
+                        prop_assert_ne!(
+                            Some(*over),
+                            shared,
+                            "x of document {} is what {} was written over",
+                            doc,
+                            number
+                        );
                     }
                     _ => {}
                 }
