@@ -37,6 +37,7 @@ const LIBRARY: &[Shipped] = shipped![
     "outage-1m",
     "outage-1h",
     "latest-telemetry",
+    "window-plans",
     "outage-24h",
     "two-hundred-spokes",
     "thin-link",

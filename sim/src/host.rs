@@ -9,7 +9,7 @@ use peat_node::config::{Formation, NodeConfig, PeerAddress};
 use peat_node::core::class::Class;
 use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
-use peat_node::core::policy::{History, Policy};
+use peat_node::core::policy::{History, Policy, Window};
 use peat_node::limits;
 use peat_node::node::{Observer, Plants, World};
 use peat_node::store::{CommitMode, Store};
@@ -309,6 +309,9 @@ fn traffic(spec: &NodeSpec) -> Result<Traffic, String> {
         let history = match kept {
             model::KeptHistory::Full => History::Full,
             model::KeptHistory::Latest => History::Latest,
+            model::KeptHistory::Window { changes, age_s } => {
+                History::Window(Window { changes: *changes, age_s: *age_s })
+            }
         };
         let policy = Policy { history, ..Policy::default() };
         traffic.policies.configure(collection, policy).map_err(|error| error.to_string())?;

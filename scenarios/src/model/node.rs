@@ -97,17 +97,47 @@ pub enum KeptHistory {
     Full,
     /// The latest version of each, by one writer.
     Latest,
+    /// The newest changes; at least one of the two is not 0.
+    Window {
+        /// How many; 0: any number.
+        changes: u64,
+        /// How old the oldest of them may be, in seconds; 0: any age.
+        age_s: u64,
+    },
 }
 
 impl KeptHistory {
-    /// Every kind.
-    pub const ALL: [KeptHistory; 2] = [KeptHistory::Full, KeptHistory::Latest];
+    /// How each kind is spelled in scenario files.
+    pub const SPELLINGS: [&'static str; 4] = ["full", "latest", "window:CHANGES", "window:SECONDSs"];
 
-    /// The word in scenario files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            KeptHistory::Full => "full",
-            KeptHistory::Latest => "latest",
+    /// Reads the words of scenario files; `None`: not one of them.
+    pub fn parse(words: &str) -> Option<Self> {
+        match words {
+            "full" => return Some(Self::Full),
+            "latest" => return Some(Self::Latest),
+            _ => {}
+        }
+        let (mut changes, mut age_s) = (0, 0);
+        for bound in words.strip_prefix("window:")?.split(':') {
+            let (place, number) = match bound.strip_suffix('s') {
+                Some(seconds) => (&mut age_s, seconds),
+                None => (&mut changes, bound),
+            };
+            let number = number.parse().ok().filter(|number| *number > 0 && *place == 0)?;
+            *place = number;
+        }
+        Some(Self::Window { changes, age_s })
+    }
+}
+
+impl fmt::Display for KeptHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Full => f.write_str("full"),
+            Self::Latest => f.write_str("latest"),
+            Self::Window { changes, age_s: 0 } => write!(f, "window:{changes}"),
+            Self::Window { changes: 0, age_s } => write!(f, "window:{age_s}s"),
+            Self::Window { changes, age_s } => write!(f, "window:{changes}:{age_s}s"),
         }
     }
 }
@@ -126,6 +156,16 @@ mod tests {
         assert_eq!(orders.to_string(), "commands/ship-7/urgent");
         for wrong in ["", "/", "/x", "tracks/"] {
             assert_eq!(Selector::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn histories_read_as_they_are_written() {
+        for words in ["full", "latest", "window:20", "window:300s", "window:20:300s"] {
+            assert_eq!(KeptHistory::parse(words).map(|kept| kept.to_string()).as_deref(), Some(words));
+        }
+        for wrong in ["window", "window:", "window:0", "window:1:2", "window:5d", "newest"] {
+            assert_eq!(KeptHistory::parse(wrong), None, "{wrong}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
                 other => some(other.name().to_owned()),
             },
             classes: group.classes.iter().map(|(name, class)| (name.clone(), here(class.name().to_owned()))).collect(),
-            history: group.history.iter().map(|(name, kept)| (name.clone(), here(kept.name().to_owned()))).collect(),
+            history: group.history.iter().map(|(name, kept)| (name.clone(), here(kept.to_string()))).collect(),
         });
         here(RawCluster { name: here(cluster.name.clone()), group: groups.collect() })
     });

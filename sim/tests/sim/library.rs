@@ -28,6 +28,7 @@ passes! {
     outage_1m: "outage-1m",
     outage_1h: "outage-1h",
     latest_telemetry: "latest-telemetry",
+    window_plans: "window-plans",
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.

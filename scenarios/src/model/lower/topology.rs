@@ -116,15 +116,9 @@ impl Lower<'_> {
         let mut history = BTreeMap::new();
         for (collection, kept) in raw {
             let path = format!("{path}.{collection}");
-            match KeptHistory::ALL.into_iter().find(|known| known.name() == kept.get_ref()) {
+            match KeptHistory::parse(kept.get_ref()) {
                 Some(known) => drop(history.insert(collection.clone(), known)),
-                None => self.unknown(
-                    kept.span(),
-                    &path,
-                    "history class",
-                    kept.get_ref(),
-                    KeptHistory::ALL.map(KeptHistory::name),
-                ),
+                None => self.unknown(kept.span(), &path, "history class", kept.get_ref(), KeptHistory::SPELLINGS),
             }
         }
         history
