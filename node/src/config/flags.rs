@@ -152,8 +152,8 @@ struct Flags {
     class: Vec<String>,
 
     /// History that a collection keeps, and what a delete means in it, with commas or repeated:
-    /// collection=full|latest, then +keep, +immutable or +tombstone:SECONDS. Holds where nobody set a policy by
-    /// SetCollection. Unless given: full+keep
+    /// collection=full|latest|window:CHANGES|window:AGE|window:CHANGES:AGE (an age is 90s, 30m, 12h or 7d), then +keep,
+    /// +immutable or +tombstone:SECONDS. Holds where nobody set a policy by SetCollection. Unless given: full+keep
     #[arg(long, env = "PEAT_NODE_HISTORY", value_name = "COLLECTION=POLICY", value_delimiter = ',')]
     #[arg(help_heading = "Traffic")]
     history: Vec<String>,

@@ -503,7 +503,7 @@ impl Documents {
             }
             first.insert(before);
         }
-        let extent = self.extent_of(key, &document, before_base);
+        let extent = self.extent_of(key, &document, before_base, seq);
         self.index.set(key, meta);
         self.index.set_extent(key, extent);
         if key.collection() == policy::COLLECTION {

@@ -112,6 +112,8 @@ pub struct Extent {
     pub changes: u32,
     /// When the oldest of them was made, in seconds since the epoch, by the clock of who made it.
     pub since_s: u32,
+    /// Its base has this number or a lower one; 0: it has none.
+    pub base_seq: Seq,
 }
 
 #[derive(Debug)]

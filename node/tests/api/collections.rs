@@ -16,6 +16,14 @@ fn policy(collection: &str, history: HistoryClass, deletion: DeletionPolicy, ret
     }
 }
 
+fn window(collection: &str, changes: u64, seconds: u64) -> SetCollectionRequest {
+    SetCollectionRequest {
+        window_changes: changes,
+        window_seconds: seconds,
+        ..policy(collection, HistoryClass::Window, DeletionPolicy::Keep, 0)
+    }
+}
+
 #[tokio::test]
 async fn policies_are_set_replaced_and_listed() {
     let node = TestNode::start().await;
@@ -26,6 +34,7 @@ async fn policies_are_set_replaced_and_listed() {
         policy("tracks", latest, DeletionPolicy::Keep, 0),
         policy("orders", full, DeletionPolicy::Immutable, 0),
         policy("tracks", latest, DeletionPolicy::Tombstone, 3600),
+        window("plans", 1000, 604_800),
     ] {
         client.set_collection(request).await.expect("a policy");
     }
@@ -38,9 +47,12 @@ async fn policies_are_set_replaced_and_listed() {
         shown,
         [
             ("orders", full, DeletionPolicy::Immutable, 0, PolicySource::Formation),
+            ("plans", HistoryClass::Window, DeletionPolicy::Keep, 0, PolicySource::Formation),
             ("tracks", latest, DeletionPolicy::Tombstone, 3600, PolicySource::Formation),
         ]
     );
+    let windows: Vec<_> = collections.iter().map(|c| (c.window_changes, c.window_seconds)).collect();
+    assert_eq!(windows, [(0, 0), (1000, 604_800), (0, 0)]);
     // They are no documents of the application.
     let changes = client.subscribe(SubscribeRequest::default()).await.expect("subscribe");
     client.put_document(put("c", "first", "{}")).await.expect("put");
@@ -79,6 +91,17 @@ async fn bad_policies_are_refused_with_a_reason() {
         (policy("c", full, tombstone, 0), "retention_seconds is 0; give it between 60 and"),
         (policy("c", full, keep, 60), "retention_seconds is 60, but deletion_policy is not DELETION_POLICY_TOMBSTONE"),
         (policy("peat.collections", full, keep, 0), "collection \"peat.collections\" holds the policies of all others"),
+        (window("c", 0, 0), "a window needs a bound: give window_changes, window_seconds or both"),
+        (window("c", 2_000_000, 0), "window_changes is 2000000; give it between 1 and 1000000"),
+        (window("c", 5, 59), "window_seconds is 59; give it between 60 and"),
+        (
+            SetCollectionRequest { history: full.into(), ..window("c", 5, 0) },
+            "window_changes is 5, but history is not HISTORY_CLASS_WINDOW",
+        ),
+        (
+            SetCollectionRequest { history: HistoryClass::Latest.into(), ..window("c", 0, 90) },
+            "window_seconds is 90, but history is not HISTORY_CLASS_WINDOW",
+        ),
         (SetCollectionRequest { history: 9, ..policy("c", full, keep, 0) }, "history 9 is not known to this version"),
     ] {
         let refused = client.set_collection(request).await.expect_err(reason);

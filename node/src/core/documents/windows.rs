@@ -13,8 +13,8 @@ use crate::limits;
 /// What the last look at all windows found.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    /// To be begun anew, with the number that each had.
-    due: VecDeque<(DocKey, Seq)>,
+    /// To be begun anew.
+    due: VecDeque<DocKey>,
     /// Documents beyond their window, whether they could be begun anew or not.
     beyond: u64,
 }
@@ -25,12 +25,11 @@ impl Documents {
         self.windows.beyond
     }
 
-    /// Looks for documents beyond the window of their collection. Those with a number up to `through`, which every member
-    /// has, are to be begun anew: [`begin_windows`](Self::begin_windows). Costs a look at each document of these
+    /// Looks for documents beyond the window of their collection. Those whose last base has a number up to `through`, up to
+    /// which every member has all, are to be begun anew: [`begin_windows`](Self::begin_windows). `None`: none is. Costs a look at each document of these
     /// collections, and loading [`limits::MAX_MEASURED`] that have not been written since the start.
-    pub fn find_windows(&mut self, through: Seq, now_s: i64) -> Result<(), DocumentError> {
+    pub fn find_windows(&mut self, through: Option<Seq>, now_s: i64) -> Result<(), DocumentError> {
         self.windows = Windows::default();
-        let through = through.min(self.durable);
         let mut unmeasured = Vec::new();
         for (collection, policy, _) in self.policies.all() {
             let History::Window(window) = policy.history else { continue };
@@ -48,15 +47,18 @@ impl Documents {
                     continue;
                 }
                 self.windows.beyond += 1;
-                if meta.seq <= through && self.windows.due.len() < limits::MAX_COLLECTED {
-                    self.windows.due.push_back((key.clone(), meta.seq));
+                let is_known = through.is_some_and(|through| extent.base_seq <= through);
+                if is_known && self.windows.due.len() < limits::MAX_COLLECTED {
+                    self.windows.due.push_back(key.clone());
                 }
             }
         }
         for key in unmeasured {
-            let base = self.index.get(&key).and_then(|meta| meta.base);
-            let document = self.load(&key)?.with_base(base);
-            self.index.set_extent(&key, Some(extent(&document)));
+            let (document, _) = self.open(&key)?;
+            // When its base came is not stored. Who has its newest change has that, too.
+            let seq = self.index.get(&key).map_or(0, |meta| meta.seq);
+            self.index.set_extent(&key, Some(extent(&document, seq)));
+            self.cache.insert(&key, document, self.durable);
         }
         Ok(())
     }
@@ -65,11 +67,7 @@ impl Documents {
     pub fn begin_windows(&mut self) -> Result<Vec<(DocKey, Recorded)>, DocumentError> {
         let mut begun = Vec::new();
         while begun.len() < limits::MAX_BEGUN {
-            let Some((key, seq)) = self.windows.due.pop_front() else { break };
-            // What was written since is not known to everybody.
-            if self.index.get(&key).is_none_or(|meta| meta.seq != seq) {
-                continue;
-            }
+            let Some(key) = self.windows.due.pop_front() else { break };
             let (mut document, was_visible) = self.open(&key)?;
             match document.begin_window() {
                 Ok(Some(base)) => {
@@ -85,13 +83,20 @@ impl Documents {
         Ok(begun)
     }
 
-    /// How long the history of a document is that is being recorded; `None`: its collection has no window.
-    pub(super) fn extent_of(&self, key: &DocKey, document: &Document, before: Option<Stamp>) -> Option<Extent> {
+    /// How long the history of a document is that is being recorded with this number; `None`: its collection has no window.
+    pub(super) fn extent_of(
+        &self,
+        key: &DocKey,
+        document: &Document,
+        before: Option<Stamp>,
+        seq: Seq,
+    ) -> Option<Extent> {
         let policy = self.policies.of(key.collection())?;
         let History::Window(_) = policy.history else { return None };
-        match self.index.extent(key).filter(|known| known.changes > 0 && document.base() == before) {
-            Some(known) => Some(Extent { changes: changes(document), ..known }),
-            None => Some(extent(document)),
+        match self.index.extent(key).filter(|_| document.base() == before) {
+            Some(known) if known.changes > 0 => Some(Extent { changes: changes(document), ..known }),
+            Some(known) => Some(Extent { base_seq: known.base_seq, ..extent(document, seq) }),
+            None => Some(extent(document, seq)),
         }
     }
 }
@@ -105,9 +110,10 @@ fn is_beyond(window: &Window, extent: Extent, base: Option<Stamp>, now_s: i64) -
     has_history && (is_long || is_old)
 }
 
-fn extent(document: &Document) -> Extent {
+fn extent(document: &Document, seq: Seq) -> Extent {
     let since_s = document.oldest_change_s().unwrap_or(0).clamp(0, i64::from(u32::MAX));
-    Extent { changes: changes(document), since_s: since_s as u32 }
+    let base_seq = if document.base().is_some() { seq } else { 0 };
+    Extent { changes: changes(document), since_s: since_s as u32, base_seq }
 }
 
 fn changes(document: &Document) -> u32 {

@@ -39,10 +39,9 @@ impl Core {
     }
 
     /// Looks for documents that are beyond the window of their collection, after
-    /// [`forget_tombstones`](Self::forget_tombstones). They are to be begun anew by
-    /// [`begin_windows`](Self::begin_windows) if every other member had them when that was last called, and only by the
-    /// member with the lowest endpoint id: two that do so by themselves would each have to give something up. It costs no
-    /// availability, as all of them must be heard of anyway.
+    /// [`forget_tombstones`](Self::forget_tombstones). They are to be begun anew by [`begin_windows`](Self::begin_windows)
+    /// if every other member has acknowledged their last base, so that nobody skips more than one, and only by the member
+    /// with the lowest endpoint id: two that do so by themselves would each have to give something up.
     pub fn find_windows(
         &mut self,
         members: &BTreeSet<PeerId>,
@@ -51,7 +50,7 @@ impl Core {
     ) -> Result<(), DocumentError> {
         let mut others = members.iter().chain(self.seen.keys()).filter(|peer| !retired.contains(*peer));
         let is_lowest = others.all(|peer| peer >= self.documents.identity());
-        let through = if is_lowest { self.passed.through() } else { 0 };
+        let through = is_lowest.then_some(self.passed.now);
         self.documents.find_windows(through, (now_ms / 1000) as i64)
     }
 
