@@ -19,7 +19,7 @@ use super::class::ClassMap;
 use automerge::ActorId;
 
 use self::windows::Windows;
-use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
+use super::document::{ApplyError, Document, Incoming, LoadError, Merged, NOBODY, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
@@ -515,9 +515,11 @@ impl Documents {
 
     fn note_superseded(&mut self, key: &DocKey, before: Option<Stamp>, now: Option<Stamp>, united: bool) {
         let Some(now) = now else { return };
-        // A delete is no second writer.
+        // A delete is no second writer, nor is who begins a window with what is here in it.
         let is_ours = before.is_some_and(|before| {
-            before.writer == self.identity && now.writer != self.identity && before.incarnation == now.incarnation
+            before.writer == self.identity
+                && ![self.identity, NOBODY].contains(&now.writer)
+                && before.incarnation == now.incarnation
         });
         if is_ours || united {
             self.superseded_count += 1;

@@ -54,11 +54,17 @@ impl Documents {
             }
         }
         for key in unmeasured {
-            let (document, _) = self.open(&key)?;
+            // Loading all of them must not push out what is being written.
+            let cached = self.cache.take(&key);
+            let is_cached = cached.is_some();
+            let base = self.index.get(&key).and_then(|meta| meta.base);
+            let document = cached.map_or_else(|| self.load(&key).map(|loaded| loaded.with_base(base)), Ok)?;
             // When its base came is not stored. Who has its newest change has that, too.
             let seq = self.index.get(&key).map_or(0, |meta| meta.seq);
             self.index.set_extent(&key, Some(extent(&document, seq)));
-            self.cache.insert(&key, document, self.durable);
+            if is_cached {
+                self.cache.insert(&key, document, self.durable);
+            }
         }
         Ok(())
     }
