@@ -11,6 +11,7 @@ mod model;
 mod parsing;
 mod properties;
 mod rules;
+mod windows;
 
 use automerge::Change;
 

@@ -30,10 +30,10 @@ fn configured(policy: &str) -> Traffic {
     Traffic { policies, ..Traffic::default() }
 }
 
-fn world(nodes: usize, links: &[(usize, usize)], policies: &[Option<&str>]) -> World {
+fn world(nodes: usize, links: &[(usize, usize)]) -> World {
     let mut world = World::new(nodes as u8, links);
     for node in 0..nodes {
-        world.nodes[node].traffic = policies[node].map(configured).unwrap_or_default();
+        world.nodes[node].traffic = configured("window:2");
         world.crash(node);
     }
     world
@@ -65,7 +65,7 @@ fn counter(world: &World, node: usize, id: &str) -> u64 {
 
 #[test]
 fn a_document_is_begun_anew_when_everyone_has_it_and_by_one_node_only() {
-    let mut world = world(3, &[(0, 1), (0, 2), (1, 2)], &[Some("window:2"); 3]);
+    let mut world = world(3, &[(0, 1), (0, 2), (1, 2)]);
     for n in 0..5 {
         world.nodes[n % 3].put("2", &format!("{{\"n\":{n}}}"));
         world.settle();
@@ -101,7 +101,7 @@ fn a_document_is_begun_anew_when_everyone_has_it_and_by_one_node_only() {
 /// A document that somebody writes all the time is never at rest: its window must close all the same.
 #[test]
 fn a_document_that_never_rests_is_begun_anew_under_load() {
-    let mut world = world(2, &[(0, 1)], &[Some("window:2"); 2]);
+    let mut world = world(2, &[(0, 1)]);
     let nobody = BTreeSet::new();
     let mut begun = 0;
     for n in 0..60 {
@@ -124,7 +124,7 @@ fn a_document_that_never_rests_is_begun_anew_under_load() {
 
 #[test]
 fn what_was_written_meanwhile_on_the_old_history_is_carried_over_once() {
-    let mut world = world(3, &[(0, 1), (1, 2), (0, 2)], &[Some("window:2"); 3]);
+    let mut world = world(3, &[(0, 1), (1, 2), (0, 2)]);
     for n in 0..4 {
         world.nodes[0].put("2", &format!("{{\"a\":{n},\"b\":1,\"c\":1}}"));
     }
@@ -156,7 +156,9 @@ fn what_was_written_meanwhile_on_the_old_history_is_carried_over_once() {
 
 #[test]
 fn a_window_of_an_age_leaves_documents_alone_that_were_written_once() {
-    let mut world = world(1, &[], &[Some("window:1h")]);
+    let mut world = world(1, &[]);
+    world.nodes[0].traffic = configured("window:1h");
+    world.crash(0);
     world.nodes[0].put("2", "{\"n\":1}");
     world.nodes[0].put("4", "{\"n\":1}");
     world.nodes[0].put("4", "{\"n\":2}");
@@ -173,7 +175,7 @@ fn a_window_of_an_age_leaves_documents_alone_that_were_written_once() {
 /// A node that writes a collection which it does not ask for is told of no base, until it writes on the old one.
 #[test]
 fn a_writer_that_does_not_ask_for_a_document_is_told_when_it_was_begun_anew() {
-    let mut world = world(2, &[(0, 1)], &[Some("window:2"); 2]);
+    let mut world = world(2, &[(0, 1)]);
     let others = Selector::new("elsewhere", "").and_then(|selector| Interest::only(vec![selector]));
     world.nodes[1].traffic.interest = others.expect("an interest");
     world.crash(1);
@@ -198,7 +200,7 @@ fn a_writer_that_does_not_ask_for_a_document_is_told_when_it_was_begun_anew() {
 /// Two halves that never met and began a document anew by themselves: one version is in force, with what it lacked.
 #[test]
 fn islands_that_never_met_end_with_the_fields_of_both() {
-    let mut world = world(4, &[(0, 1), (2, 3), (1, 2)], &[Some("window:2"); 4]);
+    let mut world = world(4, &[(0, 1), (2, 3), (1, 2)]);
     let everybody: BTreeSet<[u8; 32]> = (1..=4).map(|id| [id; 32]).collect();
     for (node, writes) in [(0, 4), (2, 6)] {
         for n in 0..writes {
@@ -321,7 +323,7 @@ struct Run {
 
 impl Run {
     fn new(retired: BTreeSet<[u8; 32]>) -> Self {
-        let mut world = world(NODES, &LINKS, &[Some("window:2"); NODES]);
+        let mut world = world(NODES, &LINKS);
         world.window = 1;
         Self {
             world,
