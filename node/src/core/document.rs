@@ -141,7 +141,11 @@ impl Document {
     /// A document nobody wrote yet. `actor` must not have been used by another process life: an actor
     /// that reuses a sequence number corrupts merges.
     pub fn new(actor: ActorId) -> Self {
-        Self { doc: Automerge::new().with_actor(actor), index: None, history_bytes: 0, base: None }
+        Self::of(Automerge::new().with_actor(actor))
+    }
+
+    fn of(doc: Automerge) -> Self {
+        Self { doc, index: None, history_bytes: 0, base: None }
     }
 
     /// Loads what [`Document::save`] wrote and the raw changes that came after it, in causal order.

@@ -231,7 +231,7 @@ impl<'a> Carrier<'a> {
         let changes = begun.doc.get_changes_meta(&[]);
         let base =
             changes.iter().find(|change| change.deps.is_empty()).expect("it has a record, so it has a base").hash;
-        let grown = Document { doc: begun.doc.fork_at(&[base])?, index: None, history_bytes: 0, base: begun.base };
+        let grown = Document::of(begun.doc.fork_at(&[base])?).with_base(begun.base);
         Ok(Self { old, record, grown, base, changes: vec![] })
     }
 
@@ -361,7 +361,7 @@ impl<'a> Carrier<'a> {
         let place: Vec<ChangeHash> = place.iter().copied().collect();
         let mut fork = if is_here { self.grown.doc.clone() } else { self.grown.doc.fork_at(&place)? };
         fork.set_actor(actor.clone());
-        let mut fork = Document { doc: fork, index: None, history_bytes: 0, base: self.grown.base };
+        let mut fork = Document::of(fork).with_base(self.grown.base);
         let Some(bytes) = graft(&mut fork, before, after, wins, commit)? else { return Ok(None) };
         let change = Change::from_bytes(bytes.clone()).expect("the change was just made");
         let hash = change.hash();
@@ -377,32 +377,24 @@ impl<'a> Carrier<'a> {
 
 /// The old document as it was after some of its changes.
 struct Past {
-    doc: Automerge,
+    document: Document,
     heads: BTreeSet<ChangeHash>,
     content: Content,
 }
 
 impl Past {
     fn at(doc: &Automerge, heads: &BTreeSet<ChangeHash>) -> Result<Self, WriteError> {
-        let doc = doc.fork_at(&heads.iter().copied().collect::<Vec<_>>())?;
-        let mut past = Self { doc, heads: heads.clone(), content: Content::default() };
-        past.look();
-        Ok(past)
+        let document = Document::of(doc.fork_at(&heads.iter().copied().collect::<Vec<_>>())?);
+        let content = Content::of(&document);
+        Ok(Self { document, heads: heads.clone(), content })
     }
 
     /// Adds the change that builds on it.
     fn advance(&mut self, doc: &Automerge, hash: ChangeHash) -> Result<(), WriteError> {
         let change = doc.get_change_by_hash(&hash).expect("it is in the document");
-        self.doc.apply_changes([change])?;
+        self.document.doc.apply_changes([change])?;
         self.heads = BTreeSet::from([hash]);
-        self.look();
+        self.content = Content::of(&self.document);
         Ok(())
-    }
-
-    fn look(&mut self) {
-        let doc = std::mem::replace(&mut self.doc, Automerge::new());
-        let document = Document { doc, index: None, history_bytes: 0, base: None };
-        self.content = Content::of(&document);
-        self.doc = document.doc;
     }
 }
