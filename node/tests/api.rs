@@ -18,6 +18,8 @@ mod harness;
 mod operator;
 #[path = "api/reading.rs"]
 mod reading;
+#[path = "api/reference.rs"]
+mod reference;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/relay.rs"]
