@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::harness::{TestNode, envelope};
 
 const PACKAGE: &str = ".peat.sidecar.v1.";
-const BEGIN: &str = "<!-- Every method: written by `PEAT_WRITE_DOCS=1 cargo test -p peat-node --test api reference::`. -->\n";
+const BEGIN: &str =
+    "<!-- Every method: written by `PEAT_WRITE_DOCS=1 cargo test -p peat-node --test api reference::`. -->\n";
 const END: &str = "<!-- End of every method. -->\n";
 /// In the examples; the test dials nobody there.
 const PEER_ADDRESS: &str = "10.0.0.7:7777";
@@ -38,14 +39,23 @@ const EXAMPLES: &[(&str, &str)] = &[
         "ListDocuments",
         r#"{"collection":"fleet","docIdPrefix":"ship-","pageSize":100,"includeContent":true,"filter":{"op":"FILTER_OP_GREATER","path":"crew","valueJson":"10"}}"#,
     ),
-    ("GetDocuments", r#"{"documents":[{"collection":"fleet","docId":"ship-7"},{"collection":"fleet","docId":"ship-8"}]}"#),
-    ("PutPlatform", r#"{"platform":{"id":"uav-1","platformType":"uav","status":"PLATFORM_STATUS_READY","latitude":54.3}}"#),
+    (
+        "GetDocuments",
+        r#"{"documents":[{"collection":"fleet","docId":"ship-7"},{"collection":"fleet","docId":"ship-8"}]}"#,
+    ),
+    (
+        "PutPlatform",
+        r#"{"platform":{"id":"uav-1","platformType":"uav","status":"PLATFORM_STATUS_READY","latitude":54.3}}"#,
+    ),
     ("GetPlatforms", r#"{}"#),
     ("PutCell", r#"{"cell":{"id":"north","name":"North","status":"CELL_STATUS_ACTIVE","platformCount":3}}"#),
     ("GetCells", r#"{}"#),
     ("PutTrack", r#"{"track":{"id":"t-1","latitude":54.3,"longitude":10.1,"category":"TRACK_CATEGORY_VEHICLE"}}"#),
     ("GetTracks", r#"{}"#),
-    ("PutCommand", r#"{"command":{"id":"c-1","targetId":"uav-1","commandType":"return","status":"COMMAND_STATUS_PENDING"}}"#),
+    (
+        "PutCommand",
+        r#"{"command":{"id":"c-1","targetId":"uav-1","commandType":"return","status":"COMMAND_STATUS_PENDING"}}"#,
+    ),
     ("GetCommands", r#"{}"#),
     ("SetCollection", r#"{"collection":"tracks","history":"HISTORY_CLASS_LATEST"}"#),
     ("GetCollections", r#"{}"#),
@@ -102,12 +112,14 @@ fn reference(file: &FileDescriptorProto) -> String {
         if method.server_streaming() {
             writeln!(text, "stream {name} '{request}'").expect("written");
         } else {
-            writeln!(text, "curl -H 'content-type: application/json' $api/{name} \\\n  -d '{request}'").expect("written");
+            writeln!(text, "curl -H 'content-type: application/json' $api/{name} \\\n  -d '{request}'")
+                .expect("written");
         }
         let target = format!("127.0.0.1:50051 peat.sidecar.v1.PeatSidecar/{name}");
         writeln!(text, "grpcurl -plaintext -d '{request}' \\\n  {target}\n```\n\n```js").expect("written");
         if method.server_streaming() {
-            writeln!(text, "for await (const message of stream(\"{name}\", {script})) show(message);").expect("written");
+            writeln!(text, "for await (const message of stream(\"{name}\", {script})) show(message);")
+                .expect("written");
         } else {
             writeln!(text, "show(await call(\"{name}\", {script}));").expect("written");
         }
@@ -122,7 +134,8 @@ fn script_literal(request: &str) -> String {
         match value {
             Value::Object(fields) if fields.is_empty() => "{}".into(),
             Value::Object(fields) => {
-                let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key}: {}", literal(value, key))).collect();
+                let fields: Vec<String> =
+                    fields.iter().map(|(key, value)| format!("{key}: {}", literal(value, key))).collect();
                 format!("{{ {} }}", fields.join(", "))
             }
             Value::Array(items) => {
@@ -168,7 +181,8 @@ async fn the_example_of_every_method_works() {
     for (name, _) in EXAMPLES {
         // Nobody is dialled beyond this machine.
         let request = example(name).replace(PEER_ADDRESS, "127.0.0.1:9");
-        let is_stream = methods(&contract()).iter().any(|(method, _)| method.name() == *name && method.server_streaming());
+        let is_stream =
+            methods(&contract()).iter().any(|(method, _)| method.name() == *name && method.server_streaming());
         if is_stream {
             let mut stream = node.open(name, "application/connect+json", &envelope(request.as_bytes())).await;
             let first = stream.frame().await;
