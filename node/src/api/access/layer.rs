@@ -119,11 +119,11 @@ impl Interceptor for Usher {
         // A method that names collections has one request; what streams requests names none, and must not be waited for.
         if method.reads_its_request() {
             let Some(first) = inbound.next().await.transpose()? else { return next.run(request, inbound).await };
-            named = self.0.reach(pass, method, &first)?;
+            // Whoever's token is for everything may be given less while the stream is open.
+            named = method.named(&first)?;
             inbound = Box::pin(stream::iter([Ok(first)]).chain(inbound));
-        } else {
-            self.0.recheck(pass, method, &named)?;
         }
+        self.0.recheck(pass, method, &named)?;
         let response = next.run(request, inbound).await?;
         let watched = Watched { gate: self.0.clone(), pass, method, named, era };
         Ok(response.map_body(|body| watched.over(body)))

@@ -66,6 +66,14 @@ impl Method {
     pub(super) fn reads_its_request(&self) -> bool {
         matches!(self.collections, Collections::Named(_) | Collections::NamedOrEverything(_))
     }
+
+    /// The collections that a request names.
+    pub(super) fn named(&self, request: &Payload) -> Result<Vec<String>, Status> {
+        match self.collections {
+            Collections::Named(names) | Collections::NamedOrEverything(names) => names(request),
+            Collections::Nothing | Collections::Everything | Collections::Always(_) => Ok(vec![]),
+        }
+    }
 }
 
 const fn method(name: &'static str, scope: Scope, collections: Collections) -> Method {

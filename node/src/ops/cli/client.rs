@@ -32,7 +32,7 @@ pub(super) struct Answer {
 pub(super) async fn answer(ask: &Ask) -> Result<Answer, String> {
     match tokio::time::timeout(ask.timeout, call(ask.api.clone(), &ask.credentials)).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(problem)) => Err(problem.told(&ask.api)),
+        Ok(Err(problem)) => Err(problem.told(&ask.api, &ask.credentials)),
         Err(_) => Err(format!("{} did not answer within {:?}; --timeout allows it more", ask.api, ask.timeout)),
     }
 }
@@ -45,17 +45,23 @@ enum Problem {
 }
 
 impl Problem {
-    fn told(self, api: &Listen) -> String {
+    fn told(self, api: &Listen, credentials: &Credentials) -> String {
         match self {
             Self::Connect(why) => format!(
                 "no node answers at {api}: {why}\n    is it running? --api, or PEAT_NODE_LISTEN, says where it listens"
             ),
-            Self::Answer(status) => format!("{api} answered, but not to the question: {}", reason(&status)),
+            Self::Answer(status) => {
+                format!("{api} answered, but not to the question: {}", reason(&status, credentials))
+            }
         }
     }
 }
 
-pub(super) fn reason(status: &tonic::Status) -> String {
+pub(super) fn reason(status: &tonic::Status, credentials: &Credentials) -> String {
+    // It came from the connection, not from the node. Who is refused by TLS 1.3 learns no more than that.
+    if status.source().is_some() {
+        return format!("the connection was closed; {}", credentials.doubt());
+    }
     match status.message() {
         "" => status.code().to_string(),
         message => message.chars().filter(|c| !c.is_control()).collect(),

@@ -55,6 +55,17 @@ pub struct Credentials {
     pub(super) tls: Option<Tls>,
 }
 
+impl Credentials {
+    /// What may be missing if the node closes the connection.
+    pub(super) fn doubt(&self) -> &'static str {
+        match &self.tls {
+            None => "if it speaks TLS, give --api-ca",
+            Some(Tls { identity: None, .. }) => "if it asks for a certificate, give --api-cert and --api-key",
+            Some(_) => "it may not accept the certificate of --api-cert, or was stopped",
+        }
+    }
+}
+
 /// A token, which is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);

@@ -58,10 +58,11 @@ async fn every_method_is_for_whom_the_table_says_over_every_protocol() {
     let services = set.file.iter().flat_map(|file| &file.service).filter(|service| service.name() == "PeatSidecar");
     let methods: Vec<&str> = services.flat_map(|service| &service.method).map(|method| method.name()).collect();
 
-    let mut told = String::new();
+    let names: Vec<String> = TOKENS.iter().map(|(name, _)| format!("{name:16}")).collect();
+    let mut told = format!("{:16}{}\n", "", names.concat().trim_end());
     let (mut asked, mut refused) = (0, 0);
     for method in methods.iter().copied().chain(["NoSuchMethod"]) {
-        let _ = writeln!(told, "{method}");
+        let mut row = format!("{method:16}");
         for (name, _) in TOKENS {
             let over_grpc = {
                 let message = request(method).replace("(id)", "").into_bytes();
@@ -74,8 +75,9 @@ async fn every_method_is_for_whom_the_table_says_over_every_protocol() {
             assert!(answers.iter().all(|answer| *answer == answers[0]), "{method} {name}: {answers:?}");
             asked += 3;
             refused += if answers[0] == "in" { 0 } else { 3 };
-            let _ = writeln!(told, "  {name:12} {}", answers[0]);
+            let _ = write!(row, "{:16}", answers[0].replace("permission_denied", "denied"));
         }
+        let _ = writeln!(told, "{}", row.trim_end());
     }
     let figures = counts.figures();
     assert_eq!(figures.unauthenticated + figures.denied, refused, "of {asked}");

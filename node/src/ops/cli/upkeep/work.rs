@@ -170,7 +170,8 @@ async fn backup(api: Listen, credentials: &Credentials, out: PathBuf, key: Optio
     let client = client::connect(api.clone(), credentials).await;
     let mut client =
         client.map_err(|error| Failed(format!("no node answers at {api}: {}", client::innermost(&error))))?;
-    let refused = |status: tonic::Status| Failed(format!("{api} gave no backup: {}", client::reason(&status)));
+    let refused =
+        |status: tonic::Status| Failed(format!("{api} gave no backup: {}", client::reason(&status, credentials)));
     let mut chunks = client.backup(BackupRequest {}).await.map_err(refused)?.into_inner();
     let store = Store::create_file(&out, key)?;
     let taken = async {
