@@ -448,6 +448,9 @@ pub const API_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_API_HANDSHAKES: usize = 256;
 /// Bytes that are read of a request that came without TLS where TLS is spoken, so that its sender can read the answer.
 pub const MAX_PLAIN_DRAIN_BYTES: u64 = 64 << 10;
+/// The body of a request that is refused for want of a token is taken off the wire for this time, and up to
+/// [`MAX_REQUEST_BYTES`], without keeping any of it.
+pub const REFUSED_BODY_TIME: Duration = Duration::from_millis(500);
 /// On shutdown, requests under way are given this long to finish.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 

@@ -240,9 +240,28 @@ async fn health_is_open_and_reflection_asks_for_a_token() {
     assert_eq!(ask("/other.Service/Method", Some("a")).await, Code::Unimplemented);
 }
 
-/// The body of whoever has no token is not waited for.
+/// The story: a client whose token had expired put a large document over HTTP/2, was refused in the middle of sending it, and told its
+/// user of a broken stream.
 #[tokio::test]
-async fn a_stranger_is_refused_before_the_body() {
+async fn whoever_sends_much_is_told_the_refusal_and_not_a_broken_stream() {
+    let tokens = Tokens::new(&[]);
+    let (node, _) = tokens.node().await;
+    let stream = tokio::net::TcpStream::connect(node.tcp()).await.expect("connected");
+    let (mut sender, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    let path = format!("http://node/{}/PutDocument", peat_proto::SERVICE_NAME);
+    let request = http::Request::post(path).header("content-type", "application/json").body(()).expect("a request");
+    let (answer, mut body) = sender.send_request(request, false).expect("sent");
+    body.send_data(vec![b' '; 3 << 20].into(), true).expect("queued");
+    let mut answer = answer.await.expect("an answer");
+    assert_eq!(answer.status(), 401);
+    let told = answer.body_mut().data().await.expect("a body").expect("whole");
+    assert!(String::from_utf8_lossy(&told).contains("unauthenticated"));
+}
+
+/// Whoever only says that there will be a body is not waited for.
+#[tokio::test]
+async fn a_stranger_is_refused_without_its_body() {
     let tokens = Tokens::new(&[]);
     let (node, counts) = tokens.node().await;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

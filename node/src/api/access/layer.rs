@@ -2,8 +2,8 @@
 //! that sees the request itself, and stays beside its stream.
 
 use std::convert::Infallible;
-use std::future::{Future, ready};
-use std::pin::Pin;
+use std::future::{Future, poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,12 +13,14 @@ use connectrpc::{
     ConnectError as Status, ConnectRpcBody, ConnectRpcService, Dispatcher, Interceptor, Next, NextStream, PayloadStream,
 };
 use futures::{StreamExt, stream};
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response};
 use hyper::body::Body;
 use tower::Service;
 
 use super::gate::{Gate, Pass};
 use super::scope::{Method, Route};
+use crate::limits;
 
 /// The service behind its gate, if it has one.
 pub(in crate::api) struct Gated<D> {
@@ -78,9 +80,40 @@ where
                 }
                 self.service.call(request)
             }
-            Err(refused) => Box::pin(ready(Ok(refused.into_http_response(request.headers())))),
+            Err(refused) => {
+                let response = refused.into_http_response(request.headers());
+                if is_grpc(request.headers()) {
+                    return Box::pin(ready(Ok(response)));
+                }
+                Box::pin(async move {
+                    discard(request.into_body()).await;
+                    Ok(response)
+                })
+            }
         }
     }
+}
+
+/// Who speaks gRPC expects an answer at any time.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    told.starts_with("application/grpc") && !told.starts_with("application/grpc-web")
+}
+
+/// Takes a body off the wire, for a while, and keeps nothing of it. Plain HTTP clients do not look for an answer
+/// before they have sent everything, and would see a broken connection instead of the refusal.
+async fn discard<B: Body<Data = Bytes>>(body: B) {
+    let mut body = pin!(body);
+    let mut left = limits::MAX_REQUEST_BYTES;
+    let all = async {
+        while let Some(Ok(frame)) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len).max(1));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limits::REFUSED_BODY_TIME, all).await;
 }
 
 /// Looks at the collections, and ends streams whose token is good no more.
