@@ -64,11 +64,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let entered = match (&self.gate, Route::of(request.uri().path())) {
-            (None, _) | (_, Route::Open) => Ok(None),
-            (Some(gate), Route::Guarded(method)) => gate.enter(request.headers(), method).map(Some),
+        let Some(gate) = &self.gate else { return self.service.call(request) };
+        let entered = match Route::of(request.uri().path()) {
+            Route::Open => Ok(None),
+            Route::Guarded(method) => gate.enter(request.headers(), method).map(Some),
             // What is not in the table is nowhere, also if somebody forgot its row; but only a token learns that.
-            (Some(gate), Route::Unknown) => gate.enter(request.headers(), &Method::ANY).and_then(|_| {
+            Route::Unknown => gate.enter(request.headers(), &Method::ANY).and_then(|_| {
                 let path = request.uri().path().trim_start_matches('/');
                 Err(Status::unimplemented(format!("method not found: {path}")))
             }),

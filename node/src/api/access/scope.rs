@@ -185,29 +185,54 @@ mod tests {
         assert_eq!(table, contract, "the left side is node/src/api/access/scope.rs, the right side the contract");
     }
 
-    /// Whatever a request names is looked at: a field `collection` or `collections` anywhere in it makes the row one that
-    /// reads names.
+    /// Each field `collection…` of each request, however deep, is set in turn to a name that must be found. So neither a
+    /// method nor a field that is added later goes unchecked.
     #[test]
-    fn every_request_that_names_collections_has_them_checked() {
+    fn every_collection_that_a_request_names_is_found() {
         let set = prost_types::FileDescriptorSet::decode(peat_proto::FILE_DESCRIPTOR_SET).expect("a descriptor set");
         let file = set.file.iter().find(|file| file.package() == "peat.sidecar.v1").expect("the contract");
+        let mut found = 0;
         for method in file.service.iter().flat_map(|service| &service.method) {
             let Route::Guarded(row) = Route::of(&format!("/{}/{}", peat_proto::SERVICE_NAME, method.name())) else {
                 panic!("{} has no row", method.name());
             };
-            let named = names_collections(file, method.input_type());
-            let checked = matches!(row.collections, Of(_) | NamedOrEverything(_));
-            assert_eq!(named, checked, "{}", method.name());
+            let requests = naming(file, method.input_type(), 0);
+            assert_eq!(!requests.is_empty(), row.reads_its_request(), "{}", method.name());
+            for request in requests {
+                let text = request.to_string();
+                let payload = Payload::new(text.clone().into(), connectrpc::CodecFormat::Json);
+                let named = row.named(&payload).expect("a request");
+                assert_eq!(named, ["wanted"], "{} does not look at the collection in {text}", method.name());
+                found += 1;
+            }
         }
+        assert!(found >= 8, "{found}");
     }
 
-    fn names_collections(file: &prost_types::FileDescriptorProto, message: &str) -> bool {
+    /// A request for each way to name a collection in a message.
+    fn naming(file: &prost_types::FileDescriptorProto, message: &str, depth: usize) -> Vec<serde_json::Value> {
+        use prost_types::field_descriptor_proto::{Label, Type};
         let message = message.trim_start_matches(".peat.sidecar.v1.");
-        let Some(message) = file.message_type.iter().find(|found| found.name() == message) else { return false };
-        message.field.iter().any(|field| {
-            field.name().starts_with("collection")
-                || (!field.type_name().is_empty() && names_collections(file, field.type_name()))
-        })
+        let Some(message) = file.message_type.iter().find(|found| found.name() == message) else { return vec![] };
+        // Deeper than any request is; a message may have itself as a field.
+        if depth > 4 {
+            return vec![];
+        }
+        let of_field = |field: &prost_types::FieldDescriptorProto| {
+            let values = match field.r#type() {
+                Type::String if field.name().starts_with("collection") => vec![serde_json::json!("wanted")],
+                Type::Message => naming(file, field.type_name(), depth + 1),
+                _ => vec![],
+            };
+            let repeated = field.label() == Label::Repeated;
+            let name = field.json_name().to_owned();
+            let request = move |value| match repeated {
+                true => serde_json::json!({ name.as_str(): [value] }),
+                false => serde_json::json!({ name.as_str(): value }),
+            };
+            values.into_iter().map(request).collect::<Vec<_>>()
+        };
+        message.field.iter().flat_map(of_field).collect()
     }
 
     #[test]

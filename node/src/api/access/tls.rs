@@ -138,6 +138,7 @@ impl Tls {
     /// The handshake, within its time. `None`: there is nobody to serve.
     pub(in crate::api) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let _place = self.places.acquire().await.ok()?;
+        let from = stream.peer_addr().map_or_else(|_| "somebody".into(), |peer| peer.to_string());
         let why = match timeout(limits::API_HANDSHAKE_TIMEOUT, self.handshake(stream)).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => error.to_string(),
@@ -145,7 +146,7 @@ impl Tls {
         };
         count(&self.counts.handshakes);
         if let Some(unsaid) = self.failed.line() {
-            tracing::warn!(unsaid, "TLS handshake on the API's port failed: {why}");
+            tracing::warn!(unsaid, "TLS handshake with {from} on the API's port failed: {why}");
         }
         None
     }
