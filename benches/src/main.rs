@@ -84,6 +84,10 @@ enum What {
     Updates(rows::updates::Options),
     /// Documents 1: durable puts by 64 clients, and by PutDocuments of 100
     Writes(rows::writes::Options),
+    /// Documents 2 and 4: reads of 100,000 documents, and what they cost
+    Reads(rows::reads::Options),
+    /// Documents 6: a subscriber that takes one event a second during 50,000 updates
+    SlowReader(rows::slow_reader::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
@@ -172,6 +176,8 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Flood(options) => rows::flood::run(common, options).await?,
             What::Updates(options) => rows::updates::run(common, options).await?,
             What::Writes(options) => rows::writes::run(common, options).await?,
+            What::Reads(options) => rows::reads::run(common, options).await?,
+            What::SlowReader(options) => rows::slow_reader::run(common, options).await?,
             What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {

@@ -281,7 +281,7 @@ impl Node {
     }
 
     pub(crate) async fn list(&mut self) -> Result<Vec<String>, Failure> {
-        let request = ListDocumentsRequest { collection: COLLECTION.into() };
+        let request = ListDocumentsRequest { collection: COLLECTION.into(), ..Default::default() };
         Ok(self.client.list_documents(request).await?.into_inner().doc_ids)
     }
 

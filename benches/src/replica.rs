@@ -32,7 +32,7 @@ pub(crate) struct Replica {
 impl Replica {
     /// Subscribes to the collection that is measured.
     pub(crate) async fn of(node: &mut Node) -> Result<Self, Failure> {
-        let request = SubscribeRequest { collections: vec![COLLECTION.into()] };
+        let request = SubscribeRequest { collections: vec![COLLECTION.into()], ..Default::default() };
         let mut stream = node.client.subscribe(request).await?.into_inner();
         let told: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
         let news = Arc::new(Notify::new());

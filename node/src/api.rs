@@ -15,6 +15,7 @@ mod error;
 mod health;
 mod listen;
 mod operator;
+mod reads;
 mod serve;
 mod server;
 mod service;

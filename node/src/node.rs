@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub use error::{ConnectError, ReadError, SetCollectionError, StartError, WriteError};
 pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
 pub(crate) use handle::JSON_LIMITS;
-pub use handle::{NodeHandle, Phase};
+pub use handle::{ListQuery, NodeHandle, Page, Phase, ReadDocument, Wanted, Watching};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};

@@ -18,6 +18,10 @@ mod exposition;
 mod harness;
 #[path = "api/operator.rs"]
 mod operator;
+#[path = "api/reading.rs"]
+mod reading;
+#[path = "api/reference.rs"]
+mod reference;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/relay.rs"]
@@ -59,14 +63,14 @@ async fn a_subscription_shows_what_is_there_and_then_what_changes() {
     client.put_document(put("c", "old", r#"{"v":1}"#)).await.expect("put");
     client.put_document(put("other", "x", r#"{"v":1}"#)).await.expect("put");
 
-    let request = SubscribeRequest { collections: vec!["c".into()] };
+    let request = SubscribeRequest { collections: vec!["c".into()], ..Default::default() };
     let mut changes = client.subscribe(request).await.expect("subscribe").into_inner();
     let mut next = async || changes.message().await.expect("open").expect("a change");
-    assert_eq!(next().await, upsert("c", "old", r#"{"v":1}"#));
+    assert_eq!(told(next().await), upsert("c", "old", r#"{"v":1}"#));
 
     client.put_document(put("other", "y", r#"{"v":1}"#)).await.expect("put");
     client.put_document(put("c", "new", r#"{"v":2}"#)).await.expect("put");
-    assert_eq!(next().await, upsert("c", "new", r#"{"v":2}"#));
+    assert_eq!(told(next().await), upsert("c", "new", r#"{"v":2}"#));
     client
         .delete_document(DeleteDocumentRequest { collection: "c".into(), doc_id: "old".into(), ..Default::default() })
         .await
@@ -147,7 +151,7 @@ async fn connect_json_works_with_nothing_but_http() {
     assert_eq!((answer.status, answer.text()), (200, read.as_str()));
     let answer = node.post("GetDocument", "application/json", br#"{"collection":"c","docId":"no"}"#).await;
     assert_eq!((answer.status, answer.text()), (200, "{}"));
-    let request = ListDocumentsRequest { collection: "c".into() }.encode_to_vec();
+    let request = ListDocumentsRequest { collection: "c".into(), ..Default::default() }.encode_to_vec();
     let answer = node.post("ListDocuments", "application/proto", &request).await;
     let listed = ListDocumentsResponse::decode(answer.body.as_slice()).expect("protobuf");
     assert_eq!(listed.doc_ids, ["d"]);
@@ -162,7 +166,9 @@ async fn connect_streams_need_nothing_but_http_either() {
     let first = stream.frame().await;
     let text = String::from_utf8(first.payload).expect("JSON");
     assert_eq!(first.flags, 0);
-    assert_eq!(text, r#"{"collection":"c","docId":"d","changeType":"CHANGE_TYPE_UPSERT","jsonData":"{\"v\":1}"}"#);
+    let expected =
+        r#"{"collection":"c","docId":"d","changeType":"CHANGE_TYPE_UPSERT","jsonData":"{\"v\":1}","version":""#;
+    assert!(text.starts_with(expected) && text.contains(r#","cursor":""#), "{text}");
 }
 
 #[tokio::test]
@@ -229,7 +235,14 @@ fn upsert(collection: &str, doc_id: &str, json: &str) -> DocumentChange {
         doc_id: doc_id.into(),
         change_type: ChangeType::Upsert.into(),
         json_data: Some(json.into()),
+        ..Default::default()
     }
+}
+
+/// What a client of the first version of the contract sees.
+fn told(change: DocumentChange) -> DocumentChange {
+    assert!(!change.version.is_empty() && !change.cursor.is_empty());
+    DocumentChange { version: String::new(), cursor: String::new(), ..change }
 }
 
 async fn get(client: &mut harness::Client, collection: &str, doc_id: &str) -> Option<String> {
@@ -238,6 +251,6 @@ async fn get(client: &mut harness::Client, collection: &str, doc_id: &str) -> Op
 }
 
 async fn list(client: &mut harness::Client, collection: &str) -> Vec<String> {
-    let request = ListDocumentsRequest { collection: collection.into() };
+    let request = ListDocumentsRequest { collection: collection.into(), ..Default::default() };
     client.list_documents(request).await.expect("list").into_inner().doc_ids
 }

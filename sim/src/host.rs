@@ -26,7 +26,7 @@ use crate::journal::Journal;
 use crate::observer::{Directory, LifeObserver};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
-use crate::workload::{self, Agenda};
+use crate::workload::{self, Agenda, Bookmark};
 use crate::{Configure, hooks, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
@@ -52,6 +52,7 @@ pub(crate) struct Host {
     disk: Disk,
     agenda: Agenda,
     agent: Option<SimAgent>,
+    bookmark: Bookmark,
     /// One endpoint for each life to come, the next one last.
     endpoints: Vec<Endpoint>,
     /// Counts from one with the first start.
@@ -95,7 +96,8 @@ impl Host {
     ) -> Self {
         endpoints.reverse();
         let state = State::dark(&agenda, &shared.journal);
-        Self { shared, spec, disk, agenda, agent, endpoints, lives: 0, state }
+        let bookmark = Bookmark::default();
+        Self { shared, spec, disk, agenda, agent, bookmark, endpoints, lives: 0, state }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -143,6 +145,7 @@ impl Host {
             disk: self.disk.clone(),
             agenda: self.agenda.clone(),
             agent: self.agent.clone(),
+            bookmark: self.bookmark.clone(),
             endpoint: endpoint.clone(),
             observer: observer.clone(),
             ready: ready.clone(),
@@ -201,6 +204,7 @@ struct Begin {
     disk: Disk,
     agenda: Agenda,
     agent: Option<SimAgent>,
+    bookmark: Bookmark,
     endpoint: Endpoint,
     observer: Arc<LifeObserver>,
     ready: Slot,
@@ -233,7 +237,7 @@ impl Begin {
         let handles = (node.handle().clone(), client.clone());
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
         let journal = self.shared.journal.clone();
-        let watching = workload::watch(self.spec.index, client.clone(), journal.clone());
+        let watching = workload::watch(self.spec.index, client.clone(), journal.clone(), self.bookmark);
         let working = workload::drive(self.agenda.clone(), Some(client), journal);
         future::join(watching, working).await;
     }

@@ -153,8 +153,11 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
 async fn shown(mut client: Client, collection: String, id: String, json: Option<&str>) -> Result<Outcome, Status> {
     let wanted = json.map(registers);
     // The stream begins with what is there: of what is not, nothing is said.
-    let mut stream = client.subscribe(SubscribeRequest { collections: vec![collection.clone()] }).await?.into_inner();
-    let request = GetDocumentRequest { collection, doc_id: id.clone() };
+    let mut stream = client
+        .subscribe(SubscribeRequest { collections: vec![collection.clone()], ..Default::default() })
+        .await?
+        .into_inner();
+    let request = GetDocumentRequest { collection, doc_id: id.clone(), ..Default::default() };
     if wanted.is_none() && client.get_document(request).await?.into_inner().json_data.is_none() {
         return Ok(Outcome::Ok);
     }
@@ -191,17 +194,22 @@ fn judge(status: &Status) -> Outcome {
     }
 }
 
-/// Records what the node's Subscribe stream shows, for as long as it is polled.
-pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal) {
+/// Where a subscriber goes on, over all lives of its node.
+pub(crate) type Bookmark = Arc<Mutex<String>>;
+
+/// Records what the node's Subscribe stream shows, for as long as it is polled. It goes on where it was, also in the
+/// next life of the node: a cursor that skips something leaves the record short of it.
+pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal, bookmark: Bookmark) {
     loop {
-        let ended = follow(node, &mut client, &journal).await;
+        let ended = follow(node, &mut client, &journal, &bookmark).await;
         journal.note(Kind::Visible, node, &format!("subscription ended: {ended}"));
         tokio::time::sleep(RESUBSCRIBE).await;
     }
 }
 
-async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> String {
-    let opened = client.subscribe(SubscribeRequest { collections: Vec::new() }).await;
+async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal, bookmark: &Bookmark) -> String {
+    let resume_cursor = bookmark.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let opened = client.subscribe(SubscribeRequest { resume_cursor, ..Default::default() }).await;
     let mut stream = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return status.to_string(),
@@ -212,8 +220,13 @@ async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal) -> Stri
             Ok(None) => return "the node closed it".into(),
             Err(status) => return status.to_string(),
         };
+        *bookmark.lock().unwrap_or_else(PoisonError::into_inner) = change.cursor.clone();
         let mut journal = journal.lock();
         let now = journal.now();
+        if change.change_type() == ChangeType::Reset {
+            journal.note(now, Kind::Visible, node, "the stream starts over");
+            continue;
+        }
         let json = match change.change_type() {
             ChangeType::Delete => None,
             _ => Some(change.json_data.as_deref().unwrap_or_default()),

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use peat_node::Node as Slow;
 use peat_node::config::{Formation, NodeConfig, PeerAddress};
+use peat_node::core::watch::Selection;
 use peat_node::limits;
 use peat_node::mesh::{SystemResolver, Underlay};
-use peat_node::node::{Change, Plants, World};
+use peat_node::node::{Change, Plants, Watching, World};
 use peat_node::store::{CommitMode, Store};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -178,7 +179,8 @@ async fn latency_of(node: &mut Node, replica: &Replica, count: u64) -> Result<Sa
 async fn await_last(node: &Slow, end: u64) -> Result<(), Failure> {
     let mut missing: BTreeMap<String, String> =
         (end.saturating_sub(DOCUMENTS)..end).map(|n| (id(n), telemetry(n))).collect();
-    let mut subscription = node.handle().subscribe(vec![crate::workload::COLLECTION.into()])?;
+    let selection = Selection { collections: [crate::workload::COLLECTION.into()].into(), ..Selection::default() };
+    let mut subscription = node.handle().subscribe(Watching { selection, ..Watching::default() })?;
     let told = async {
         while !missing.is_empty() {
             let event = subscription.next().await.ok_or("the slow node stopped")??;

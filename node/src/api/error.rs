@@ -54,10 +54,19 @@ impl From<ReadError> for Status {
     fn from(error: ReadError) -> Self {
         let message = error.to_string();
         match error {
-            ReadError::Key(_) => Status::invalid_argument(message),
+            ReadError::Key(_)
+            | ReadError::Version { .. }
+            | ReadError::WaitTooLong { .. }
+            | ReadError::PageSize { .. }
+            | ReadError::Prefix { .. }
+            | ReadError::PageToken
+            | ReadError::PageTokenOfAnother
+            | ReadError::Cursor(_)
+            | ReadError::Filter(_) => Status::invalid_argument(message),
+            ReadError::NotYet { .. } => Status::deadline_exceeded(message),
             ReadError::Storage(_) => Status::unavailable(message),
             ReadError::Damaged { .. } => Status::data_loss(message),
-            ReadError::TooMany { .. } => Status::resource_exhausted(message),
+            ReadError::TooMany { .. } | ReadError::ListTooLarge { .. } => Status::resource_exhausted(message),
         }
     }
 }

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::collections;
 use super::error::stopped;
 use super::operator;
+use super::reads;
 use super::typed::{self, Record, RecordError};
 use super::writes;
-use crate::node::{Change, ChangeEvent, Content, NodeHandle, Subscription, Write};
+use crate::node::{Content, NodeHandle, Subscription, Write};
 use crate::store::Backup;
 
 /// The service over one node.
@@ -139,7 +140,8 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, GetDocumentRequest>,
     ) -> ServiceResult<GetDocumentResponse> {
-        let reading = self.node.read(request.collection, request.doc_id, request.include_conflicts).await?;
+        let wanted = reads::wanted(&request);
+        let reading = self.node.read(&wanted, request.wait_ms, request.include_conflicts).await?;
         Response::ok(writes::reading(reading))
     }
 
@@ -163,8 +165,18 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, ListDocumentsRequest>,
     ) -> ServiceResult<ListDocumentsResponse> {
-        let doc_ids = self.node.list(request.collection).await?;
-        Response::ok(ListDocumentsResponse { doc_ids, ..Default::default() })
+        let query = reads::list_query(&request.to_owned_message())?;
+        Response::ok(reads::listed(self.node.page(&query).await?))
+    }
+
+    async fn get_documents(
+        &self,
+        _: RequestContext,
+        request: ServiceRequest<'_, GetDocumentsRequest>,
+    ) -> ServiceResult<GetDocumentsResponse> {
+        let wanted = reads::wanted_many(&request.to_owned_message());
+        let documents = self.node.get_many(&wanted, request.wait_ms).await?;
+        Response::ok(reads::documents(documents, wanted.len()))
     }
 
     async fn set_collection(
@@ -272,8 +284,7 @@ impl PeatSidecar for Sidecar {
         _: RequestContext,
         request: ServiceRequest<'_, SubscribeRequest>,
     ) -> ServiceResult<ServiceStream<DocumentChange>> {
-        let collections = request.collections.iter().map(|c| (*c).to_owned()).collect();
-        let subscription = self.node.subscribe(collections)?;
+        let subscription = self.node.subscribe(reads::watching(request.to_owned_message())?)?;
         Response::ok(changes(subscription, self.shutdown.clone()))
     }
 
@@ -323,7 +334,7 @@ fn changes(subscription: Subscription, shutdown: CancellationToken) -> ServiceSt
             next = subscription.next() => next,
         };
         Some(match next {
-            Some(Ok(event)) => (Ok(change(event)), Some((subscription, shutdown))),
+            Some(Ok(event)) => (Ok(reads::change(event)), Some((subscription, shutdown))),
             Some(Err(error)) => (Err(error.into()), None),
             None => (Err(stopped()), None),
         })
@@ -343,18 +354,4 @@ fn chunks(backup: Backup, shutdown: CancellationToken) -> ServiceStream<BackupCh
             Err(error) => Some((Err(error.into()), None)),
         }
     }))
-}
-
-fn change(event: ChangeEvent) -> DocumentChange {
-    let (change_type, json_data) = match event.change {
-        Change::Upsert(text) => (ChangeType::Upsert, Some(text)),
-        Change::Delete => (ChangeType::Delete, None),
-    };
-    DocumentChange {
-        collection: event.collection,
-        doc_id: event.doc_id,
-        change_type: change_type.into(),
-        json_data,
-        ..Default::default()
-    }
 }

@@ -34,8 +34,8 @@ pub struct Batch {
     pub docs: BTreeMap<DocKey, DocRows>,
     /// Documents that are forgotten, rows and all; before `docs`, as they may have been written anew since.
     pub forgotten: BTreeSet<DocKey>,
-    /// See [`Stored::forgotten`]; 0: as it was.
-    pub forgotten_below: u64,
+    /// What is no longer known after it; `None`: no more than before.
+    pub horizon: Option<Horizon>,
     /// Watermarks of peers; `None` forgets one.
     pub seen: BTreeMap<PeerId, Option<Seen>>,
     /// Rows of receipts, in the order in which they are to be written.
@@ -75,6 +75,16 @@ pub struct StoreReadError {
     pub detail: String,
 }
 
+/// What tombstones that were forgotten leave behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// Above the incarnation of each of them: where documents begin that are created since, so that a tombstone that
+    /// somebody else still has does not hide them.
+    pub incarnation: u64,
+    /// The highest of their numbers: who was told of nothing later must be told everything anew.
+    pub through: Seq,
+}
+
 /// What a store holds when a node starts.
 #[derive(Debug, Clone, Default)]
 pub struct Stored {
@@ -84,9 +94,8 @@ pub struct Stored {
     pub identity: PeerId,
     /// Last sequence number in use.
     pub last: Seq,
-    /// Above the incarnation of every tombstone that was forgotten: where documents begin that are created since, so that
-    /// a tombstone that somebody else still has does not hide them.
-    pub forgotten: u64,
+    /// What is no longer known.
+    pub horizon: Horizon,
     /// Meta rows.
     pub docs: Vec<(DocKey, Meta)>,
     /// Watermarks.

@@ -4,23 +4,26 @@
 //! cache (the store would show the past) and [`Documents::undo`] can take it back.
 
 mod local;
+mod reads;
 mod transact;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+pub use reads::Reading;
 
-use super::batch::{Batch, DocRows, DocumentStore, PeerId, StoreReadError, Stored};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, btree_map};
+
+use super::batch::{Batch, DocRows, DocumentStore, Horizon, PeerId, StoreReadError, Stored};
 use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
 
-use super::document::{ApplyError, Conflict, Deletion, Document, Incoming, LoadError, Merged, Stamp};
+use super::document::{ApplyError, Document, Incoming, LoadError, Merged, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
 use super::outbox::Base;
 use super::policy::{self, Policies};
 use super::reconcile::{History, Marks};
-use super::version::Version;
+use super::texts::TextCache;
 use super::wire::{Heads, Recall, Seq};
 use crate::limits;
 
@@ -129,23 +132,6 @@ pub struct Piece {
     pub base: Option<Stamp>,
 }
 
-/// A document as a client reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    /// Its text; `None`: absent or deleted.
-    pub text: Option<String>,
-    /// Its version.
-    pub version: Version,
-    /// The delete in force.
-    pub deletion: Option<Deletion>,
-    /// Concurrent values, if they were asked for.
-    pub conflicts: Vec<Conflict>,
-    /// Whether there are more than those.
-    pub more_conflicts: bool,
-    /// What must be durable before any of this is told.
-    pub seq: Seq,
-}
-
 /// All documents of a store.
 pub struct Documents {
     store: Box<dyn DocumentStore>,
@@ -155,8 +141,7 @@ pub struct Documents {
     /// Endpoint id of this node: the writer of what it begins anew.
     identity: PeerId,
     policies: Policies,
-    /// See [`Stored::forgotten`].
-    forgotten: u64,
+    horizon: Horizon,
     superseded: Vec<Superseded>,
     superseded_count: u64,
     /// Last number given out.
@@ -169,6 +154,10 @@ pub struct Documents {
     /// The same for the batch that is being committed.
     undo_in_flight: BTreeMap<DocKey, Option<Meta>>,
     in_flight_bytes: usize,
+    /// Documents of `undo` by the number that was theirs before, to walk over what is durable.
+    shadows: BTreeMap<Seq, DocKey>,
+    shadows_in_flight: BTreeMap<Seq, DocKey>,
+    texts: TextCache,
 }
 
 impl Documents {
@@ -191,7 +180,7 @@ impl Documents {
             actor,
             identity: stored.identity,
             policies,
-            forgotten: stored.forgotten,
+            horizon: stored.horizon,
             superseded: vec![],
             superseded_count: 0,
             last: stored.last,
@@ -201,6 +190,9 @@ impl Documents {
             undo: BTreeMap::new(),
             undo_in_flight: BTreeMap::new(),
             in_flight_bytes: 0,
+            shadows: BTreeMap::new(),
+            shadows_in_flight: BTreeMap::new(),
+            texts: TextCache::new(limits::TEXT_CACHE_BYTES),
         };
         documents.learn_policies();
         documents
@@ -226,9 +218,9 @@ impl Documents {
         self.pending_bytes + self.in_flight_bytes
     }
 
-    /// Estimated bytes of loaded documents.
+    /// Estimated bytes of loaded documents and of texts.
     pub fn cache_bytes(&self) -> usize {
-        self.cache.bytes()
+        self.cache.bytes() + self.texts.bytes()
     }
 
     /// The policies of collections.
@@ -287,23 +279,6 @@ impl Documents {
         let text = document.render();
         self.cache.insert(key, document, self.durable);
         Ok((text, seq))
-    }
-
-    /// A document with all that is to be told of it.
-    pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
-        let version = self.version(key);
-        let Some(meta) = self.index.get(key) else {
-            let (text, deletion, conflicts) = (None, None, vec![]);
-            return Ok(Reading { text, version, deletion, conflicts, more_conflicts: false, seq: 0 });
-        };
-        let seq = meta.seq;
-        let (document, _) = self.open(key)?;
-        let (conflicts, more_conflicts) =
-            if with_conflicts { document.conflicts(limits::CONFLICTS) } else { (vec![], false) };
-        let text = document.render();
-        let deletion = if text.is_none() { document.deletion() } else { None };
-        self.cache.insert(key, document, self.durable);
-        Ok(Reading { text, version, deletion, conflicts, more_conflicts, seq })
     }
 
     /// A number for something other than a change that must become durable.
@@ -372,6 +347,7 @@ impl Documents {
         }
         debug_assert!(self.undo_in_flight.is_empty(), "one batch at a time");
         self.undo_in_flight = std::mem::take(&mut self.undo);
+        self.shadows_in_flight = std::mem::take(&mut self.shadows);
         self.in_flight_bytes = std::mem::take(&mut self.pending_bytes);
         let mut batch = std::mem::take(&mut self.pending);
         batch.last = self.last;
@@ -382,6 +358,7 @@ impl Documents {
     pub fn committed(&mut self, last: Seq) {
         self.durable = last;
         self.undo_in_flight.clear();
+        self.shadows_in_flight.clear();
         self.in_flight_bytes = 0;
         self.cache.shrink(last);
     }
@@ -398,6 +375,9 @@ impl Documents {
                 None => self.index.remove(&key),
             }
         }
+        self.shadows.clear();
+        self.shadows_in_flight.clear();
+        self.texts.clear();
         self.pending = Batch::default();
         self.pending_bytes = 0;
         self.in_flight_bytes = 0;
@@ -463,7 +443,15 @@ impl Documents {
         }
         rows.meta = meta.clone();
         self.pending.changes += 1;
-        self.undo.entry(key.clone()).or_insert(before);
+        if let Some(before) = &before {
+            self.texts.remove(before.seq);
+        }
+        if let btree_map::Entry::Vacant(first) = self.undo.entry(key.clone()) {
+            if let Some(before) = &before {
+                self.shadows.insert(before.seq, key.clone());
+            }
+            first.insert(before);
+        }
         self.index.set(key, meta);
         if key.collection() == policy::COLLECTION {
             self.policies.learn(key.id(), document.render().as_deref());
@@ -512,7 +500,7 @@ impl Documents {
     }
 
     /// What the index said of a document as of the last commit.
-    fn durable_meta(&self, key: &DocKey) -> Option<&Meta> {
+    pub fn durable_meta(&self, key: &DocKey) -> Option<&Meta> {
         match self.undo_in_flight.get(key).or_else(|| self.undo.get(key)) {
             Some(before) => before.as_ref(),
             None => self.index.get(key),

@@ -21,9 +21,11 @@ use super::policy::{Policies, Policy, PolicyError};
 use super::receipts::Receipts;
 use super::session::{Now, Session, SessionError, SessionId};
 use super::transaction::{Rejection, Transaction, Written};
-use super::watch::{Next, Watch, WatchEvent, WatchId};
+use super::version::Version;
+use super::watch::{Cursor, Durable, Next, Selection, Watch, WatchId};
 use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
+use crate::limits;
 use crate::node::Plants;
 
 /// Who has something new to send or to read.
@@ -50,6 +52,17 @@ pub struct Traffic {
     pub policies: Policies,
 }
 
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Ids, ascending.
+    pub ids: Vec<String>,
+    /// The number that must be durable before they may be shown.
+    pub seq: Seq,
+    /// The last id that was looked at; `None`: there is nothing after these.
+    pub last: Option<String>,
+}
+
 /// The state of a node.
 pub struct Core {
     epoch: Epoch,
@@ -59,6 +72,8 @@ pub struct Core {
     seen: BTreeMap<PeerId, Seen>,
     sessions: BTreeMap<SessionId, Session>,
     watches: BTreeMap<WatchId, Watch>,
+    /// Reads that wait for a change of a document.
+    waits: BTreeMap<DocKey, BTreeSet<WatchId>>,
     next_id: u64,
     events: Vec<Event>,
     events_in_flight: Vec<Event>,
@@ -113,6 +128,7 @@ impl Core {
             seen,
             sessions: BTreeMap::new(),
             watches: BTreeMap::new(),
+            waits: BTreeMap::new(),
             next_id: 1,
             events: vec![],
             events_in_flight: vec![],
@@ -192,16 +208,29 @@ impl Core {
         self.documents.render(key)
     }
 
-    /// Keys of the live documents of a collection and the number that must be durable before they
-    /// may be shown.
-    pub fn list(&self, collection: &str) -> (Vec<DocKey>, Seq) {
-        let live = self.documents.index().collection(collection).filter(|(_, meta)| !meta.deleted);
-        let (mut keys, mut newest) = (Vec::new(), 0);
-        for (key, meta) in live {
-            newest = newest.max(meta.seq);
-            keys.push(key.clone());
+    /// The number that must be durable before somebody who waits for a version of a document may read it; `None`: it is
+    /// not here yet.
+    pub fn contains(&mut self, key: &DocKey, version: &Version) -> Result<Option<Seq>, DocumentError> {
+        self.documents.contains(key, version)
+    }
+
+    /// The next live documents of a collection, see [`Index::page`](super::index::Index::page): at most `most`, and at
+    /// most [`limits::MAX_LIST_STEPS`] are looked at.
+    pub fn list(&self, collection: &str, prefix: &str, after: &str, most: usize) -> Listed {
+        let mut listed = Listed { ids: vec![], seq: 0, last: None };
+        for (steps, (key, meta)) in self.documents.index().page(collection, prefix, after).enumerate() {
+            if steps == limits::MAX_LIST_STEPS || listed.ids.len() == most {
+                return listed;
+            }
+            // That a document is gone must be durable, too, before it is left out.
+            listed.seq = listed.seq.max(meta.seq);
+            listed.last = Some(key.id().to_owned());
+            if !meta.deleted {
+                listed.ids.push(key.id().to_owned());
+            }
         }
-        (keys, newest)
+        listed.last = None;
+        listed
     }
 
     /// Forgets tombstones that are old enough and that every other member had when this was last called: `members`, and
@@ -215,7 +244,9 @@ impl Core {
     ) -> Result<usize, DocumentError> {
         let others = members.iter().chain(self.seen.keys()).filter(|peer| !retired.contains(*peer));
         let durable = self.documents.durable();
-        let passed = others.map(|peer| self.had(peer)).fold(durable, Seq::min);
+        // Nor is a reader that is still there to miss a delete.
+        let told = self.watches.values().map(Watch::through);
+        let passed = others.map(|peer| self.had(peer)).chain(told).fold(durable, Seq::min);
         let through = std::mem::replace(&mut self.passed, passed).min(passed);
         let forgotten = self.documents.forget_tombstones(through, now_ms)?;
         self.wakes.commit |= forgotten > 0;
@@ -260,16 +291,18 @@ impl Core {
     /// The batch that was taken is durable through `last`.
     pub fn committed(&mut self, last: Seq, now: Now) {
         self.lag.committed(self.documents.durable() + 1, now);
+        let changed = self.changed_in_flight();
         self.documents.committed(last);
         self.receipts.committed();
-        for event in std::mem::take(&mut self.events_in_flight) {
-            if event.visible {
-                for (id, watch) in &mut self.watches {
-                    if watch.mark(&event.key, event.seq) {
-                        self.wakes.watches.insert(*id);
-                    }
+        for (key, change) in changed {
+            for (id, watch) in &mut self.watches {
+                if watch.mark(&key, change) {
+                    self.wakes.watches.insert(*id);
                 }
             }
+            self.wakes.watches.extend(self.waits.get(&key).into_iter().flatten());
+        }
+        for event in std::mem::take(&mut self.events_in_flight) {
             if event.origin.is_some() && self.plants.drops_relayed_change() {
                 self.relayed += 1;
                 if self.relayed.is_multiple_of(PLANTED_DROP_EVERY) {
@@ -301,6 +334,23 @@ impl Core {
 
     /// The batch that was taken could not be made durable: everything not durable is taken back. Sessions end, since what they believe
     /// to have received is gone; with the next ones it is sent again.
+    /// What the batch under way changes, for those who watch. Nothing if nobody does.
+    fn changed_in_flight(&self) -> BTreeMap<DocKey, Durable> {
+        let mut changed = BTreeMap::new();
+        if self.watches.is_empty() && self.waits.is_empty() {
+            return changed;
+        }
+        for event in &self.events_in_flight {
+            let before = self.documents.durable_meta(&event.key).map_or(0, |meta| meta.seq);
+            let entry = changed.entry(event.key.clone());
+            let change = entry.or_insert(Durable { before, seq: event.seq, visible: false });
+            change.seq = event.seq;
+            change.visible |= event.visible;
+        }
+        changed
+    }
+
+    /// The batch that was taken could not be made durable: everything not durable is taken back.
     pub fn commit_failed(&mut self) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in sessions {
@@ -316,6 +366,7 @@ impl Core {
             watch.undo();
             self.wakes.watches.insert(*id);
         }
+        self.wakes.watches.extend(self.waits.values().flatten());
     }
 
     // ---- sessions --------------------------------------------------------------------------------
@@ -472,10 +523,11 @@ impl Core {
 
     // ---- subscriptions ---------------------------------------------------------------------------
 
-    /// Begins a subscription to collections (none: all).
-    pub fn open_watch(&mut self, collections: Vec<String>) -> WatchId {
+    /// Begins a subscription at a cursor, or at the beginning, with an event that ends the snapshot if `markers`.
+    pub fn open_watch(&mut self, selection: Selection, markers: bool, cursor: Option<Cursor>) -> WatchId {
         let id = self.next_id();
-        self.watches.insert(id, Watch::new(collections));
+        let watch = Watch::new(selection, markers, cursor, self.epoch, &self.documents);
+        self.watches.insert(id, watch);
         id
     }
 
@@ -490,13 +542,41 @@ impl Core {
         self.watches.len()
     }
 
-    /// The next event of a subscription; `None`: nothing until it is woken.
-    pub fn next_event(&mut self, id: WatchId) -> Result<Option<WatchEvent>, DocumentError> {
-        let Some(watch) = self.watches.get_mut(&id) else { return Ok(None) };
-        Ok(match watch.next(&mut self.documents)? {
-            Next::Event(event) => Some(event),
-            Next::Idle => None,
-        })
+    /// The next event of a subscription.
+    pub fn next_event(&mut self, id: WatchId) -> Result<Next, DocumentError> {
+        match self.watches.get_mut(&id) {
+            Some(watch) => watch.next(&mut self.documents),
+            None => Ok(Next::Idle),
+        }
+    }
+
+    /// A subscription, for tests of its bounds.
+    #[cfg(test)]
+    pub(super) fn watch_mut(&mut self, id: WatchId) -> Option<&mut Watch> {
+        self.watches.get_mut(&id)
+    }
+
+    /// Lets somebody be woken whenever a document has changed durably.
+    pub fn open_wait(&mut self, key: DocKey) -> WatchId {
+        let id = self.next_id();
+        self.waits.entry(key).or_default().insert(id);
+        id
+    }
+
+    /// Ends that. Idempotent.
+    pub fn close_wait(&mut self, key: &DocKey, id: WatchId) {
+        if let Some(ids) = self.waits.get_mut(key) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.waits.remove(key);
+            }
+        }
+        self.wakes.watches.remove(&id);
+    }
+
+    /// Reads that wait.
+    pub fn wait_count(&self) -> usize {
+        self.waits.values().map(BTreeSet::len).sum()
     }
 
     /// Who has something new since the last call.

@@ -3,7 +3,7 @@
 //! About 200 bytes a document in memory: its heads, the number of its newest change, whether it is deleted.
 //! Listing, resuming from a watermark and reconciling read only this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,34 @@ impl Index {
     pub fn changed_after(&self, class: Class, through: Seq) -> impl Iterator<Item = (&DocKey, &Meta)> {
         let changed = self.by_seq[class.index()].range((Bound::Excluded(through), Bound::Unbounded));
         changed.map(|(_, key)| (key, &self.docs[key].meta))
+    }
+
+    /// Documents changed after `through`, of all classes, by the number of their newest change.
+    pub fn changed(&self, through: Seq) -> PerClass<btree_map::Range<'_, Seq, DocKey>> {
+        self.by_seq.each_ref().map(|changed| changed.range((Bound::Excluded(through), Bound::Unbounded)))
+    }
+
+    /// A hash of a document's key; 0: there is no such document.
+    pub fn place(&self, key: &DocKey) -> u64 {
+        self.docs.get(key).map_or(0, |entry| entry.summary.place)
+    }
+
+    /// Documents of one collection whose ids begin with `prefix`, those after `after` (an id), in id order. Costs what
+    /// is taken from it, whatever else there is.
+    pub fn page<'a>(
+        &'a self,
+        collection: &'a str,
+        prefix: &'a str,
+        after: &'a str,
+    ) -> impl Iterator<Item = (&'a DocKey, &'a Meta)> {
+        let from = match after >= prefix {
+            true => Bound::Excluded(DocKey::bound(collection, after)),
+            false => Bound::Included(DocKey::bound(collection, prefix)),
+        };
+        self.docs
+            .range((from, Bound::Unbounded))
+            .take_while(move |(key, _)| key.collection() == collection && key.id().starts_with(prefix))
+            .map(|(key, entry)| (key, &entry.meta))
     }
 
     /// Number of the newest change of a class; 0: there is none.

@@ -74,6 +74,11 @@ impl DocKey {
         Self { collection: collection.into(), id: String::new() }
     }
 
+    /// A place among the keys of a collection, which need not be a key itself.
+    pub(crate) fn bound(collection: &str, id: &str) -> Self {
+        Self { collection: collection.into(), id: id.into() }
+    }
+
     /// Memory and wire cost of the key in bytes, without framing.
     pub fn len_bytes(&self) -> usize {
         self.collection.len() + self.id.len()

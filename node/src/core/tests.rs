@@ -8,4 +8,5 @@ mod latest;
 mod random;
 mod traffic;
 mod transactions;
+mod watching;
 mod world;

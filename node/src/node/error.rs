@@ -2,11 +2,13 @@
 
 use crate::core::document::JsonError;
 use crate::core::documents::Refusal;
+use crate::core::filter::FilterError;
 use crate::core::key::KeyError;
 use crate::core::policy::PolicyError;
 use crate::core::receipts::KeyReused;
 use crate::core::transaction::VersionMismatch;
 use crate::core::version::VersionError;
+use crate::core::watch::CursorError;
 
 /// Why a Put or Delete was not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +106,66 @@ pub enum ReadError {
         /// What was found.
         detail: String,
     },
+    /// Not a version.
+    #[error("min_version: {source}")]
+    Version {
+        /// What is wrong with it.
+        source: VersionError,
+    },
+    /// A version that is asked for is not here.
+    #[error(
+        "{key} does not contain the version asked for, after {waited_ms} ms: its changes are not here yet; raise wait_ms, or try again"
+    )]
+    NotYet {
+        /// Which document.
+        key: String,
+        /// How long was waited.
+        waited_ms: u32,
+    },
+    /// A wait longer than the limit.
+    #[error("wait_ms is {given_ms}; the limit is {limit_ms}: wait in several requests")]
+    WaitTooLong {
+        /// What was given.
+        given_ms: u32,
+        /// The limit.
+        limit_ms: u32,
+    },
+    /// A page larger than the limit.
+    #[error("page_size is {given}; the limit is {limit}: ask for several pages")]
+    PageSize {
+        /// What was given.
+        given: u32,
+        /// The limit.
+        limit: usize,
+    },
+    /// A prefix longer than any id.
+    #[error("doc_id_prefix has {actual} bytes; an id has at most {limit}: choose a shorter one")]
+    Prefix {
+        /// Bytes that were given.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Not a page token.
+    #[error("page_token is no page token, but some other text: give back next_page_token as it came, or none")]
+    PageToken,
+    /// A page token of another list.
+    #[error(
+        "page_token is of a list of something else: ask for the same collection, prefix and filter as before, or leave page_token out"
+    )]
+    PageTokenOfAnother,
+    /// More ids than fit into an answer.
+    #[error("the ids of the collection have more than {limit} bytes: give a page_size, and ask for page after page")]
+    ListTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not a cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// Not a filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// More subscriptions or collections than the limit.
     #[error("too many {what}: {actual}, the limit is {limit}; {remedy}")]
     TooMany {

@@ -1,5 +1,7 @@
 //! What the API and tests talk to.
 
+mod reads;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,14 +9,13 @@ use std::time::Duration;
 use super::error::{ConnectError, ReadError, SetCollectionError, WriteError};
 use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later, lock};
-use super::subscription::Subscription;
 use super::world::Observation;
 use super::write::{Content, Write};
 use crate::config::ClientLimits;
 use crate::core::document::{JsonLimits, JsonObject};
-use crate::core::documents::{DocumentError, Reading};
+use crate::core::documents::DocumentError;
 use crate::core::engine::{Core, SetPolicyError};
-use crate::core::key::{DocKey, check_collection};
+use crate::core::key::DocKey;
 use crate::core::policy::{Policy, Source};
 use crate::core::wire::Seq;
 use crate::limits;
@@ -22,6 +23,8 @@ use crate::mesh::AdmissionSnapshot;
 use crate::mesh::allow_list::AllowList;
 use crate::store::{Backup, BackupError};
 use crate::watcher::{self, AgentFigures, AgentSource, WatchError};
+
+pub use reads::{ListQuery, Page, ReadDocument, Wanted, Watching};
 
 /// A running node, as the API sees it. Cheap to clone.
 #[derive(Clone)]
@@ -79,22 +82,6 @@ impl NodeHandle {
             Ok(((), seq))
         };
         self.write(write).await
-    }
-
-    /// The document's compact JSON text; `None` when it was never written or is deleted.
-    pub async fn get(&self, collection: &str, doc_id: &str) -> Result<Option<String>, ReadError> {
-        let key = DocKey::new(collection, doc_id)?;
-        let (text, seq) = self.shared.with_core(|core| core.render(&key)).map_err(read_error)?;
-        self.wait_visible(seq).await?;
-        Ok(text)
-    }
-
-    /// The document with all that is to be told of it.
-    pub async fn read(&self, collection: &str, doc_id: &str, with_conflicts: bool) -> Result<Reading, ReadError> {
-        let key = DocKey::new(collection, doc_id)?;
-        let reading = self.shared.with_core(|core| core.read(&key, with_conflicts)).map_err(read_error)?;
-        self.wait_visible(reading.seq).await?;
-        Ok(reading)
     }
 
     /// Deletes; returns the version of the tombstone once that is durable. Deleting what is not there is a success.
@@ -161,49 +148,6 @@ impl NodeHandle {
     pub fn collections(&self) -> Vec<(String, Policy, Source)> {
         let owned = |(name, policy, source): (&str, Policy, Source)| (name.to_owned(), policy, source);
         self.shared.with_core(|core| core.documents().policies().all().map(owned).collect())
-    }
-
-    /// Ids of the live documents of a collection, sorted.
-    pub async fn list(&self, collection: &str) -> Result<Vec<String>, ReadError> {
-        check_collection(collection)?;
-        let (keys, seq) = self.shared.with_core(|core| core.list(collection));
-        self.wait_visible(seq).await?;
-        Ok(keys.into_iter().map(|key| key.id().to_owned()).collect())
-    }
-
-    /// Ids and texts of the live documents of a collection, sorted by id. Each document is read at a
-    /// moment of its own.
-    pub async fn scan(&self, collection: &str) -> Result<Vec<(String, String)>, ReadError> {
-        let mut found = Vec::new();
-        for id in self.list(collection).await? {
-            if let Some(text) = self.get(collection, &id).await? {
-                found.push((id, text));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Snapshot, then live changes of the named collections (none: all).
-    pub fn subscribe(&self, collections: Vec<String>) -> Result<Subscription, ReadError> {
-        if collections.len() > limits::MAX_SUBSCRIBED_COLLECTIONS {
-            return Err(ReadError::TooMany {
-                what: "collections",
-                actual: collections.len(),
-                limit: limits::MAX_SUBSCRIBED_COLLECTIONS,
-                remedy: "subscribe to all (an empty list) and filter",
-            });
-        }
-        collections.iter().try_for_each(|collection| check_collection(collection))?;
-        let open = self.shared.with_core(|core| core.watch_count());
-        if open >= limits::MAX_SUBSCRIPTIONS {
-            return Err(ReadError::TooMany {
-                what: "subscriptions",
-                actual: open + 1,
-                limit: limits::MAX_SUBSCRIPTIONS,
-                remedy: "close one first, or share one stream",
-            });
-        }
-        Ok(Subscription::new(Arc::clone(&self.shared), collections))
     }
 
     /// Declares a peer wanted: it is dialled now, and again whenever it is lost, also after a restart.

@@ -16,11 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::error::ReadError;
 use super::world::{Observation, Observer, Plants, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::documents::Superseded;
 use crate::core::engine::{Core, Wakes};
+use crate::core::key::DocKey;
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
 use crate::core::wire::Seq;
@@ -245,6 +247,21 @@ impl Shared {
         self.with_core(|core| core.close_watch(id));
     }
 
+    /// Wakes a reader whenever a document has changed durably, until dropped.
+    pub fn wait_for_change(self: &Arc<Self>, key: DocKey) -> Result<ChangeWait, ReadError> {
+        let waiting = self.with_core(|core| core.wait_count());
+        if waiting >= limits::MAX_READ_WAITS {
+            return Err(ReadError::TooMany {
+                what: "reads that wait for a version",
+                actual: waiting + 1,
+                limit: limits::MAX_READ_WAITS,
+                remedy: "try again, or subscribe",
+            });
+        }
+        let id = self.with_core(|core| core.open_wait(key.clone()));
+        Ok(ChangeWait { id, key, wake: self.register_watch(id), shared: Arc::clone(self) })
+    }
+
     /// Waits until everything numbered up to `seq` is durable; an error if it never will be.
     pub async fn wait_durable(&self, seq: Seq) -> Result<(), Arc<str>> {
         loop {
@@ -350,6 +367,28 @@ impl Shared {
 /// An endpoint id as operators know it.
 fn peer_name(id: &PeerId) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A reader that waits for a change of one document.
+pub(crate) struct ChangeWait {
+    id: WatchId,
+    key: DocKey,
+    wake: Arc<Notify>,
+    shared: Arc<Shared>,
+}
+
+impl ChangeWait {
+    /// The document has changed since the last call. Cancel safe.
+    pub async fn notified(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Drop for ChangeWait {
+    fn drop(&mut self) {
+        lock(&self.shared.watch_wakes).remove(&self.id);
+        self.shared.with_core(|core| core.close_wait(&self.key, self.id));
+    }
 }
 
 /// Locks; a poisoned lock means that a task panicked in the middle of a change, after which nothing can be trusted.

@@ -3,10 +3,11 @@
 //! The node's private key is not among the rows, since whoever may read documents may not become the node. A store made of them has an
 //! identity of its own, and an epoch of its own, since its change numbers go on independently.
 
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use serde::{Deserialize, Serialize};
 
 use super::handle::Handle;
@@ -123,7 +124,7 @@ impl Backup {
 
     /// The next chunk; `None` after the last.
     pub(crate) fn chunk(&mut self) -> Result<Option<Vec<u8>>, BackupError> {
-        let mut rows = Vec::new();
+        let mut chunk = Chunk::default();
         let snapshot = Arc::clone(&self.snapshot);
         let guard = snapshot.txn.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(self.next, Next::Done) {
@@ -133,79 +134,102 @@ impl Backup {
         if self.handle.generation() != self.generation {
             return Err(BackupError::Interrupted);
         }
-        let mut bytes = 0;
-        let read = super::handle::guarded(|| self.read(txn, &mut rows, &mut bytes)).flatten();
+        let read = super::handle::guarded(|| self.read(txn, &mut chunk)).flatten();
         // Only what was read while nothing had changed is true.
         if self.handle.generation() != self.generation {
             return Err(BackupError::Interrupted);
         }
         read?;
-        Ok(Some(postcard::to_stdvec(&rows).expect("rows have no unserialisable types")))
+        Ok(Some(postcard::to_stdvec(&chunk.rows).expect("rows have no unserialisable types")))
     }
 
-    fn read(&mut self, txn: &ReadTransaction, rows: &mut Vec<Row>, bytes: &mut usize) -> Result<(), redb::Error> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        while *bytes < limits::BACKUP_CHUNK_BYTES {
-            let before = rows.len();
+    fn read(&mut self, txn: &ReadTransaction, chunk: &mut Chunk) -> Result<(), redb::Error> {
+        while !chunk.is_full() {
             match &mut self.next {
                 Next::Begin => {
-                    let last = tables::last(txn)?;
-                    rows.push(Row::Begin { format: FORMAT, last });
+                    chunk.push(Row::Begin { format: FORMAT, last: tables::last(txn)? }, 0);
                     self.next = Next::Meta(None);
                 }
                 Next::Meta(after) => {
-                    let table = txn.open_table(META)?;
-                    let from = after.as_ref().map_or(Unbounded, |(c, id)| Excluded((c.as_str(), id.as_str())));
-                    let next = table.range::<(&str, &str)>((from, Unbounded))?.next().transpose()?;
-                    self.next = match next {
-                        Some((key, value)) => {
-                            let (collection, id) = (key.value().0.to_owned(), key.value().1.to_owned());
-                            *bytes += value.value().len();
-                            rows.push(Row::Meta(collection.clone(), id.clone(), value.value().to_vec()));
-                            Next::Meta(Some((collection, id)))
-                        }
-                        None => Next::Snapshots(None),
-                    };
+                    if chunk.fill_by_document(&txn.open_table(META)?, after, Row::Meta)? {
+                        self.next = Next::Snapshots(None);
+                    }
                 }
                 Next::Snapshots(after) => {
-                    let table = txn.open_table(SNAPSHOTS)?;
-                    let from = after.as_ref().map_or(Unbounded, |(c, id)| Excluded((c.as_str(), id.as_str())));
-                    let next = table.range::<(&str, &str)>((from, Unbounded))?.next().transpose()?;
-                    self.next = match next {
-                        Some((key, value)) => {
-                            let (collection, id) = (key.value().0.to_owned(), key.value().1.to_owned());
-                            *bytes += value.value().len();
-                            rows.push(Row::Snapshot(collection.clone(), id.clone(), value.value().to_vec()));
-                            Next::Snapshots(Some((collection, id)))
-                        }
-                        None => Next::Tail(None),
-                    };
+                    if chunk.fill_by_document(&txn.open_table(SNAPSHOTS)?, after, Row::Snapshot)? {
+                        self.next = Next::Tail(None);
+                    }
                 }
                 Next::Tail(after) => {
-                    let table = txn.open_table(TAIL)?;
-                    let from =
-                        after.as_ref().map_or(Unbounded, |(c, id, seq)| Excluded((c.as_str(), id.as_str(), *seq)));
-                    let next = table.range::<(&str, &str, u64)>((from, Unbounded))?.next().transpose()?;
-                    self.next = match next {
-                        Some((key, value)) => {
-                            let (collection, id, seq) = key.value();
-                            let (collection, id) = (collection.to_owned(), id.to_owned());
-                            *bytes += value.value().len();
-                            rows.push(Row::Change(collection.clone(), id.clone(), seq, value.value().to_vec()));
-                            Next::Tail(Some((collection, id, seq)))
-                        }
-                        None => {
-                            rows.push(Row::End { rows: self.rows });
-                            Next::Done
-                        }
-                    };
+                    if chunk.fill_by_change(&txn.open_table(TAIL)?, after)? {
+                        chunk.push(Row::End { rows: self.rows + chunk.rows.len() as u64 }, 0);
+                        self.next = Next::Done;
+                    }
                 }
-                Next::Done => return Ok(()),
+                Next::Done => break,
             }
-            *bytes += 64 * (rows.len() - before);
-            self.rows += (rows.len() - before) as u64;
         }
+        self.rows += chunk.rows.len() as u64;
         Ok(())
+    }
+}
+
+/// Rows that go into one message.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<Row>,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.bytes >= limits::BACKUP_CHUNK_BYTES
+    }
+
+    fn push(&mut self, row: Row, value_bytes: usize) {
+        /// A key and what stands around it, roughly.
+        const ROW_BYTES: usize = 64;
+        self.rows.push(row);
+        self.bytes += ROW_BYTES + value_bytes;
+    }
+
+    /// Rows of a table with one for each document, from the one after `after`, which is moved; returns whether that was all.
+    fn fill_by_document(
+        &mut self,
+        table: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+        after: &mut Option<(String, String)>,
+        row: fn(String, String, Vec<u8>) -> Row,
+    ) -> Result<bool, redb::Error> {
+        let from = after.as_ref().map_or(Unbounded, |(c, id)| Excluded((c.as_str(), id.as_str())));
+        let mut rest = table.range::<(&str, &str)>((from, Unbounded))?;
+        while !self.is_full() {
+            let Some(found) = rest.next() else { return Ok(true) };
+            let (key, value) = found?;
+            let (collection, id) = (key.value().0.to_owned(), key.value().1.to_owned());
+            self.push(row(collection.clone(), id.clone(), value.value().to_vec()), value.value().len());
+            *after = Some((collection, id));
+        }
+        Ok(false)
+    }
+
+    /// The same for the table with a row for each change.
+    fn fill_by_change(
+        &mut self,
+        table: &impl ReadableTable<(&'static str, &'static str, u64), &'static [u8]>,
+        after: &mut Option<(String, String, u64)>,
+    ) -> Result<bool, redb::Error> {
+        let from = after.as_ref().map_or(Unbounded, |(c, id, seq)| Excluded((c.as_str(), id.as_str(), *seq)));
+        let mut rest = table.range::<(&str, &str, u64)>((from, Unbounded))?;
+        while !self.is_full() {
+            let Some(found) = rest.next() else { return Ok(true) };
+            let (key, value) = found?;
+            let (collection, id, seq) = key.value();
+            let (collection, id) = (collection.to_owned(), id.to_owned());
+            let row = Row::Change(collection.clone(), id.clone(), seq, value.value().to_vec());
+            self.push(row, value.value().len());
+            *after = Some((collection, id, seq));
+        }
+        Ok(false)
     }
 }
 

@@ -7,7 +7,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, receipts};
-use crate::core::batch::{Batch, PeerId, Stored};
+use crate::core::batch::{Batch, Horizon, PeerId, Stored};
 use crate::core::index::Meta;
 use crate::core::key::DocKey;
 use crate::core::wire::Seen;
@@ -121,11 +121,19 @@ pub(super) fn rewrite_last(db: &Database) -> Result<u64, redb::Error> {
     Ok(last)
 }
 
+/// What tombstones that were forgotten leave behind: two numbers, if there were any.
+fn horizon(txn: &redb::ReadTransaction) -> Result<Horizon, redb::Error> {
+    let info = txn.open_table(INFO)?;
+    let Some(row) = info.get("forgotten")? else { return Ok(Horizon::default()) };
+    let row: [u8; 16] = row.value().try_into().map_err(|_| damaged("info", "forgotten"))?;
+    let [incarnation, through] = [0, 8].map(|at| u64::from_le_bytes(*row[at..].first_chunk().expect("16 bytes")));
+    Ok(Horizon { incarnation, through })
+}
+
 pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result<Stored, redb::Error> {
     let txn = db.begin_read()?;
-    let forgotten = txn.open_table(INFO)?.get("forgotten")?.and_then(|value| value.value().try_into().ok());
-    let forgotten = forgotten.map_or(0, u64::from_le_bytes);
-    let mut stored = Stored { epoch, identity, last: last(&txn)?, forgotten, ..Stored::default() };
+    let horizon = horizon(&txn)?;
+    let mut stored = Stored { epoch, identity, last: last(&txn)?, horizon, ..Stored::default() };
     for row in txn.open_table(META)?.iter()? {
         let (key, value) = row?;
         let (collection, id) = key.value();
@@ -204,8 +212,9 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     {
         let mut metas = txn.open_table(META)?;
         let mut tail = txn.open_table(TAIL)?;
-        if batch.forgotten_below > 0 {
-            txn.open_table(INFO)?.insert("forgotten", &batch.forgotten_below.to_le_bytes()[..])?;
+        if let Some(Horizon { incarnation, through }) = batch.horizon {
+            let row = [incarnation.to_le_bytes(), through.to_le_bytes()];
+            txn.open_table(INFO)?.insert("forgotten", row.as_flattened())?;
         }
         for key in &batch.forgotten {
             let (collection, id) = (key.collection(), key.id());

@@ -131,7 +131,7 @@ impl Content {
 /// The texts of all live documents, by id.
 fn texts(store: &Store, life: u8) -> Vec<(String, String)> {
     let mut core = core_over(store, life);
-    let (keys, _) = core.list("c");
+    let ids = core.list("c", "", "", usize::MAX).ids;
     let text = |core: &mut Core, key: &DocKey| core.render(key).expect("undamaged").0.expect("live");
-    keys.iter().map(|key| (key.id().to_owned(), text(&mut core, key))).collect()
+    ids.into_iter().map(|id| (id.clone(), text(&mut core, &DocKey::new("c", id).expect("valid")))).collect()
 }

@@ -93,7 +93,7 @@ fn put(collection: &str, doc_id: &str) -> PutDocumentRequest {
 }
 
 fn subscribe() -> SubscribeRequest {
-    SubscribeRequest { collections: vec!["tracks".into()] }
+    SubscribeRequest { collections: vec!["tracks".into()], ..Default::default() }
 }
 
 /// The reason for which a stream ends, which must be within the stated time.

@@ -5,7 +5,8 @@ pub mod server;
 
 use std::time::Duration;
 
-use peat_node::node::Change;
+use peat_node::core::watch::Selection;
+use peat_node::node::{Change, Watching};
 use peat_node::watcher::http::{AgentAddress, HttpAgent};
 use peat_node::watcher::plan::State;
 use peat_node::watcher::tls::Identity;
@@ -41,7 +42,9 @@ async fn read(node: &TestNode, collection: &str, id: &str) -> Option<Value> {
 
 /// Waits for a version of the platform that is as wanted.
 async fn platform(node: &TestNode, wanted: impl Fn(&Value) -> bool) -> Value {
-    let mut changes = node.handle().subscribe(vec!["platforms".into()]).expect("subscribed");
+    let selection = Selection { collections: ["platforms".into()].into(), ..Selection::default() };
+    let of_platforms = Watching { selection, ..Watching::default() };
+    let mut changes = node.handle().subscribe(of_platforms).expect("subscribed");
     loop {
         let event = changes.next().await.expect("running").expect("readable");
         let Change::Upsert(text) = event.change else { continue };

@@ -41,7 +41,7 @@ async fn policies_are_set_replaced_and_listed() {
         ]
     );
     // They are no documents of the application.
-    let changes = client.subscribe(SubscribeRequest { collections: vec![] }).await.expect("subscribe");
+    let changes = client.subscribe(SubscribeRequest::default()).await.expect("subscribe");
     client.put_document(put("c", "first", "{}")).await.expect("put");
     let first = changes.into_inner().message().await.expect("open").expect("a change");
     assert_eq!(first.doc_id, "first");

@@ -1,6 +1,5 @@
 //! A served node, and just enough HTTP to call it by hand.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
@@ -21,6 +20,10 @@ use tonic::transport::{Channel, Endpoint};
 
 pub type Client = PeatSidecarClient<Channel>;
 
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().expect("temporary directory")
+}
+
 /// A node with its server. Both end with it.
 pub struct TestNode {
     node: Node,
@@ -30,53 +33,67 @@ pub struct TestNode {
     /// Endpoint id, and where others find it.
     pub mesh: (String, String),
     directory: tempfile::TempDir,
-    lives: u8,
+    /// Its name, and the seed of its next life.
+    next: (String, u8),
 }
 
 impl TestNode {
     pub async fn start() -> Self {
-        Self::start_on(|_| Listen::Tcp("127.0.0.1:0".into())).await
+        Self::start_with(ClientLimits::default()).await
     }
 
     /// One that asks less of itself than it could.
     pub async fn start_with(limits: ClientLimits) -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), 1, limits).await
+        Self::start_in(temporary(), Listen::Tcp("127.0.0.1:0".into()), "test-node", 1, limits).await
     }
 
     /// One whose port is guarded.
     pub async fn start_behind(guard: Guard) -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        Self::start_guarded(directory, Listen::Tcp("127.0.0.1:0".into()), 1, ClientLimits::default(), guard).await
+        let listen = Listen::Tcp("127.0.0.1:0".into());
+        Self::start_guarded(temporary(), listen, "test-node", 1, ClientLimits::default(), guard).await
     }
 
     pub async fn start_on_unix_socket() -> Self {
-        Self::start_on(|directory| Listen::Unix(directory.join("api.sock"))).await
+        let directory = temporary();
+        let listen = Listen::Unix(directory.path().join("api.sock"));
+        Self::start_in(directory, listen, "test-node", 1, ClientLimits::default()).await
     }
 
-    async fn start_on(listen: impl FnOnce(PathBuf) -> Listen) -> Self {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let listen = listen(directory.path().into());
-        Self::start_in(directory, listen, 1, ClientLimits::default()).await
+    /// One of several, each with its own seed.
+    pub async fn start_as(name: &str, seed: u8) -> Self {
+        Self::start_in(temporary(), Listen::Tcp("127.0.0.1:0".into()), name, seed, ClientLimits::default()).await
+    }
+
+    /// Makes the other node a peer of this one.
+    pub async fn connect_to(&self, other: &Self) {
+        let (endpoint_id, address) = other.mesh.clone();
+        self.node.handle().connect_peer(&endpoint_id, vec![address], "").await.expect("wanted");
     }
 
     /// Stops it cleanly and starts it again over the same data.
     pub async fn restart(self) -> Self {
-        let Self { node, shutdown, serving, directory, lives, .. } = self;
+        let Self { node, shutdown, serving, directory, next: (name, seed), .. } = self;
         shutdown.cancel();
         serving.await.expect("served to the end");
         node.shutdown().await;
-        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), lives + 1, ClientLimits::default()).await
+        Self::start_in(directory, Listen::Tcp("127.0.0.1:0".into()), &name, seed, ClientLimits::default()).await
     }
 
-    async fn start_in(directory: tempfile::TempDir, listen: Listen, lives: u8, limits: ClientLimits) -> Self {
-        Self::start_guarded(directory, listen, lives, limits, Guard::default()).await
+    async fn start_in(
+        directory: tempfile::TempDir,
+        listen: Listen,
+        name: &str,
+        seed: u8,
+        limits: ClientLimits,
+    ) -> Self {
+        Self::start_guarded(directory, listen, name, seed, limits, Guard::default()).await
     }
 
     async fn start_guarded(
         directory: tempfile::TempDir,
         listen: Listen,
-        lives: u8,
+        name: &str,
+        seed: u8,
         limits: ClientLimits,
         guard: Guard,
     ) -> Self {
@@ -87,14 +104,14 @@ impl TestNode {
         let port = endpoint.bound_sockets().first().expect("bound").port();
         let mesh = (endpoint.id().to_string(), format!("127.0.0.1:{port}"));
         let formation = Formation { app_id: "test".into(), shared_key: Some([7; 32]), previous_key: None };
-        let mut config = NodeConfig::new("test-node", formation);
+        let mut config = NodeConfig::new(name, formation);
         config.limits = limits;
         let world = World {
             store,
             endpoint,
             resolver: Arc::new(SystemResolver),
             wall_clock: Arc::new(|| 0),
-            seed: [lives; 32],
+            seed: [seed; 32],
             observer: None,
             plants: Plants::default(),
         };
@@ -103,7 +120,7 @@ impl TestNode {
         let address = server.address().clone();
         let shutdown = CancellationToken::new();
         let serving = AbortOnDropHandle::new(tokio::spawn(server.serve(node.handle().clone(), shutdown.clone())));
-        Self { node, address, shutdown, serving, mesh, directory, lives }
+        Self { node, address, shutdown, serving, mesh, directory, next: (name.into(), seed + 1) }
     }
 
     /// The standard gRPC client over an in-memory connection, as in a simulator.

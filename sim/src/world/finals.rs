@@ -41,7 +41,7 @@ pub(super) async fn read(hosts: &[Host], shared: &Shared) {
 async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKey, FinalDoc>, Status> {
     let mut docs = BTreeMap::new();
     for collection in shared.collections.iter() {
-        let request = ListDocumentsRequest { collection: collection.clone() };
+        let request = ListDocumentsRequest { collection: collection.clone(), ..Default::default() };
         for doc_id in client.list_documents(request).await?.into_inner().doc_ids {
             let request =
                 GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };

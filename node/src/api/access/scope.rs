@@ -90,6 +90,7 @@ const METHODS: &[Method] = &[
     method("GetSyncStats", Read, Nothing),
     method("GetLimits", Read, Nothing),
     method("GetDocument", Read, Of(|request| one::<GetDocumentRequest>(request, |r| &r.collection))),
+    method("GetDocuments", Read, Of(of_references)),
     method("ListDocuments", Read, Of(|request| one::<ListDocumentsRequest>(request, |r| &r.collection))),
     method("GetCollections", Read, Everything),
     method("GetPlatforms", Read, Always(Platform::COLLECTION)),
@@ -155,6 +156,11 @@ where
     M: buffa::Message + Serialize + serde::de::DeserializeOwned + 'static,
 {
     Ok(vec![collection(request.message::<M>()?).clone()])
+}
+
+fn of_references(request: &Payload) -> Result<Vec<String>, Status> {
+    let documents = &request.message::<GetDocumentsRequest>()?.documents;
+    Ok(documents.iter().map(|document| document.collection.clone()).collect())
 }
 
 fn of_documents(request: &Payload) -> Result<Vec<String>, Status> {

@@ -13,7 +13,11 @@ impl Documents {
     pub fn put(&mut self, key: &DocKey, json: &JsonObject, now_s: i64) -> Result<Option<Recorded>, DocumentError> {
         let (mut document, was_visible) = self.open(key)?;
         let written = self.put_into(&mut document, key, json, now_s);
-        self.settle(key, (document, was_visible), written)
+        let recorded = self.settle(key, (document, was_visible), written)?;
+        if let Some(recorded) = recorded {
+            self.texts.insert(recorded.seq, &json.to_string());
+        }
+        Ok(recorded)
     }
 
     /// Sets the policy of a collection; `None`: it is that already.
@@ -54,13 +58,15 @@ impl Documents {
                 continue;
             }
             let before = self.index.get(&key).cloned();
-            let before_base = before.as_ref().and_then(|meta| meta.base);
+            let (number, before_base) = before.as_ref().map_or((0, None), |meta| (meta.seq, meta.base));
             self.undo.entry(key.clone()).or_insert(before);
             self.index.remove(&key);
             self.cache.remove(&key);
             let incarnation = before_base.map_or(0, |stamp| stamp.incarnation);
-            self.forgotten = self.forgotten.max(incarnation.saturating_add(1));
-            self.pending.forgotten_below = self.forgotten;
+            let horizon = &mut self.horizon;
+            horizon.incarnation = horizon.incarnation.max(incarnation.saturating_add(1));
+            horizon.through = horizon.through.max(number);
+            self.pending.horizon = Some(*horizon);
             self.pending.forgotten.insert(key);
             forgotten += 1;
         }
@@ -93,8 +99,8 @@ impl Documents {
             }
         }
         let forgets = matches!(deletion, Deletion::Tombstone { .. });
-        let created_since = (forgets && self.forgotten > 0 && document.presence() == Presence::Unwritten)
-            .then(|| Stamp::after_forgotten(self.forgotten, self.identity));
+        let created_since = (forgets && self.horizon.incarnation > 0 && document.presence() == Presence::Unwritten)
+            .then(|| Stamp::after_forgotten(self.horizon.incarnation, self.identity));
         if anew {
             let next = created_since.unwrap_or_else(|| Stamp::next(document.base(), self.identity));
             return Ok(Some(Written::Base(document.begin(next, json).map_err(failed)?)));

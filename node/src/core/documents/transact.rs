@@ -11,7 +11,6 @@ use super::{Documents, Recorded, Written};
 use crate::core::document::{Document, Heads};
 use crate::core::key::DocKey;
 use crate::core::transaction::{Edit, Operation, OperationError, Rejection, VersionMismatch};
-use crate::core::version::Version;
 
 /// A document that was taken out and edited.
 struct Edited {
@@ -50,12 +49,14 @@ impl Documents {
                 }
             }
         }
-        Ok(edited.into_iter().map(|done| self.keep(done)).collect())
-    }
-
-    /// The version of a document, durable or not.
-    pub fn version(&self, key: &DocKey) -> Version {
-        Version::of(self.index.get(key).map_or(&[], |meta| &meta.heads))
+        let kept = operations.iter().zip(edited).map(|(operation, done)| {
+            let recorded = self.keep(done);
+            if let (Some(recorded), Edit::Put(json)) = (recorded, &operation.edit) {
+                self.texts.insert(recorded.seq, &json.to_string());
+            }
+            recorded
+        });
+        Ok(kept.collect())
     }
 
     fn check(&self, operation: &Operation) -> Result<(), OperationError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use automerge::ActorId;
 
-use super::super::batch::{Batch, DocumentStore, StoreReadError, Stored};
+use super::super::batch::{Batch, DocumentStore, Horizon, StoreReadError, Stored};
 use super::super::class::Class;
 use super::super::document::{JsonLimits, JsonObject};
 use super::super::engine::{Core, Traffic};
@@ -31,7 +31,7 @@ struct Content {
     seen: BTreeMap<[u8; 32], Seen>,
     receipts: BTreeMap<u64, Receipt>,
     last: Seq,
-    forgotten: u64,
+    horizon: Horizon,
 }
 
 /// A disk: holds what was committed.
@@ -53,7 +53,7 @@ impl Disk {
             "a sequence number was used twice"
         );
         content.last = batch.last;
-        content.forgotten = content.forgotten.max(batch.forgotten_below);
+        content.horizon = batch.horizon.unwrap_or(content.horizon);
         for key in &batch.forgotten {
             content.docs.remove(key);
         }
@@ -87,7 +87,7 @@ impl Disk {
             epoch,
             identity: [epoch[0]; 32],
             last: content.last,
-            forgotten: content.forgotten,
+            horizon: content.horizon,
             docs: docs.map(|(key, rows)| (key.clone(), rows.meta.clone().expect("has meta"))).collect(),
             seen: content.seen.clone(),
             receipts: content.receipts.clone().into_iter().collect(),
@@ -157,6 +157,13 @@ impl Node {
         if let Some(batch) = self.in_flight.take() {
             self.disk.commit(&batch);
             self.core.committed(batch.last, now);
+        }
+    }
+
+    /// The disk refuses the batch that it was handed.
+    pub fn fail_commit(&mut self) {
+        if self.in_flight.take().is_some() {
+            self.core.commit_failed();
         }
     }
 

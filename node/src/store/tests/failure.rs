@@ -1,6 +1,7 @@
 //! The disk is full.
 
 use super::*;
+use crate::node::Watching;
 use crate::node::WriteError;
 use crate::node::testing::lone_node;
 
@@ -81,7 +82,7 @@ async fn a_node_on_a_full_disk_reads_everything_and_writes_again_once_there_is_r
         drop((core, store));
         let node = lone_node(open_as(&disk, encrypted)).await;
         let handle = node.handle();
-        let mut events = handle.subscribe(vec![]).expect("subscribed");
+        let mut events = handle.subscribe(Watching::default()).expect("subscribed");
         for _ in 0..200 {
             events.next().await.expect("running").expect("readable");
         }

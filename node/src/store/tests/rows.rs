@@ -76,13 +76,14 @@ async fn a_document_begun_anew_keeps_its_base_and_nothing_before_it_and_a_forgot
     assert_eq!(core.documents().index().get(&key("d")).and_then(|meta| meta.base).map(|base| base.counter), Some(4));
     core.delete(&key("d"), 5).expect("delete");
     commit(&store, &mut core).await.expect("commit");
+    let number = core.documents().durable();
     let nobody = Default::default();
     let forget = |core: &mut Core| core.forget_tombstones(&nobody, &nobody, 90_000).expect("readable");
     assert_eq!((forget(&mut core), forget(&mut core)), (0, 1));
     commit(&store, &mut core).await.expect("commit");
     let stored = store.stored().expect("readable");
     assert!(stored.docs.iter().all(|(at, _)| *at != key("d")));
-    assert_eq!(stored.forgotten, 2);
+    assert_eq!((stored.horizon.incarnation, stored.horizon.through), (2, number));
     let mut core = core_over(&store, 3);
     core.put(&key("d"), &json(r#"{"a":6}"#), 0).expect("put");
     assert_eq!(

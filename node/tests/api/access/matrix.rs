@@ -30,6 +30,7 @@ fn request(method: &str) -> &'static str {
         "PutDocuments" => r#"{"documents":[{"collection":"tracks","docId":"t","jsonData":"{}"}]}"#,
         "PatchDocument" => r#"{"collection":"tracks","docId":"t","jsonPatch":"{}"}"#,
         "GetDocument" | "ListDocuments" => r#"{"collection":"tracks","docId":"t"}"#,
+        "GetDocuments" => r#"{"documents":[{"collection":"tracks","docId":"t"}]}"#,
         "DeleteDocument" => r#"{"collection":"tracks","docId":"none"}"#,
         "SetCollection" => r#"{"collection":"tracks","retentionSeconds":"7"}"#,
         "Subscribe" => r#"{"collections":["tracks"]}"#,

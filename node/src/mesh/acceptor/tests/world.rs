@@ -13,7 +13,7 @@ use crate::core::wire::{Deframer, frame};
 use crate::mesh::admission::frames::{Offer, Offered};
 use crate::mesh::admission::{AdmissionSnapshot, Binding, Keyring};
 use crate::mesh::{ALPN, SystemResolver, Underlay, bind};
-use crate::node::{Observation, Observer, Plants, World, lock};
+use crate::node::{Observation, Observer, Plants, Watching, World, lock};
 use crate::store::Store;
 use crate::{Node, NodeHandle};
 
@@ -155,7 +155,7 @@ impl TestNode {
 
     /// Waits until the document is here.
     pub async fn get(&self, id: &str) -> String {
-        let mut changes = self.handle().subscribe(vec!["c".into()]).expect("subscribed");
+        let mut changes = self.handle().subscribe(Watching::default()).expect("subscribed");
         let arrived = async {
             loop {
                 if let Some(json) = self.handle().get("c", id).await.expect("readable") {

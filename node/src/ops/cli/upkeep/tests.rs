@@ -6,8 +6,9 @@ use super::*;
 use crate::api::Server;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::key::DocKey;
+use crate::limits;
 use crate::node::testing::lone_node;
-use crate::store::{FILE_NAME, Store};
+use crate::store::{FILE_NAME, Restorer, Store};
 
 fn key(byte: u8) -> Option<StoreKey> {
     Some(StoreKey::new([byte; 32]))
@@ -229,4 +230,44 @@ async fn a_backup_of_a_running_node_is_a_sound_store_without_its_key() {
     };
     assert_eq!(stable(&copy), stable(&origin));
     assert_eq!(stable(&copy).len(), 52);
+}
+
+/// Chunks end anywhere in a table: what follows goes on exactly there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_many_chunks_has_every_row_once() {
+    let directory = tempfile::tempdir().expect("temporary");
+    fill(directory.path(), None);
+    let node = lone_node(Store::open_dir(directory.path()).expect("opens")).await;
+    let mut noise = 1_u64;
+    for number in 0..60 {
+        // What repeats itself would be packed.
+        let long: String = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (noise >> 33) as u8 % 26)
+        })
+        .take(30 << 10)
+        .collect();
+        let text = format!(r#"{{"n":{number},"long":"{long}"}}"#);
+        node.handle().put("c", &format!("long{number}"), &text).await.expect("written");
+    }
+    let copies = tempfile::tempdir().expect("temporary");
+    let copy = Store::open_dir(copies.path()).expect("opens");
+    let (mut restorer, mut chunks) = (Restorer::new(&copy), 0);
+    {
+        let mut backup = node.handle().backup().expect("the only one");
+        while let Some(chunk) = backup.chunk().expect("readable") {
+            assert!(chunk.len() < limits::BACKUP_CHUNK_BYTES + (64 << 10), "one row beyond the limit at most");
+            restorer.take(&chunk).expect("whole");
+            chunks += 1;
+        }
+    }
+    restorer.finish().expect("ended");
+    assert!(chunks >= 4, "{chunks}");
+    node.shutdown().await;
+    let all = |store: &Store| -> Vec<(DocKey, String)> {
+        store.documents(&[]).expect("readable").map(|document| document.expect("readable")).collect()
+    };
+    let origin = Store::open_dir_to_read(directory.path(), None).expect("opens");
+    assert_eq!(all(&copy), all(&origin));
+    assert_eq!(all(&copy).len(), 52 + 60);
 }
