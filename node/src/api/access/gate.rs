@@ -15,6 +15,7 @@ use super::file::{FileError, Files, Look, Named};
 use super::quiet::Quiet;
 use super::scope::{Collections, Method};
 use super::tokens::{Reach, Token, TokenHash, TokenList, is_token};
+use crate::config::flags::shown;
 use crate::limits;
 
 /// What everybody is told who has no good token, so that nobody learns whether there is such a token.
@@ -43,7 +44,7 @@ enum Refusal {
     Unauthenticated(Reason),
     #[error("token {name:?} has scope {has}; {method} needs {needs}")]
     Scope { name: String, has: super::Scope, method: &'static str, needs: super::Scope },
-    #[error("token {name:?} is not for collection {collection:?}; it is for {reach}")]
+    #[error("token {name:?} is not for collection {}; it is for {reach}", shown(collection))]
     Collection { name: String, collection: String, reach: Reach },
     #[error("token {name:?} is for {reach} only; {method} concerns all collections{remedy}")]
     Everything { name: String, reach: Reach, method: &'static str, remedy: &'static str },
@@ -355,13 +356,15 @@ mod tests {
         let mut shown = vec![];
         let mut ask = |name: &'static str, named: &[&str]| {
             let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
-            shown.push(format!("{name} {named:?}\n  {}", told(gate.recheck(tracker, method(name), &named))));
+            let asked: String = format!("{named:?}").chars().take(60).collect();
+            shown.push(format!("{name} {asked}\n  {}", told(gate.recheck(tracker, method(name), &named))));
         };
         ask("GetStatus", &[]);
         ask("GetDocument", &["tracks"]);
         ask("PutDocument", &["team-a.x"]);
         ask("PutDocument", &["tracks-old"]);
         ask("PutDocument", &[""]);
+        ask("PutDocument", &[&"\u{7}é".repeat(1 << 20)]);
         ask("PutDocuments", &["tracks", "team-b"]);
         ask("PutDocuments", &[]);
         ask("PutTrack", &[]);

@@ -71,6 +71,7 @@ where
             // What is not in the table is nowhere, also if somebody forgot its row; but only a token learns that.
             Route::Unknown => gate.enter(request.headers(), &Method::ANY).and_then(|_| {
                 let path = request.uri().path().trim_start_matches('/');
+                let path: String = path.chars().take(200).collect();
                 Err(Status::unimplemented(format!("method not found: {path}")))
             }),
         };

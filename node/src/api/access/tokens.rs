@@ -164,10 +164,13 @@ impl fmt::Display for Reach {
         match self {
             Self::Everything => f.write_str("all collections"),
             Self::Only(patterns) => {
-                for (index, pattern) in patterns.iter().enumerate() {
+                for (index, pattern) in patterns.iter().take(SHOWN_PATTERNS).enumerate() {
                     write!(f, "{}{pattern}", if index == 0 { "" } else { ", " })?;
                 }
-                Ok(())
+                match patterns.len().saturating_sub(SHOWN_PATTERNS) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
         }
     }
@@ -284,6 +287,8 @@ fn entry(line: &[u8]) -> Result<(TokenHash, Token, bool), String> {
     Ok((hash, Token { name, scope, reach, expires_ms }, revoked.unwrap_or(false)))
 }
 
+/// Patterns that an error repeats: it travels in a header.
+const SHOWN_PATTERNS: usize = 8;
 /// Longest piece of a bad line that is repeated, in characters.
 const SHOWN_CHARACTERS: usize = 120;
 const EXAMPLE: &str = r#"{"name":"dashboard","sha256":"…","scope":"read"}"#;

@@ -17,10 +17,10 @@ use crate::config::flags::{BadFlag, example, shown};
 use crate::limits;
 
 const TOKEN: &str = "--api-token";
-const CA: &str = "--api-ca";
-const NAME: &str = "--api-name";
-const CERT: &str = "--api-cert";
-const KEY: &str = "--api-key";
+const CA: &str = "--api-tls-ca";
+const NAME: &str = "--api-tls-name";
+const CERT: &str = "--api-tls-cert";
+const KEY: &str = "--api-tls-key";
 
 /// The flags.
 #[derive(Args)]
@@ -30,20 +30,20 @@ pub(crate) struct Words {
     api_token: Option<String>,
 
     /// Authority of the node's certificate, PEM file: the node is called with TLS
-    #[arg(long, env = "PEAT_NODE_API_CA", value_name = "FILE")]
-    api_ca: Option<PathBuf>,
+    #[arg(long, env = "PEAT_NODE_API_TLS_CA", value_name = "FILE")]
+    api_tls_ca: Option<PathBuf>,
 
     /// Name or address that its certificate must be for [default: the host of --api]
-    #[arg(long, env = "PEAT_NODE_API_NAME", value_name = "NAME")]
-    api_name: Option<String>,
+    #[arg(long, env = "PEAT_NODE_API_TLS_NAME", value_name = "NAME")]
+    api_tls_name: Option<String>,
 
     /// Certificate that the node is shown, if it asks for one, PEM file
-    #[arg(long, env = "PEAT_NODE_API_CERT", value_name = "FILE")]
-    api_cert: Option<PathBuf>,
+    #[arg(long, env = "PEAT_NODE_API_TLS_CERT", value_name = "FILE")]
+    api_tls_cert: Option<PathBuf>,
 
     /// Key of that certificate, PEM file
-    #[arg(long, env = "PEAT_NODE_API_KEY", value_name = "FILE")]
-    api_key: Option<PathBuf>,
+    #[arg(long, env = "PEAT_NODE_API_TLS_KEY", value_name = "FILE")]
+    api_tls_key: Option<PathBuf>,
 }
 
 /// What is shown.
@@ -59,9 +59,9 @@ impl Credentials {
     /// What may be missing if the node closes the connection.
     pub(super) fn doubt(&self) -> &'static str {
         match &self.tls {
-            None => "if it speaks TLS, give --api-ca",
-            Some(Tls { identity: None, .. }) => "if it asks for a certificate, give --api-cert and --api-key",
-            Some(_) => "it may not accept the certificate of --api-cert, or was stopped",
+            None => "if it speaks TLS, give --api-tls-ca",
+            Some(Tls { identity: None, .. }) => "if it asks for a certificate, give --api-tls-cert and --api-tls-key",
+            Some(_) => "it may not accept the certificate of --api-tls-cert, or was stopped",
         }
     }
 }
@@ -96,9 +96,9 @@ pub(super) fn parse(words: Words, api: Option<&Listen>) -> Result<Credentials, V
     let mut bad = Vec::new();
     let token = words.api_token.map(|given| token(&given)).transpose().map_err(|flag| bad.push(flag)).ok().flatten();
     let named = |flag, path: Option<PathBuf>| path.map(|path| Named { flag, path });
-    let (ca, cert, key) = (named(CA, words.api_ca), named(CERT, words.api_cert), named(KEY, words.api_key));
+    let (ca, cert, key) = (named(CA, words.api_tls_ca), named(CERT, words.api_tls_cert), named(KEY, words.api_tls_key));
     if ca.is_none() {
-        let given = [(NAME, words.api_name.is_some()), (CERT, cert.is_some()), (KEY, key.is_some())];
+        let given = [(NAME, words.api_tls_name.is_some()), (CERT, cert.is_some()), (KEY, key.is_some())];
         for (flag, _) in given.into_iter().filter(|(_, given)| *given) {
             bad.push(example(
                 flag,
@@ -118,7 +118,7 @@ pub(super) fn parse(words: Words, api: Option<&Listen>) -> Result<Credentials, V
             None
         }
     };
-    let name = match (words.api_name, api) {
+    let name = match (words.api_tls_name, api) {
         (Some(name), _) => server_name(NAME, name).map_err(|flag| bad.push(flag)).ok(),
         (None, Some(Listen::Tcp(address))) => {
             let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);

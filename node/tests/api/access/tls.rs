@@ -225,12 +225,12 @@ async fn the_commands_of_the_node_bring_certificate_and_token() {
     };
     let path = |path: &std::path::Path| path.display().to_string();
     let (ca, cert, key, good) = (path(&authority.ca()), path(&shown.cert), path(&shown.key), token("ops"));
-    let full = ["--api-ca", &ca, "--api-cert", &cert, "--api-key", &key, "--api-token", &good];
+    let full = ["--api-tls-ca", &ca, "--api-tls-cert", &cert, "--api-tls-key", &key, "--api-token", &good];
     let told = [
         ask(&[&["status"][..], &full].concat()),
         ask(&[&["status"][..], &full[..6]].concat()),
-        ask(&["status", "--api-ca", &path(&clients.ca())]),
-        ask(&[&["status", "--api-name", "node.example"][..], &full].concat()),
+        ask(&["status", "--api-tls-ca", &path(&clients.ca())]),
+        ask(&[&["status", "--api-tls-name", "node.example"][..], &full].concat()),
         ask(&[&["backup", "--out", "/nowhere/f"][..], &full].concat()),
     ];
     insta::assert_snapshot!(told.join("\n"));
