@@ -472,6 +472,31 @@ pub const MAX_DOCUMENTS_READ: usize = 1_000;
 pub const MAX_READ_WAIT: Duration = Duration::from_secs(60);
 /// Reads that wait for a version at once, a key each.
 pub const MAX_READ_WAITS: usize = 1024;
+/// Files of tokens and certificates are looked at at this interval. With a second for the streams that are then cut, a
+/// revocation takes effect within three.
+pub const API_FILES_INTERVAL: Duration = Duration::from_secs(2);
+/// Tokens in a file: one for each application of a large platform. About 300 bytes each.
+pub const MAX_API_TOKENS: usize = 1024;
+/// Largest file of tokens in bytes: a kilobyte for each. A Secret of Kubernetes has no more either.
+pub const MAX_API_TOKENS_BYTES: u64 = 1 << 20;
+/// Longest name of a token in bytes: it stands in log lines and errors.
+pub const MAX_TOKEN_NAME_BYTES: usize = 128;
+/// Collections and prefixes of one token. Each is compared with every collection of a request.
+pub const MAX_TOKEN_COLLECTIONS: usize = 64;
+/// Length of a token in bytes. Below, it could be found; above, it is none of ours, and hashing is not free.
+pub const API_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
+/// Largest certificate, key or authority file of the API in bytes: a bundle of all public authorities has some 250 kB.
+pub const MAX_API_PEM_BYTES: u64 = 1 << 20;
+/// A TLS handshake on the API's port must be over within this time: two round trips and a margin for a busy machine.
+pub const API_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// TLS handshakes under way on the API's port, each about 40 kB. Less than [`MAX_API_CONNECTIONS`], so that those who shake hands
+/// cannot take the memory that is meant for requests.
+pub const MAX_API_HANDSHAKES: usize = 256;
+/// Bytes that are read of a request that came without TLS where TLS is spoken, so that its sender can read the answer.
+pub const MAX_PLAIN_DRAIN_BYTES: u64 = 64 << 10;
+/// The body of a request that is refused for want of a token is taken off the wire for this time, and up to
+/// [`MAX_REQUEST_BYTES`], without keeping any of it.
+pub const REFUSED_BODY_TIME: Duration = Duration::from_millis(500);
 /// On shutdown, requests under way are given this long to finish.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 

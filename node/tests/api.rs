@@ -2,6 +2,8 @@
 //! by the standard gRPC client and by requests that are written by hand.
 #![expect(clippy::disallowed_methods, reason = "real sockets and a real runtime, no simulation")]
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/agent.rs"]
 mod agent;
 #[path = "api/binary.rs"]

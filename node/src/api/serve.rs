@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Gate, Gated};
 use super::service::Sidecar;
 use crate::node::NodeHandle;
 
@@ -41,7 +42,7 @@ where
 
 /// The service with its limits, made once for all connections.
 pub(super) struct Api<D> {
-    service: ConnectRpcService<D>,
+    service: Gated<D>,
     shutdown: CancellationToken,
 }
 
@@ -73,7 +74,18 @@ impl<D: Dispatcher> Api<D> {
         let limits = Limits::default().with_max_request_body_size(request_bytes).with_max_message_size(request_bytes);
         // The crates beside ours bring zstd with them; one decompressor is attack surface enough.
         let compression = CompressionRegistry::new().register(GzipProvider::new());
-        Self { service: ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression), shutdown }
+        let service = ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression);
+        Self { service: Gated::open(service), shutdown }
+    }
+
+    /// The same behind a gate, if there is one.
+    pub(super) fn behind(self, gate: Option<Arc<Gate>>) -> Self {
+        Self { service: self.service.behind(gate), ..self }
+    }
+
+    /// Resolves when the server stops.
+    pub(super) async fn stopping(&self) {
+        self.shutdown.cancelled().await;
     }
 
     pub(super) async fn serve<IO>(self, io: IO)
