@@ -77,6 +77,8 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(colours)
+        // Or a log that nobody reads any more becomes a panic in the middle of whatever wanted to log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
 }
