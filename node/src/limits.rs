@@ -479,6 +479,10 @@ pub const API_FILES_INTERVAL: Duration = Duration::from_secs(2);
 pub const MAX_API_TOKENS: usize = 1024;
 /// Largest file of tokens in bytes: a kilobyte for each. A Secret of Kubernetes has no more either.
 pub const MAX_API_TOKENS_BYTES: u64 = 1 << 20;
+/// Origins whose pages may call: each answer to a browser looks through them.
+pub const MAX_ORIGINS: usize = 64;
+/// How long a browser may remember that a page may call, so that not every call costs two; browsers bound it themselves.
+pub const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 /// Longest name of a token in bytes: it stands in log lines and errors.
 pub const MAX_TOKEN_NAME_BYTES: usize = 128;
 /// Collections and prefixes of one token. Each is compared with every collection of a request.

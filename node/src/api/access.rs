@@ -12,6 +12,7 @@ mod exposure;
 pub mod file;
 mod gate;
 mod layer;
+pub mod pages;
 mod quiet;
 pub mod scope;
 pub mod tls;
@@ -24,6 +25,7 @@ pub use counts::{AccessCounts, AccessFigures};
 use file::{FileError, Files, Named};
 pub(in crate::api) use gate::Gate;
 pub(super) use layer::Gated;
+use pages::Origins;
 pub use scope::Scope;
 use tls::{Tls, TlsFiles};
 
@@ -42,6 +44,8 @@ pub struct AccessSettings {
     pub tls: Option<TlsFiles>,
     /// File of tokens.
     pub tokens: Option<Named>,
+    /// Whose pages may call from a browser; `None`: nobody's.
+    pub origins: Option<Origins>,
 }
 
 /// The locks of a port, as they are now.
@@ -49,6 +53,7 @@ pub struct AccessSettings {
 pub struct Guard {
     tls: Option<Tls>,
     gate: Option<Arc<Gate>>,
+    origins: Option<Origins>,
     counts: Arc<AccessCounts>,
     /// For [`Guard::follow`].
     tls_files: Option<Files>,
@@ -68,7 +73,7 @@ impl Guard {
             Ok::<_, FileError>((Arc::new(Gate::new(list, clock, counts.clone())), (files, file.clone())))
         });
         let (gate, token_files) = opened.transpose()?.unzip();
-        Ok(Self { tls, gate, counts, tls_files, token_files })
+        Ok(Self { tls, gate, origins: settings.origins.clone(), counts, tls_files, token_files })
     }
 
     /// What happens at the port, for metrics.
@@ -107,6 +112,10 @@ impl Guard {
 
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    pub(super) fn origins(&self) -> Option<&Origins> {
+        self.origins.as_ref()
     }
 
     pub(super) fn gate(&self) -> Option<Arc<Gate>> {

@@ -61,7 +61,7 @@ impl Server {
         let Self { listener, mut guard, .. } = self;
         let followed = guard.followed();
         let guard = Arc::new(guard);
-        let api = Api::complete(node, shutdown.clone()).behind(guard.gate());
+        let api = Api::complete(node, shutdown.clone()).behind(guard.gate()).for_pages(guard.origins());
         let mut connections = JoinSet::new();
         let places = Arc::new(Semaphore::new(limits::MAX_API_CONNECTIONS));
         {

@@ -112,6 +112,10 @@ struct Flags {
     #[arg(value_parser = clap::builder::ValueParser::os_string())]
     tokens: Option<OsString>,
 
+    /// Origins whose web pages may call the API from a browser, with commas: scheme://host[:port], or * with --tokens
+    #[arg(long, env = "PEAT_NODE_ALLOW_ORIGIN", value_name = "ORIGINS", help_heading = "Access to the API")]
+    allow_origin: Option<String>,
+
     /// Directory of the store and of the node's key; created if missing
     #[arg(long, env = "PEAT_NODE_DATA_DIR", value_name = "DIR", default_value = "/data/peat-node")]
     #[arg(value_parser = clap::builder::ValueParser::os_string(), help_heading = "This node")]

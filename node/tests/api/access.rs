@@ -2,6 +2,8 @@
 
 #[path = "access/matrix.rs"]
 mod matrix;
+#[path = "access/pages.rs"]
+mod pages;
 #[path = "access/tls.rs"]
 mod tls;
 

@@ -7,6 +7,7 @@ use super::{BadFlag, Flags};
 use crate::api::Listen;
 use crate::api::access::AccessSettings;
 use crate::api::access::file::Named;
+use crate::api::access::pages::Origins;
 use crate::api::access::tls::TlsFiles;
 
 const MODE: &str = "--listen-mode";
@@ -14,6 +15,7 @@ const CERT: &str = "--tls-cert";
 const KEY: &str = "--tls-key";
 const CLIENT_CA: &str = "--tls-client-ca";
 const TOKENS: &str = "--tokens";
+const ORIGIN: &str = "--allow-origin";
 
 /// The locks of the API's port. `listen`: `None` if it is wrong itself, which is told already.
 pub(super) fn access(flags: &Flags, listen: Option<&Listen>) -> Result<AccessSettings, Vec<BadFlag>> {
@@ -60,7 +62,21 @@ pub(super) fn access(flags: &Flags, listen: Option<&Listen>) -> Result<AccessSet
             None
         }
     };
-    if bad.is_empty() { Ok(AccessSettings { socket_mode, tls, tokens }) } else { Err(bad) }
+    let origins = flags.allow_origin.as_deref().and_then(|given| match given.parse() {
+        Ok(Origins::All) if tokens.is_none() => {
+            let problem =
+                format!("* would let every page that somebody here opens use the node, as there are no {TOKENS}");
+            bad.push(wrong(ORIGIN, problem, format!("name the origins of your pages, or give {TOKENS} too")));
+            None
+        }
+        Ok(origins) => Some(origins),
+        Err(error) => {
+            let remedy = "write for example: --allow-origin https://console.fleet.example,http://localhost:3000";
+            bad.push(wrong(ORIGIN, error.to_string(), remedy));
+            None
+        }
+    });
+    if bad.is_empty() { Ok(AccessSettings { socket_mode, tls, tokens, origins }) } else { Err(bad) }
 }
 
 /// Octal, as chmod has it. An owner that may not connect would be a node that nobody can call.

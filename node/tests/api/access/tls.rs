@@ -213,7 +213,7 @@ async fn the_commands_of_the_node_bring_certificate_and_token() {
     let settings = AccessSettings {
         tls: Some(files(&authority.issue(NAME, ServerAuth), Some(&clients))),
         tokens: Some(Named { flag: "--tokens", path: tokens.file() }),
-        socket_mode: None,
+        ..AccessSettings::default()
     };
     let node = TestNode::start_behind(Guard::open(&settings, Arc::new(|| 0)).expect("good files")).await;
     let shown = clients.issue("ops", ClientAuth);
