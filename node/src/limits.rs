@@ -55,6 +55,10 @@ pub const MAPPED_FROM_BYTES: i32 = 32 << 10;
 
 // ---- store ---------------------------------------------------------------------------------------
 
+/// Largest document that is kept in its meta row: four of them still fit a page of the store, and a start, which reads every
+/// meta row, reads at most ten times what it needs.
+pub const MAX_CONTENT_IN_ROW_BYTES: usize = 1 << 10;
+
 /// Page cache of the database in bytes. Small, because documents are also cached loaded.
 pub const STORE_CACHE_BYTES: usize = 16 << 20;
 /// Bytes of change rows that a document gathers before it is folded into a snapshot; above this the

@@ -12,7 +12,7 @@ pub use reads::Reading;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, btree_map};
 
-use super::batch::{Batch, DocRows, DocumentStore, Horizon, PeerId, StoreReadError, Stored};
+use super::batch::{Batch, DocRows, DocumentStore, Horizon, PeerId, StoreReadError, Stored, Whole};
 use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
@@ -487,14 +487,15 @@ impl Documents {
     /// The document as of the last commit: from the cache if that is what it holds.
     fn durable_document(&self, key: &DocKey) -> Result<Cow<'_, Document>, DocumentError> {
         match self.cache.durable(key, self.durable) {
+            // Loading it in place would make it larger than the cache knows.
+            Some(document) if !document.is_loaded() => Ok(Cow::Owned(document.clone())),
             Some(document) => Ok(Cow::Borrowed(document)),
             None => self.load(key).map(Cow::Owned),
         }
     }
 
     fn load(&self, key: &DocKey) -> Result<Document, DocumentError> {
-        let snapshot = self.store.snapshot(key)?;
-        let tail = self.store.tail(key, 0)?;
+        let Whole { snapshot, tail } = self.store.whole(key)?;
         Document::load(self.actor.clone(), snapshot.as_deref(), tail.iter().map(|(_, bytes)| &bytes[..]))
             .map_err(|source| DocumentError::Damaged { key: key.to_string(), source })
     }
