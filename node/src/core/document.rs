@@ -27,6 +27,7 @@ mod base;
 mod columns;
 mod conflicts;
 mod first;
+mod history;
 mod incoming;
 mod json;
 mod keys;
@@ -43,7 +44,7 @@ mod write;
 use std::sync::OnceLock;
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ChangeHash, ROOT, ReadDoc, ScalarValue, Value};
+use automerge::{Automerge, AutomergeError, ROOT, ReadDoc, ScalarValue, Value};
 
 use self::first::FirstChange;
 use self::incoming::ActorIndex;
@@ -208,6 +209,14 @@ impl Document {
         Ok(Self { history_bytes, ..Self::of(doc.with_actor(actor)) })
     }
 
+    /// A live document that is one change, from the bytes and the hash that were stored; `None`: it is something else, which
+    /// only [`Document::load`] can tell.
+    pub fn of_one_change(actor: ActorId, bytes: &[u8], head: &[u8; 32]) -> Option<Self> {
+        let mut document = Self::new(actor);
+        document.start(FirstChange::stored(bytes, head)?);
+        Some(document)
+    }
+
     /// The same document, said to begin with this base: who stores a document keeps its base beside it.
     pub fn with_base(self, base: Option<Stamp>) -> Self {
         Self { base, ..self }
@@ -265,7 +274,7 @@ impl Document {
             let first = FirstChange::encode(&self.actor, time_s, json);
             return Ok(Some(self.start(first)));
         }
-        if self.first.as_ref().is_some_and(|first| first.says(json)) {
+        if self.first.as_ref().is_some_and(|first| first.says(json) == Some(true)) {
             return Ok(None);
         }
         let incarnation = self.incarnation();
@@ -397,16 +406,6 @@ impl Document {
         Some(Deletion { by: conflicts::author_of(&id), at_ms })
     }
 
-    /// Takes back every change after `heads`: as if this actor had never made them. Only for changes that nobody was
-    /// told of.
-    pub(crate) fn take_back(&mut self, heads: &[[u8; 32]]) -> Result<(), WriteError> {
-        let heads: Vec<ChangeHash> = heads.iter().map(|hash| ChangeHash(*hash)).collect();
-        let doc = self.doc().fork_at(&heads)?.with_actor(self.actor.clone());
-        self.set(doc);
-        self.index = None;
-        Ok(())
-    }
-
     /// Compact JSON, or `None` when there is no live document.
     pub fn render(&self) -> Option<String> {
         if !self.exists() {
@@ -417,47 +416,15 @@ impl Document {
         Some(out)
     }
 
-    /// The newest changes. Replicas with equal heads hold equal documents.
-    pub fn heads(&self) -> Heads {
-        if let Some(first) = &self.first {
-            return vec![*first.hash()];
-        }
-        self.doc().get_heads().into_iter().map(|hash| hash.0).collect()
-    }
-
     /// Whether it shows exactly this, in this order.
     pub fn shows(&self, json: &JsonObject) -> bool {
-        match &self.first {
-            Some(first) => first.says(json),
-            None => self.render().is_some_and(|text| text == json.to_string()),
-        }
+        let told = self.first.as_ref().and_then(|first| first.says(json));
+        told.unwrap_or_else(|| self.render().is_some_and(|text| text == json.to_string()))
     }
 
-    /// Whether the history contains this change.
-    pub fn knows(&self, hash: &[u8; 32]) -> bool {
-        if let Some(first) = &self.first {
-            return first.hash() == hash;
-        }
-        incoming::knows(self.doc(), &ChangeHash(*hash))
-    }
-
-    /// Hashes of all changes, in causal order.
-    pub fn history(&self) -> Heads {
-        if self.first.is_some() {
-            return self.heads();
-        }
-        self.doc().get_changes_meta(&[]).into_iter().map(|change| change.hash.0).collect()
-    }
-
-    /// The raw changes, one each, in causal order, that are not in the history of `have`. Hashes that
-    /// are not known here are ignored, so the answer may hold more than the asker needs, never less.
-    pub fn changes_since(&self, have: &[[u8; 32]]) -> Vec<Vec<u8>> {
-        if let Some(first) = &self.first {
-            return if have.contains(first.hash()) { vec![] } else { vec![first.bytes().to_vec()] };
-        }
-        let known: Vec<ChangeHash> =
-            have.iter().map(|hash| ChangeHash(*hash)).filter(|hash| incoming::knows(self.doc(), hash)).collect();
-        self.doc().get_changes(&known).iter().map(|change| change.raw_bytes().to_vec()).collect()
+    /// Bytes of the history when it is not packed, roughly: what saving it, or loading it, costs grows with them.
+    pub fn history_bytes(&self) -> usize {
+        self.history_bytes
     }
 
     /// The whole document with its history, compressed: input of [`Document::load`] and

@@ -39,21 +39,43 @@ pub(super) struct FirstChange {
     time_s: i64,
     chunk: Vec<u8>,
     hash: [u8; 32],
+    /// Encoded here: whatever says the same has the same bytes.
+    is_ours: bool,
 }
 
 impl FirstChange {
     /// The change by which an actor fills a document that nobody has written yet. `json` is not empty: an empty document
     /// needs a control operation.
     pub(super) fn encode(actor: &ActorId, time_s: i64, json: &JsonObject) -> Self {
-        let mut operations = Operations::default();
+        let mut operations = Operations::with_capacity(json.0.len() + 1);
         operations.fill_root(&json.0);
         let (chunk, hash) = seal(&contents(actor, time_s, &operations));
-        Self { actor: actor.clone(), time_s, chunk, hash }
+        Self { actor: actor.clone(), time_s, chunk, hash, is_ours: true }
     }
 
-    /// Whether it says this.
-    pub(super) fn says(&self, json: &JsonObject) -> bool {
-        !json.is_empty() && Self::encode(&self.actor, self.time_s, json).hash == self.hash
+    /// A change that was stored, if it is one that a document may begin with and has this hash: then it is what Automerge
+    /// once took.
+    pub(super) fn stored(chunk: &[u8], hash: &[u8; 32]) -> Option<Self> {
+        let mut rest = chunk.strip_prefix(&MAGIC)?.get(4..)?;
+        if rest.first() != Some(&TYPE_CHANGE) || digest(rest) != *hash {
+            return None;
+        }
+        rest = &rest[1..];
+        let _length = leb128(&mut rest)?;
+        let dependencies = leb128(&mut rest)?;
+        let length = usize::try_from(leb128(&mut rest)?).ok()?;
+        let (actor, mut rest) = rest.split_at_checked(length)?;
+        let (sequence, first) = (leb128(&mut rest)?, leb128(&mut rest)?);
+        let time_s = signed_leb128(&mut rest)?;
+        let is_first = (dependencies, sequence, first) == (0, 1, 1);
+        let (actor, chunk) = (ActorId::from(actor), chunk.to_vec());
+        is_first.then_some(Self { actor, time_s, chunk, hash: *hash, is_ours: false })
+    }
+
+    /// Whether it says this; `None`: that cannot be told by its bytes.
+    pub(super) fn says(&self, json: &JsonObject) -> Option<bool> {
+        let same = !json.is_empty() && Self::encode(&self.actor, self.time_s, json).hash == self.hash;
+        (same || self.is_ours).then_some(same)
     }
 
     /// Its bytes.
@@ -104,6 +126,19 @@ struct Keys {
 }
 
 impl Operations {
+    fn with_capacity(count: usize) -> Self {
+        /// A key or a value, roughly.
+        const BYTES: usize = 16;
+        Self {
+            objects: Vec::with_capacity(count),
+            keys: Keys { text: String::with_capacity(count * BYTES), ends: Vec::with_capacity(count) },
+            after: Vec::with_capacity(count),
+            actions: Vec::with_capacity(count),
+            kinds: Vec::with_capacity(count),
+            values: Vec::with_capacity(count * BYTES),
+        }
+    }
+
     /// What is scalar first, sorted by key, then the rest as it comes: as one splice and its successors.
     fn fill_root(&mut self, entries: &[(String, Json)]) {
         let space = KeySpace::of_incarnation(0);
@@ -197,42 +232,47 @@ impl Operations {
         number
     }
 
-    /// Specification and bytes of the columns that are not empty, in order.
-    fn columns(&self) -> Vec<(u8, Vec<u8>)> {
-        let count = self.actions.len();
-        let is_element = |after: &Option<u64>| after.is_some();
-        let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(11);
+    /// Specification and length of the columns that are not empty, in order, and their bytes, one after the other.
+    fn columns(&self) -> (Vec<(u8, usize)>, Vec<u8>) {
+        let mut table = Vec::with_capacity(10);
+        let mut data = Vec::with_capacity(self.keys.text.len() + self.values.len() + 4 * self.actions.len() + 32);
         let mut column = |specification: u8, encode: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes = Vec::new();
-            encode(&mut bytes);
-            if !bytes.is_empty() {
-                columns.push((specification, bytes));
+            let before = data.len();
+            encode(&mut data);
+            if data.len() > before {
+                table.push((specification, data.len() - before));
             }
         };
         // Objects and elements are this actor's own, who is number 0; the root and the head of a list are nobody's.
         let own = |number: &Option<u64>| number.filter(|number| *number > 0).map(|_| 0);
-        column(0x01, &|out| runs_unless_null(&self.objects.iter().map(own).collect::<Vec<_>>(), out));
-        column(0x02, &|out| runs_unless_null(&self.objects, out));
-        column(0x11, &|out| runs_unless_null(&self.after.iter().map(own).collect::<Vec<_>>(), out));
-        column(0x13, &|out| {
+        if self.objects.iter().any(Option::is_some) {
+            column(0x01, &|out| runs(&self.objects.iter().map(own).collect::<Vec<_>>(), out, unsigned));
+            column(0x02, &|out| runs(&self.objects, out, unsigned));
+        }
+        if self.after.iter().any(|after| after.is_some_and(|element| element > 0)) {
+            column(0x11, &|out| runs(&self.after.iter().map(own).collect::<Vec<_>>(), out, unsigned));
+        }
+        if self.after.iter().any(Option::is_some) {
             let mut last = 0;
             let mut delta = |after: &Option<u64>| {
                 let number = (*after)? as i64;
                 Some(number - std::mem::replace(&mut last, number))
             };
             let deltas: Vec<_> = self.after.iter().map(&mut delta).collect();
-            if deltas.iter().any(Option::is_some) {
-                runs(&deltas, out, |delta, out| signed(delta, out));
-            }
-        });
+            column(0x13, &|out| runs(&deltas, out, signed));
+        }
         column(0x15, &|out| self.keys.encode(out));
-        column(0x34, &|out| booleans(self.after.iter().map(is_element), out));
+        column(0x34, &|out| booleans(self.after.iter().map(Option::is_some), out));
         column(0x42, &|out| runs(&self.actions, out, unsigned));
         column(0x56, &|out| runs(&self.kinds, out, unsigned));
         column(0x57, &|out| out.extend_from_slice(&self.values));
         // Nothing is overwritten.
-        column(0x70, &|out| runs(&vec![Some(0); count], out, unsigned));
-        columns
+        column(0x70, &|out| {
+            let count = self.actions.len() as i64;
+            signed(if count == 1 { -1 } else { count }, out);
+            unsigned(0, out);
+        });
+        (table, data)
     }
 }
 
@@ -258,9 +298,9 @@ impl Keys {
 }
 
 fn contents(actor: &ActorId, time_s: i64, operations: &Operations) -> Vec<u8> {
-    let columns = operations.columns();
+    let (table, data) = operations.columns();
     let actor = actor.to_bytes();
-    let mut out = Vec::with_capacity(64 + actor.len() + columns.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+    let mut out = Vec::with_capacity(64 + actor.len() + data.len());
     unsigned(0, &mut out); // dependencies
     unsigned(actor.len() as u64, &mut out);
     out.extend_from_slice(actor);
@@ -269,12 +309,12 @@ fn contents(actor: &ActorId, time_s: i64, operations: &Operations) -> Vec<u8> {
     signed(time_s, &mut out);
     unsigned(0, &mut out); // bytes of a message
     unsigned(0, &mut out); // other actors
-    unsigned(columns.len() as u64, &mut out);
-    for (specification, bytes) in &columns {
-        unsigned(u64::from(*specification), &mut out);
-        unsigned(bytes.len() as u64, &mut out);
+    unsigned(table.len() as u64, &mut out);
+    for (specification, length) in table {
+        unsigned(u64::from(specification), &mut out);
+        unsigned(length as u64, &mut out);
     }
-    columns.iter().for_each(|(_, bytes)| out.extend_from_slice(bytes));
+    out.extend_from_slice(&data);
     out
 }
 
@@ -286,17 +326,14 @@ fn seal(contents: &[u8]) -> (Vec<u8>, [u8; 32]) {
     chunk.push(TYPE_CHANGE);
     unsigned(contents.len() as u64, &mut chunk);
     chunk.extend_from_slice(contents);
-    let digest = ring::digest::digest(&ring::digest::SHA256, &chunk[MAGIC.len() + 4..]);
-    let hash: [u8; 32] = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+    let hash = digest(&chunk[MAGIC.len() + 4..]);
     chunk[MAGIC.len()..MAGIC.len() + 4].copy_from_slice(&hash[..4]);
     (chunk, hash)
 }
 
-/// Numbers, or nothing at all if there are none.
-fn runs_unless_null(values: &[Option<u64>], out: &mut Vec<u8>) {
-    if values.iter().any(Option::is_some) {
-        runs(values, out, unsigned);
-    }
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// Run-length encoding: a run of equal values is its length and one of them, of different ones its negative length and all
@@ -358,4 +395,25 @@ fn signed(mut value: i64, out: &mut Vec<u8>) {
         value >>= 7;
     }
     out.push(value as u8 & 0x7f);
+}
+
+fn leb128(rest: &mut &[u8]) -> Option<u64> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let (&byte, left) = rest.split_first()?;
+        *rest = left;
+        value |= u64::from(byte & 0x7f).checked_shl(shift).filter(|_| shift < 64)?;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+}
+
+fn signed_leb128(rest: &mut &[u8]) -> Option<i64> {
+    let before = rest.len();
+    let value = leb128(rest)?;
+    let unused = 64u32.saturating_sub(7 * (before - rest.len()) as u32);
+    // Shifting up and down again copies the sign bit into the unused ones.
+    Some(((value << unused) as i64) >> unused)
 }

@@ -25,6 +25,22 @@ fn check(actor: &ActorId, time_s: i64, json: &JsonObject) {
     assert_eq!(first.hash(), &hash);
 }
 
+/// Only a change that a document may begin with is one, whatever its hash says.
+#[test]
+fn what_is_no_first_change_is_loaded() {
+    let mut document = replica(1);
+    put(&mut document, r#"{"a":1}"#);
+    let head = document.heads();
+    let second = put(&mut document, r#"{"a":2}"#).unwrap();
+    assert!(Document::of_one_change(actor(1), &second, &document.heads()[0]).is_none());
+    assert!(Document::of_one_change(actor(1), &document.save(), &document.heads()[0]).is_none());
+    let first = document.changes_between(&[], &head).remove(0);
+    assert!(Document::of_one_change(actor(1), &first, &head[0]).is_some());
+    for length in 0..first.len() {
+        assert!(Document::of_one_change(actor(1), &first[..length], &head[0]).is_none());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
@@ -60,6 +76,13 @@ proptest! {
             prop_assert_eq!(lazy.shows(one), loaded.shows(one));
         }
         prop_assert!(!lazy.is_loaded());
+        let stored = Document::of_one_change(actor(1), &change, &lazy.heads()[0]).unwrap();
+        prop_assert!(!stored.is_loaded());
+        prop_assert_eq!((stored.heads(), stored.render()), (lazy.heads(), loaded.render()));
+        for one in [&json, &other] {
+            prop_assert_eq!(stored.shows(one), loaded.shows(one));
+        }
+        prop_assert!(Document::of_one_change(actor(1), &change, &[7; 32]).is_none());
         prop_assert_eq!(lazy.clone().render(), loaded.render());
         prop_assert_eq!(lazy.clone().save(), loaded.save());
         prop_assert_eq!(lazy.clone().delete(8).unwrap(), loaded.clone().delete(8).unwrap());
