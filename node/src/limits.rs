@@ -55,15 +55,26 @@ pub const MAPPED_FROM_BYTES: i32 = 32 << 10;
 
 // ---- store ---------------------------------------------------------------------------------------
 
-/// Page cache of the database in bytes. Small, because documents are also cached loaded.
-pub const STORE_CACHE_BYTES: usize = 16 << 20;
+/// Largest document that is kept in its meta row: four of them still fit a page of the store, and a start, which reads every
+/// meta row, reads at most ten times what it needs.
+pub const MAX_CONTENT_IN_ROW_BYTES: usize = 1 << 10;
+
+/// Page cache of the database in bytes. Small, because documents are also cached loaded, and the system has the file's pages in
+/// its own cache: to read one anew from there costs a microsecond.
+pub const STORE_CACHE_BYTES: usize = 8 << 20;
 /// Bytes of change rows that a document gathers before it is folded into a snapshot; above this the
 /// rows must also outweigh the snapshot, which makes the cost of folding amortised constant.
 pub const TAIL_FOLD_BYTES: usize = 8 << 10;
+/// The rows must also be this part of the unpacked history: folding costs what the whole history costs. At an eighth each change is packed
+/// nine times however long the history gets; by the size of the snapshot alone, which packs a hundredfold, it was once every 8 KiB.
+pub const TAIL_FOLD_SHARE: usize = 8;
 /// Points in a document's history from which a peer can be brought up to date after a fold.
 pub const MAX_CHECKPOINTS: usize = 8;
 /// Loaded documents kept in memory, in bytes of estimated size (a small one costs about 16 KB).
 pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
+/// Documents of one change that are not loaded, in bytes of estimated size (a small one about 1 KB). Few: to take one from the
+/// store costs microseconds. They are kept for those that are written again and again.
+pub const UNLOADED_CACHE_BYTES: usize = 3 << 20;
 /// Texts of documents kept in memory, in bytes with 48 for each. At 200 bytes a document all of 100,000 fit, and a read
 /// costs 1 µs instead of the 100 µs that loading the document takes.
 pub const TEXT_CACHE_BYTES: usize = 28 << 20;
