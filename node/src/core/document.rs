@@ -36,6 +36,7 @@ mod list_diff;
 mod merge_patch;
 mod render;
 mod scalar;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -49,6 +50,7 @@ use automerge::{Automerge, AutomergeError, ROOT, ReadDoc, ScalarValue, Value};
 use self::first::FirstChange;
 use self::incoming::ActorIndex;
 use self::keys::{INCARNATION_KEY, KeySpace, TOMBSTONE_KEY};
+use self::spare::Spare;
 use self::view::MapNode;
 
 pub use automerge::ActorId;
@@ -61,6 +63,10 @@ pub use self::json::{JsonError, JsonLimits, JsonObject};
 pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};
 pub use self::merge_patch::PatchError;
 
+/// From so many bytes of history on a document is not copied for each change of a peer. Below, a copy costs little, and
+/// keeping one would cost each of many small documents its memory twice.
+const SPARE_FROM_BYTES: usize = 16 << 10;
+
 /// A document: loaded, or one change that nobody has asked more of than its bytes.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -71,6 +77,8 @@ pub struct Document {
     loaded: OnceLock<Box<Automerge>>,
     /// Made when first needed: only `apply` does.
     index: Option<ActorIndex>,
+    /// Kept by `apply` if the history is long.
+    spare: Option<Box<Spare>>,
     /// Uncompressed bytes of the history, roughly, for [`Document::approximate_bytes`].
     history_bytes: usize,
     /// The base that the history begins with; `None`: it was never begun anew.
@@ -146,7 +154,7 @@ impl Document {
     /// A document nobody wrote yet. `actor` must not have been used by another process life: an actor
     /// that reuses a sequence number corrupts merges.
     pub fn new(actor: ActorId) -> Self {
-        Self { actor, first: None, loaded: OnceLock::new(), index: None, history_bytes: 0, base: None }
+        Self { actor, first: None, loaded: OnceLock::new(), index: None, spare: None, history_bytes: 0, base: None }
     }
 
     fn of(doc: Automerge) -> Self {
@@ -171,6 +179,7 @@ impl Document {
 
     fn set(&mut self, doc: Automerge) {
         self.first = None;
+        self.spare = None;
         self.loaded = OnceLock::from(Box::new(doc));
     }
 
@@ -244,6 +253,7 @@ impl Document {
         let change = first.bytes().to_vec();
         self.history_bytes = change.len();
         self.loaded = OnceLock::new();
+        self.spare = None;
         self.first = Some(first);
         change
     }
@@ -350,12 +360,28 @@ impl Document {
             return Ok(None);
         }
         let index = self.index.take().unwrap_or_else(|| ActorIndex::of(self.doc()));
-        let (doc, index) = incoming::absorb(self.doc(), &index, &new)?;
-        self.set(doc);
+        let judged = incoming::judge(self.doc(), &index, &new);
         self.index = Some(index);
+        let index = judged?;
+        let spare = self.spare.take().unwrap_or_else(|| Box::new(Spare::of(self.doc())));
+        if let Err(error) = incoming::absorb(self.doc_mut(), &new) {
+            // They were all applied before, in this order.
+            let doc = spare.restore().map_err(|reason| ApplyError::Rejected { reason })?;
+            self.loaded = OnceLock::from(Box::new(doc));
+            self.spare = Some(spare).filter(|_| self.history_bytes >= SPARE_FROM_BYTES);
+            return Err(error);
+        }
+        self.index = Some(index);
+        self.spare = Some(spare).filter(|_| self.history_bytes >= SPARE_FROM_BYTES);
+        self.note(&new);
         let changes: Vec<u8> = new.iter().flat_map(|change| change.raw_bytes().iter().copied()).collect();
         self.history_bytes += changes.len();
         Ok(Some(Applied { changes, count: new.len() }))
+    }
+
+    /// Notes changes that it has now, to go back to them.
+    fn note(&mut self, changes: &[automerge::Change]) {
+        self.spare = self.spare.take().and_then(|spare| spare.with(changes)).map(Box::new);
     }
 
     /// Whether it is there.
@@ -451,10 +477,12 @@ impl Document {
         const OPERATION_BYTES: usize = 32;
         let Some(doc) = self.loaded.get() else { return size_of::<Self>() + self.history_bytes };
         let stats = doc.stats();
-        SMALL_BYTES
+        let copies = 1 + usize::from(self.spare.is_some());
+        let bytes = SMALL_BYTES
             + CHANGE_BYTES * stats.num_changes as usize
             + OPERATION_BYTES * stats.num_ops as usize
-            + self.history_bytes
+            + self.history_bytes;
+        copies * bytes
     }
 
     /// The largest visible number: concurrent re-creations may leave several.
@@ -488,6 +516,8 @@ impl Document {
             index.record(change.actor_id(), change.seq(), change.max_op());
         }
         self.history_bytes += change.raw_bytes().len();
-        Ok(Some(change.raw_bytes().to_vec()))
+        let bytes = change.raw_bytes().to_vec();
+        self.note(&[change]);
+        Ok(Some(bytes))
     }
 }

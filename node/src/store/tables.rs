@@ -270,22 +270,25 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     Ok(txn.commit()?)
 }
 
+type Snapshots<'a> = Table<'a, (&'static str, &'static str), &'static [u8]>;
+type Tail<'a> = Table<'a, (&'static str, &'static str, u64), &'static [u8]>;
+
 /// The tables of what is not in the meta rows, opened when they are needed.
 struct Pieces<'a> {
     txn: &'a WriteTransaction,
-    snapshots: Option<Table<'a, (&'static str, &'static str), &'static [u8]>>,
-    tail: Option<Table<'a, (&'static str, &'static str, u64), &'static [u8]>>,
+    snapshots: Option<Snapshots<'a>>,
+    tail: Option<Tail<'a>>,
 }
 
 impl<'a> Pieces<'a> {
-    fn snapshots(&mut self) -> Result<&mut Table<'a, (&'static str, &'static str), &'static [u8]>, redb::Error> {
+    fn snapshots(&mut self) -> Result<&mut Snapshots<'a>, redb::Error> {
         if self.snapshots.is_none() {
             self.snapshots = Some(self.txn.open_table(SNAPSHOTS)?);
         }
         Ok(self.snapshots.as_mut().expect("it was just opened"))
     }
 
-    fn tail(&mut self) -> Result<&mut Table<'a, (&'static str, &'static str, u64), &'static [u8]>, redb::Error> {
+    fn tail(&mut self) -> Result<&mut Tail<'a>, redb::Error> {
         if self.tail.is_none() {
             self.tail = Some(self.txn.open_table(TAIL)?);
         }
