@@ -152,6 +152,11 @@ impl Spec {
         bytes
     }
 
+    /// The file of its store.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.directory.join("data/peat.redb")
+    }
+
     fn log_file(&self) -> PathBuf {
         self.directory.join("node.log")
     }

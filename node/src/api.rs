@@ -4,9 +4,12 @@
 //! - [`Listen`] and [`Server`] bind a TCP port or a Unix socket and accept connections: the binary.
 //! - [`serve_connection`] serves one connection that somebody else made: a simulator, a test.
 //!
+//! [`access`] decides who may call.
+//!
 //! `service` answers requests, `typed` maps platforms, cells, tracks and commands to documents, and
 //! `error` is the one place where an error of the node becomes a status that a client sees.
 
+pub mod access;
 mod collections;
 mod error;
 mod health;
@@ -20,6 +23,6 @@ mod typed;
 mod writes;
 
 pub use listen::{BindError, Listen, ListenError};
-pub(crate) use listen::{Listener, check_host_port};
+pub(crate) use listen::{Listener, SOCKET_MODE, check_host_port};
 pub use serve::serve_connection;
 pub use server::Server;

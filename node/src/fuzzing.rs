@@ -7,6 +7,7 @@
 
 use automerge::ActorId;
 
+use crate::api::access::tokens::{TokenHash, TokenList};
 use crate::core::batch::{DocumentStore, StoreReadError, Stored};
 use crate::core::class::Class;
 use crate::core::document::{JsonLimits, JsonObject};
@@ -43,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "data", run: data, seeds: data_seeds },
     Target { name: "session", run: session, seeds: session_seeds },
     Target { name: "allow_list", run: allow_list, seeds: allow_list_seeds },
+    Target { name: "api_tokens", run: api_tokens, seeds: api_tokens_seeds },
 ];
 
 /// What a stranger sends first, and what somebody who was dialled answers.
@@ -236,6 +238,21 @@ fn allow_list_seeds() -> Vec<Vec<u8>> {
     vec![format!("# the fleet\n{id} # ship-7\r\n\n{id}\n").into_bytes()]
 }
 
+/// The operator's file of tokens for the API.
+pub fn api_tokens(input: &[u8]) {
+    let lines = input.split(|byte| *byte == b'\n').count();
+    match TokenList::parse(input) {
+        Ok(list) => assert!(list.in_force(0) <= list.len() && list.len() <= lines),
+        Err(wrong) => assert!((1..=lines).contains(&wrong.line)),
+    }
+}
+
+fn api_tokens_seeds() -> Vec<Vec<u8>> {
+    let hash = TokenHash::of("a token of sixteen");
+    let rest = r#""collections":["tracks","team-a.*"],"expires":"2027-01-01T00:00:00+01:00","revoked":false"#;
+    vec![format!("# a\n{{\"name\":\"a\",\"sha256\":\"{hash}\",\"scope\":\"read\",{rest}}}\r\n\n").into_bytes()]
+}
+
 fn checked(content: &[u8], ordinal: &mut Ordinal) -> Vec<u8> {
     with_check([&[0; 4], content].concat(), ordinal)
 }
@@ -384,5 +401,10 @@ mod tests {
     #[test]
     fn allow_lists_never_panic() {
         fuzz("allow_list");
+    }
+
+    #[test]
+    fn api_tokens_never_panic() {
+        fuzz("api_tokens");
     }
 }

@@ -55,15 +55,26 @@ pub const MAPPED_FROM_BYTES: i32 = 32 << 10;
 
 // ---- store ---------------------------------------------------------------------------------------
 
-/// Page cache of the database in bytes. Small, because documents are also cached loaded.
-pub const STORE_CACHE_BYTES: usize = 16 << 20;
+/// Largest document that is kept in its meta row: four of them still fit a page of the store, and a start, which reads every
+/// meta row, reads at most ten times what it needs.
+pub const MAX_CONTENT_IN_ROW_BYTES: usize = 1 << 10;
+
+/// Page cache of the database in bytes. Small, because documents are also cached loaded, and the system has the file's pages in
+/// its own cache: to read one anew from there costs a microsecond.
+pub const STORE_CACHE_BYTES: usize = 8 << 20;
 /// Bytes of change rows that a document gathers before it is folded into a snapshot; above this the
 /// rows must also outweigh the snapshot, which makes the cost of folding amortised constant.
 pub const TAIL_FOLD_BYTES: usize = 8 << 10;
+/// The rows must also be this part of the unpacked history: folding costs what the whole history costs. At an eighth each change is packed
+/// nine times however long the history gets; by the size of the snapshot alone, which packs a hundredfold, it was once every 8 KiB.
+pub const TAIL_FOLD_SHARE: usize = 8;
 /// Points in a document's history from which a peer can be brought up to date after a fold.
 pub const MAX_CHECKPOINTS: usize = 8;
 /// Loaded documents kept in memory, in bytes of estimated size (a small one costs about 16 KB).
 pub const DOCUMENT_CACHE_BYTES: usize = 32 << 20;
+/// Documents of one change that are not loaded, in bytes of estimated size (a small one about 1 KB). Few: to take one from the
+/// store costs microseconds. They are kept for those that are written again and again.
+pub const UNLOADED_CACHE_BYTES: usize = 3 << 20;
 /// Texts of documents kept in memory, in bytes with 48 for each. At 200 bytes a document all of 100,000 fit, and a read
 /// costs 1 µs instead of the 100 µs that loading the document takes.
 pub const TEXT_CACHE_BYTES: usize = 28 << 20;
@@ -485,6 +496,35 @@ pub const MAX_DOCUMENTS_READ: usize = 1_000;
 pub const MAX_READ_WAIT: Duration = Duration::from_secs(60);
 /// Reads that wait for a version at once, a key each.
 pub const MAX_READ_WAITS: usize = 1024;
+/// Files of tokens and certificates are looked at at this interval. With a second for the streams that are then cut, a
+/// revocation takes effect within three.
+pub const API_FILES_INTERVAL: Duration = Duration::from_secs(2);
+/// Tokens in a file: one for each application of a large platform. About 300 bytes each.
+pub const MAX_API_TOKENS: usize = 1024;
+/// Largest file of tokens in bytes: a kilobyte for each. A Secret of Kubernetes has no more either.
+pub const MAX_API_TOKENS_BYTES: u64 = 1 << 20;
+/// Origins whose pages may call: each answer to a browser looks through them.
+pub const MAX_ORIGINS: usize = 64;
+/// How long a browser may remember that a page may call, so that not every call costs two; browsers bound it themselves.
+pub const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
+/// Longest name of a token in bytes: it stands in log lines and errors.
+pub const MAX_TOKEN_NAME_BYTES: usize = 128;
+/// Collections and prefixes of one token. Each is compared with every collection of a request.
+pub const MAX_TOKEN_COLLECTIONS: usize = 64;
+/// Length of a token in bytes. Below, it could be found; above, it is none of ours, and hashing is not free.
+pub const API_TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=512;
+/// Largest certificate, key or authority file of the API in bytes: a bundle of all public authorities has some 250 kB.
+pub const MAX_API_PEM_BYTES: u64 = 1 << 20;
+/// A TLS handshake on the API's port must be over within this time: two round trips and a margin for a busy machine.
+pub const API_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// TLS handshakes under way on the API's port, each about 40 kB. Less than [`MAX_API_CONNECTIONS`], so that those who shake hands
+/// cannot take the memory that is meant for requests.
+pub const MAX_API_HANDSHAKES: usize = 256;
+/// Bytes that are read of a request that came without TLS where TLS is spoken, so that its sender can read the answer.
+pub const MAX_PLAIN_DRAIN_BYTES: u64 = 64 << 10;
+/// The body of a request that is refused for want of a token is taken off the wire for this time, and up to
+/// [`MAX_REQUEST_BYTES`], without keeping any of it.
+pub const REFUSED_BODY_TIME: Duration = Duration::from_millis(500);
 /// On shutdown, requests under way are given this long to finish.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use peat_node::api::access::Guard;
 use peat_node::api::{Listen, Server};
 use peat_node::config::NodeConfig;
 use peat_node::config::flags::{self, Asked, FlagsError, Settings};
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             log_to_stderr();
             return on_one_thread(cli::upkeep::run(upkeep, milliseconds_since_1970()));
         }
+        Ok(Asked::Token(new)) => return ExitCode::from(cli::token::run(new) as u8),
         Err(FlagsError::Clap(told)) => told.exit(),
         Err(bad) => {
             eprintln!("{bad}");
@@ -75,6 +77,8 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(colours)
+        // Or a log that nobody reads any more becomes a panic in the middle of whatever wanted to log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
 }
@@ -141,7 +145,14 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
     let allow_list = settings.allow_list.as_deref().map(AllowListFile::open).transpose()?;
     let agent =
         settings.agent.map(|agent| Ok::<_, TlsError>((HttpAgent::new(agent.address)?, agent.interval))).transpose()?;
-    let server = Server::bind(&settings.listen).await?;
+    let guard = Guard::open(&settings.access, Arc::new(milliseconds_since_1970))?;
+    watched.guarded(guard.counts());
+    let server = match settings.access.socket_mode {
+        Some(mode) => Server::bind_with_mode(&settings.listen, mode).await?,
+        None => Server::bind(&settings.listen).await?,
+    };
+    let exposed = guard.warnings(server.address());
+    let server = server.guarded(guard);
     let timing = settings.timing;
     let underlay = match settings.mesh_address {
         Some(ip) => Underlay::Udp(SocketAddr::new(ip, settings.mesh_port)),
@@ -194,6 +205,9 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
 
     tracing::info!("node {node_id} of {app_id} serves {} after {} ms", server.address(), started.elapsed().as_millis());
     tracing::info!("reach it with: --peer {}", peer_value(&endpoint));
+    for warning in exposed {
+        tracing::warn!("{warning}");
+    }
     if open_formation {
         tracing::warn!("no --shared-key: every node that knows the app-id {app_id:?} and reaches this one is admitted");
     }

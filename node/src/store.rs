@@ -11,6 +11,7 @@ mod overlay;
 mod reader;
 mod receipts;
 mod rekey;
+mod row;
 mod sealed;
 mod tables;
 

@@ -2,6 +2,8 @@
 //! by the standard gRPC client and by requests that are written by hand.
 #![expect(clippy::disallowed_methods, reason = "real sockets and a real runtime, no simulation")]
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/agent.rs"]
 mod agent;
 #[path = "api/binary.rs"]
@@ -18,6 +20,8 @@ mod harness;
 mod operator;
 #[path = "api/reading.rs"]
 mod reading;
+#[path = "api/reference.rs"]
+mod reference;
 #[path = "api/refusals.rs"]
 mod refusals;
 #[path = "api/relay.rs"]

@@ -8,8 +8,8 @@ use std::str::FromStr;
 
 use tokio::net::{TcpListener, UnixListener};
 
-/// Who may use a Unix socket: its owner and its group. The API has no other authentication.
-const SOCKET_MODE: u32 = 0o660;
+/// Who may use a Unix socket unless something else is asked for: its owner and its group.
+pub(crate) const SOCKET_MODE: u32 = 0o660;
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,15 +110,14 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    pub(crate) async fn bind(at: &Listen) -> Result<Self, BindError> {
+    /// `mode`: of a Unix socket.
+    pub(crate) async fn bind(at: &Listen, mode: u32) -> Result<Self, BindError> {
         let failed = |source| BindError::System { at: at.clone(), source };
         match at {
             Listen::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp).map_err(failed),
             Listen::Unix(path) => {
                 clear_stale(at, path)?;
-                let listener = UnixListener::bind(path).map_err(failed)?;
-                // Until here the umask decides; the usual one lets nobody but the owner connect.
-                std::fs::set_permissions(path, PermissionsExt::from_mode(SOCKET_MODE)).map_err(failed)?;
+                let listener = bind_privately(path, mode).map_err(failed)?;
                 let file = SocketFile::of(path).map_err(failed)?;
                 Ok(Self::Unix(listener, file))
             }
@@ -132,6 +131,30 @@ impl Listener {
             Self::Unix(_, file) => Some(Listen::Unix(file.path.clone())),
         }
     }
+}
+
+/// Makes a socket in a directory that nobody else can enter, gives it its mode and moves it to its place: so nobody
+/// can connect before it has its mode. A changed umask would do the same, for every file that other threads make meanwhile too.
+fn bind_privately(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    use std::os::unix::fs::DirBuilderExt;
+    #[expect(clippy::disallowed_methods, reason = "a name that is free, in production only")]
+    let name = format!(".{:04x}", rand::random::<u16>());
+    // What is too long to be bound is too long to be connected to, but could be moved to.
+    std::os::unix::net::SocketAddr::from_pathname(path)?;
+    let directory = path.parent().unwrap_or(Path::new("/")).join(name);
+    std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
+    // A short name: the path of a socket may have some hundred bytes only.
+    let made = directory.join("s");
+    let listener = UnixListener::bind(&made).and_then(|listener| {
+        std::fs::set_permissions(&made, PermissionsExt::from_mode(mode))?;
+        std::fs::rename(&made, path)?;
+        Ok(listener)
+    });
+    if listener.is_err() {
+        let _ = std::fs::remove_file(&made);
+    }
+    let _ = std::fs::remove_dir(&directory);
+    listener
 }
 
 /// Removes a socket that a process left behind when it was killed: one that nobody answers on. Anything
@@ -214,12 +237,31 @@ mod tests {
         // As kill -9 leaves it: the file stays, the listener is gone.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
         let at = Listen::Unix(path.clone());
-        let bound = Listener::bind(&at).await.expect("the stale socket is removed");
+        let bound = Listener::bind(&at, SOCKET_MODE).await.expect("the stale socket is removed");
         let mode = std::fs::metadata(&path).expect("made").permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert!(matches!(Listener::bind(&at).await, Err(BindError::InUse(_))));
+        assert!(matches!(Listener::bind(&at, SOCKET_MODE).await, Err(BindError::InUse(_))));
         drop(bound);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_socket_has_the_mode_that_was_asked_for_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("s");
+        for mode in [0o600, 0o660, 0o666, 0o700] {
+            let bound = Listener::bind(&Listen::Unix(path.clone()), mode).await.expect("bound");
+            assert_eq!(std::fs::metadata(&path).expect("made").permissions().mode() & 0o777, mode);
+            tokio::net::UnixStream::connect(&path).await.expect("it answers at its place");
+            assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 1);
+            drop(bound);
+        }
+        let nowhere = Listen::Unix(dir.path().join("missing/s"));
+        let refused = Listener::bind(&nowhere, SOCKET_MODE).await.err().expect("there is no such directory");
+        assert!(refused.to_string().contains("No such file"), "{refused}");
+        let long = Listen::Unix(dir.path().join("x".repeat(120)));
+        Listener::bind(&long, SOCKET_MODE).await.err().expect("longer than the path of a socket may be");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
     }
 
     #[tokio::test]
@@ -227,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("precious");
         std::fs::write(&path, "data").expect("write");
-        let refused = Listener::bind(&Listen::Unix(path.clone())).await;
+        let refused = Listener::bind(&Listen::Unix(path.clone()), SOCKET_MODE).await;
         assert!(matches!(refused, Err(BindError::NotASocket(_))));
         assert_eq!(std::fs::read_to_string(&path).expect("still there"), "data");
     }

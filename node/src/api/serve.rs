@@ -1,11 +1,15 @@
 //! One connection: HTTP/1.1 or HTTP/2 with prior knowledge, told apart by the first bytes.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use connectrpc::{Chain, CompressionRegistry, ConnectRpcService, Dispatcher, GzipProvider, Limits, Router};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -14,7 +18,12 @@ use peat_proto::server::PeatSidecarServer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
+use tower_http::cors::CorsLayer;
+use tower_http::map_response_body::MapResponseBodyLayer;
 
+use super::access::pages::{Answer, Origins};
+use super::access::{Gate, Gated};
 use super::service::Sidecar;
 use crate::node::NodeHandle;
 
@@ -41,13 +50,15 @@ where
 
 /// The service with its limits, made once for all connections.
 pub(super) struct Api<D> {
-    service: ConnectRpcService<D>,
+    service: Gated<D>,
+    /// Answers browsers that ask for pages of other origins.
+    pages: Option<CorsLayer>,
     shutdown: CancellationToken,
 }
 
 impl<D> Clone for Api<D> {
     fn clone(&self) -> Self {
-        Self { service: self.service.clone(), shutdown: self.shutdown.clone() }
+        Self { service: self.service.clone(), pages: self.pages.clone(), shutdown: self.shutdown.clone() }
     }
 }
 
@@ -73,34 +84,69 @@ impl<D: Dispatcher> Api<D> {
         let limits = Limits::default().with_max_request_body_size(request_bytes).with_max_message_size(request_bytes);
         // The crates beside ours bring zstd with them; one decompressor is attack surface enough.
         let compression = CompressionRegistry::new().register(GzipProvider::new());
-        Self { service: ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression), shutdown }
+        let service = ConnectRpcService::new(dispatcher).with_limits(limits).with_compression(compression);
+        Self { service: Gated::open(service), pages: None, shutdown }
+    }
+
+    /// The same behind a gate, if there is one.
+    pub(super) fn behind(self, gate: Option<Arc<Gate>>) -> Self {
+        Self { service: self.service.behind(gate), ..self }
+    }
+
+    /// The same for pages of some origins, too.
+    pub(super) fn for_pages(self, origins: Option<&Origins>) -> Self {
+        Self { pages: origins.map(Origins::layer), ..self }
+    }
+
+    /// Resolves when the server stops.
+    pub(super) async fn stopping(&self) {
+        self.shutdown.cancelled().await;
     }
 
     pub(super) async fn serve<IO>(self, io: IO)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (_owner, spawner) = task_owner();
-        let mut http = auto::Builder::new(spawner);
-        // A `date` header would be a reading of the clock in every answer, and nobody here needs it.
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).auto_date_header(false);
-        http.http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .auto_date_header(false);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(self.service)));
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let Self { service, pages, shutdown } = self;
+        match pages {
+            None => serve_http(service, io, shutdown).await,
+            // Outside of the gate: such a question comes without a token.
+            Some(pages) => {
+                let service = MapResponseBodyLayer::new(Answer::from).layer(service);
+                serve_http(pages.layer(service), io, shutdown).await;
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "API connection ended");
         }
+    }
+}
+
+/// Serves one connection.
+async fn serve_http<S, B, IO>(service: S, io: IO, shutdown: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (_owner, spawner) = task_owner();
+    let mut http = auto::Builder::new(spawner);
+    // A `date` header would be a reading of the clock in every answer, and nobody here needs it.
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).auto_date_header(false);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .auto_date_header(false);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "API connection ended");
     }
 }
 

@@ -58,6 +58,12 @@ pub(super) fn limits(limits: &ClientLimits) -> GetLimitsResponse {
         max_conflicts: bounded(limits::CONFLICTS.conflicts),
         max_subscriptions: bounded(limits::MAX_SUBSCRIPTIONS),
         max_subscribed_collections: bounded(limits::MAX_SUBSCRIBED_COLLECTIONS),
+        max_documents_read: bounded(limits::MAX_DOCUMENTS_READ),
+        max_page_documents: bounded(limits::MAX_PAGE_DOCUMENTS),
+        max_wait_ms: u32::try_from(limits::MAX_READ_WAIT.as_millis()).unwrap_or(u32::MAX),
+        max_answer_bytes: bounded(limits::MAX_ANSWER_BYTES),
+        max_filter_conditions: bounded(limits::MAX_FILTER_CONDITIONS),
+        max_filter_depth: bounded(limits::MAX_FILTER_DEPTH),
         ..Default::default()
     }
 }

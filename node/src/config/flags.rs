@@ -3,6 +3,7 @@
 //! clap only splits the words; every value is parsed here, so that all mistakes are told at once, each
 //! with what was given, what is wrong and what would be right. A secret is never repeated.
 
+mod access;
 mod agent;
 mod discovery;
 mod limits;
@@ -22,8 +23,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{ClientLimits, Discovery, Formation, PeerAddress, Relays, Timing, Topology, WatchedAgent};
 use crate::api::Listen;
+use crate::api::access::AccessSettings;
+use crate::api::access::tokens::NewToken;
 use crate::core::engine::Traffic;
-use crate::ops::cli::{Ask, Upkeep, ask, upkeep};
+use crate::ops::cli::{Ask, Upkeep, ask, token, upkeep};
 use crate::store::StoreKey;
 
 const EXAMPLES: &str = "\
@@ -69,8 +72,8 @@ Exit codes:
 
 /// Keeps JSON documents, serves them to the application beside it, and synchronises them with its peers.
 ///
-/// One port serves gRPC, gRPC-Web and Connect (plain HTTP with JSON), without authentication: let only
-/// the application reach it. Peers are reached over QUIC (UDP); there is no central server.
+/// One port serves gRPC, gRPC-Web and Connect (plain HTTP with JSON). Let only the application reach it, or ask
+/// for certificates or tokens. Peers are reached over QUIC (UDP); there is no central server.
 #[derive(Parser)]
 #[command(name = "peat-node", version, after_long_help = EXAMPLES, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -83,6 +86,35 @@ struct Flags {
     #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://0.0.0.0:50051")]
     #[arg(help_heading = "This node")]
     listen: String,
+
+    /// Mode of the Unix socket that the API listens on, in octal: who may connect [default: 0660]
+    #[arg(long, env = "PEAT_NODE_LISTEN_MODE", value_name = "MODE", help_heading = "Access to the API")]
+    listen_mode: Option<String>,
+
+    /// Certificate of the API's port, PEM file, with those of intermediate authorities after it: calls must be with TLS then.
+    /// Read again when it changes, as the other files here
+    #[arg(long, env = "PEAT_NODE_TLS_CERT", value_name = "FILE", help_heading = "Access to the API")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    tls_cert: Option<OsString>,
+
+    /// Key of that certificate, PEM file
+    #[arg(long, env = "PEAT_NODE_TLS_KEY", value_name = "FILE", help_heading = "Access to the API")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    tls_key: Option<OsString>,
+
+    /// Authority that the certificates of clients must come from, PEM file; whoever has none is refused
+    #[arg(long, env = "PEAT_NODE_TLS_CLIENT_CA", value_name = "FILE", help_heading = "Access to the API")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    tls_client_ca: Option<OsString>,
+
+    /// Tokens, of which every call must have one: a file with a JSON object per line, made with 'peat-node token new'
+    #[arg(long, env = "PEAT_NODE_TOKENS", value_name = "FILE", help_heading = "Access to the API")]
+    #[arg(value_parser = clap::builder::ValueParser::os_string())]
+    tokens: Option<OsString>,
+
+    /// Origins whose web pages may call the API from a browser, with commas: scheme://host[:port], or * with --tokens
+    #[arg(long, env = "PEAT_NODE_ALLOW_ORIGIN", value_name = "ORIGINS", help_heading = "Access to the API")]
+    allow_origin: Option<String>,
 
     /// Directory of the store and of the node's key; created if missing
     #[arg(long, env = "PEAT_NODE_DATA_DIR", value_name = "DIR", default_value = "/data/peat-node")]
@@ -267,6 +299,11 @@ enum Commands {
     Ask(ask::Words),
     #[command(flatten)]
     Upkeep(upkeep::Words),
+    /// Tokens for the API
+    Token {
+        #[command(subcommand)]
+        words: token::Words,
+    },
 }
 
 /// What the binary was told, checked.
@@ -274,6 +311,8 @@ enum Commands {
 pub struct Settings {
     /// Where the API listens.
     pub listen: Listen,
+    /// Who may use it.
+    pub access: AccessSettings,
     /// Where metrics and probes are served; `None`: nowhere.
     pub metrics_listen: Option<Listen>,
     /// Directory of the store.
@@ -364,6 +403,8 @@ pub enum Asked {
     Question(Ask),
     /// To do something to a store.
     Upkeep(Upkeep),
+    /// To make a token.
+    Token(NewToken),
 }
 
 /// Reads a command line, whose first word is the name of the program, and the environment.
@@ -375,6 +416,7 @@ pub fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Re
         // The variables of a node may be set, and wrong, where one is asked.
         Some(Commands::Ask(words)) => ask::parse(words).map(Asked::Question).map_err(FlagsError::Bad),
         Some(Commands::Upkeep(words)) => upkeep::parse(words).map(Asked::Upkeep).map_err(FlagsError::Bad),
+        Some(Commands::Token { words }) => token::parse(words).map(Asked::Token).map_err(FlagsError::Bad),
     }
 }
 

@@ -61,6 +61,19 @@ pub trait DocumentStore: Send {
     fn tail(&self, key: &DocKey, from: Seq) -> Result<Vec<(Seq, Vec<u8>)>, StoreReadError>;
     /// Number of the first change row of a document from a number on.
     fn first_in_tail(&self, key: &DocKey, from: Seq) -> Result<Option<Seq>, StoreReadError>;
+    /// The snapshot and all change rows, of one moment.
+    fn whole(&self, key: &DocKey) -> Result<Whole, StoreReadError> {
+        Ok(Whole { snapshot: self.snapshot(key)?, tail: self.tail(key, 0)? })
+    }
+}
+
+/// All that a store has of a document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Its snapshot, if it has one.
+    pub snapshot: Option<Vec<u8>>,
+    /// Its change rows, ascending.
+    pub tail: Vec<(Seq, Vec<u8>)>,
 }
 
 /// The store could not be read.

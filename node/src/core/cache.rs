@@ -9,6 +9,8 @@ use super::wire::Seq;
 struct Slot {
     document: Document,
     bytes: usize,
+    /// Which of the two limits it is under.
+    kind: usize,
     /// Last use, unique.
     tick: u64,
     /// Not to be evicted before this number is durable: the store would show the past.
@@ -17,31 +19,42 @@ struct Slot {
 
 /// Loaded documents. A document is taken out to be used and put back.
 pub struct DocumentCache {
-    limit: usize,
-    bytes: usize,
     tick: u64,
     slots: BTreeMap<DocKey, Slot>,
-    by_use: BTreeMap<u64, DocKey>,
+    /// Of those that are loaded, and of those that are only bytes.
+    used: [Used; 2],
     /// Pins of documents that are taken out.
     taken: BTreeMap<DocKey, Seq>,
 }
 
+/// Documents of a kind in the order of their use.
+struct Used {
+    limit: usize,
+    bytes: usize,
+    order: BTreeMap<u64, DocKey>,
+}
+
+/// What a document costs beside itself: its places in the trees.
+const SLOT_BYTES: usize = 256;
+
 impl DocumentCache {
-    /// Holds about `limit` bytes, more only while more is pinned.
-    pub fn new(limit: usize) -> Self {
-        Self { limit, bytes: 0, tick: 0, slots: BTreeMap::new(), by_use: BTreeMap::new(), taken: BTreeMap::new() }
+    /// Holds about as many bytes of documents that are loaded, and of others, more only while more is pinned.
+    pub fn new(limits: [usize; 2]) -> Self {
+        let used = limits.map(|limit| Used { limit, bytes: 0, order: BTreeMap::new() });
+        Self { tick: 0, slots: BTreeMap::new(), used, taken: BTreeMap::new() }
     }
 
     /// Estimated bytes of what is held.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.used.iter().map(|used| used.bytes).sum()
     }
 
     /// Takes a document out.
     pub fn take(&mut self, key: &DocKey) -> Option<Document> {
         let slot = self.slots.remove(key)?;
-        self.by_use.remove(&slot.tick);
-        self.bytes -= slot.bytes;
+        let used = &mut self.used[slot.kind];
+        used.order.remove(&slot.tick);
+        used.bytes -= slot.bytes;
         if slot.pinned_until > 0 {
             self.taken.insert(key.clone(), slot.pinned_until);
         }
@@ -51,6 +64,11 @@ impl DocumentCache {
     /// A document that is exactly what the store holds, which is durable up to this number. Not a use.
     pub fn durable(&self, key: &DocKey, durable: Seq) -> Option<&Document> {
         self.slots.get(key).filter(|slot| slot.pinned_until <= durable).map(|slot| &slot.document)
+    }
+
+    /// A document as it is here, durable or not. Not a use.
+    pub fn peek(&self, key: &DocKey) -> Option<&Document> {
+        self.slots.get(key).map(|slot| &slot.document)
     }
 
     /// Puts a document back unchanged; it keeps its pin.
@@ -74,32 +92,36 @@ impl DocumentCache {
 
     /// Evicts down to the limit whatever is durable.
     pub fn shrink(&mut self, durable: Seq) {
-        if self.bytes <= self.limit {
-            return;
-        }
-        let mut excess = self.bytes - self.limit;
-        let mut victims = Vec::new();
-        for key in self.by_use.values() {
-            let slot = &self.slots[key];
-            if slot.pinned_until <= durable {
-                victims.push(key.clone());
-                excess = excess.saturating_sub(slot.bytes);
-                if excess == 0 {
-                    break;
+        for kind in 0..self.used.len() {
+            let used = &self.used[kind];
+            if used.bytes <= used.limit {
+                continue;
+            }
+            let mut excess = used.bytes - used.limit;
+            let mut victims = Vec::new();
+            for key in used.order.values() {
+                let slot = &self.slots[key];
+                if slot.pinned_until <= durable {
+                    victims.push(key.clone());
+                    excess = excess.saturating_sub(slot.bytes);
+                    if excess == 0 {
+                        break;
+                    }
                 }
             }
-        }
-        for key in victims {
-            self.remove(&key);
+            for key in victims {
+                self.remove(&key);
+            }
         }
     }
 
     fn put(&mut self, key: &DocKey, document: Document, pinned_until: Seq) {
         self.tick += 1;
-        let bytes = document.approximate_bytes();
-        self.bytes += bytes;
-        self.by_use.insert(self.tick, key.clone());
-        let slot = Slot { document, bytes, tick: self.tick, pinned_until };
+        let (bytes, kind) = (SLOT_BYTES + document.approximate_bytes(), usize::from(!document.is_loaded()));
+        let used = &mut self.used[kind];
+        used.bytes += bytes;
+        used.order.insert(self.tick, key.clone());
+        let slot = Slot { document, bytes, kind, tick: self.tick, pinned_until };
         self.slots.insert(key.clone(), slot);
     }
 }
@@ -143,7 +165,8 @@ mod tests {
         fn the_bound_is_kept_whatever_is_done(uses in uses()) {
             // Room for about four of the twelve.
             const LIMIT: usize = 60 << 10;
-            let mut cache = DocumentCache::new(LIMIT);
+            let limits = [LIMIT, 4 * SLOT_BYTES];
+            let mut cache = DocumentCache::new(limits);
             let (mut seq, mut durable) = (0, 0);
             let mut pinned: BTreeMap<DocKey, Seq> = BTreeMap::new();
             for (step, what) in uses.into_iter().enumerate() {
@@ -151,6 +174,8 @@ mod tests {
                     Use::Read(id) => {
                         let key = DocKey::new("c", id.to_string()).expect("valid");
                         if let Some(document) = cache.take(&key) {
+                            // Loads it, if it is not.
+                            let _ = document.render();
                             cache.insert(&key, document, durable);
                         }
                     }
@@ -172,9 +197,9 @@ mod tests {
                     }
                     Use::Undo => std::mem::take(&mut pinned).keys().for_each(|key| cache.remove(key)),
                 }
-                let held: usize = cache.slots.values().map(|slot| slot.document.approximate_bytes()).sum();
+                let held: usize = cache.slots.values().map(|slot| SLOT_BYTES + slot.document.approximate_bytes()).sum();
                 prop_assert_eq!(cache.bytes(), held);
-                prop_assert_eq!(cache.by_use.len(), cache.slots.len());
+                prop_assert_eq!(cache.used.iter().map(|used| used.order.len()).sum::<usize>(), cache.slots.len());
                 prop_assert!(cache.taken.is_empty());
                 for key in pinned.keys() {
                     prop_assert!(cache.slots.contains_key(key), "evicted before it was durable");
@@ -182,7 +207,7 @@ mod tests {
                 }
                 if pinned.is_empty() {
                     cache.shrink(durable);
-                    prop_assert!(cache.bytes() <= LIMIT, "{} bytes", cache.bytes());
+                    prop_assert!(cache.used.iter().all(|used| used.bytes <= used.limit), "{} bytes", cache.bytes());
                 }
             }
         }

@@ -26,7 +26,9 @@ mod author;
 mod base;
 mod columns;
 mod conflicts;
+mod first;
 mod graft;
+mod history;
 mod incoming;
 mod json;
 mod keys;
@@ -35,17 +37,22 @@ mod list_diff;
 mod merge_patch;
 mod render;
 mod scalar;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod view;
 mod window;
 mod write;
 
-use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ChangeHash, ROOT, ReadDoc, ScalarValue, Value};
+use std::sync::OnceLock;
 
+use automerge::transaction::{CommitOptions, Transactable, Transaction};
+use automerge::{Automerge, AutomergeError, ROOT, ReadDoc, ScalarValue, Value};
+
+use self::first::FirstChange;
 use self::incoming::ActorIndex;
 use self::keys::{INCARNATION_KEY, KeySpace, TOMBSTONE_KEY};
+use self::spare::Spare;
 use self::view::MapNode;
 
 pub use automerge::ActorId;
@@ -59,12 +66,22 @@ pub use self::limits::{DEFAULT_MAX_JSON_BYTES, MAX_APPLY_BYTES, MAX_DEPTH};
 pub use self::merge_patch::PatchError;
 pub use self::window::Carried;
 
-/// A loaded document.
+/// From so many bytes of history on a document is not copied for each change of a peer. Below, a copy costs little, and
+/// keeping one would cost each of many small documents its memory twice.
+const SPARE_FROM_BYTES: usize = 16 << 10;
+
+/// A document: loaded, or one change that nobody has asked more of than its bytes.
 #[derive(Debug, Clone)]
 pub struct Document {
-    doc: Automerge,
+    actor: ActorId,
+    /// All there is, if it is one change that was made here.
+    first: Option<FirstChange>,
+    /// Made when first needed.
+    loaded: OnceLock<Box<Automerge>>,
     /// Made when first needed: only `apply` does.
     index: Option<ActorIndex>,
+    /// Kept by `apply` if the history is long.
+    spare: Option<Box<Spare>>,
     /// Uncompressed bytes of the history, roughly, for [`Document::approximate_bytes`].
     history_bytes: usize,
     /// The base that the history begins with; `None`: it was never begun anew.
@@ -141,11 +158,38 @@ impl Document {
     /// A document nobody wrote yet. `actor` must not have been used by another process life: an actor
     /// that reuses a sequence number corrupts merges.
     pub fn new(actor: ActorId) -> Self {
-        Self::of(Automerge::new().with_actor(actor))
+        Self { actor, first: None, loaded: OnceLock::new(), index: None, spare: None, history_bytes: 0, base: None }
     }
 
     fn of(doc: Automerge) -> Self {
-        Self { doc, index: None, history_bytes: 0, base: None }
+        let mut document = Self::new(doc.get_actor().clone());
+        document.set(doc);
+        document
+    }
+
+    fn doc(&self) -> &Automerge {
+        self.loaded.get_or_init(|| {
+            let doc = self.first.as_ref().map_or_else(Automerge::new, FirstChange::load);
+            Box::new(doc.with_actor(self.actor.clone()))
+        })
+    }
+
+    /// To change it.
+    fn doc_mut(&mut self) -> &mut Automerge {
+        self.doc();
+        self.first = None;
+        self.loaded.get_mut().expect("it was just loaded")
+    }
+
+    fn set(&mut self, doc: Automerge) {
+        self.first = None;
+        self.spare = None;
+        self.loaded = OnceLock::from(Box::new(doc));
+    }
+
+    /// Whether it takes the memory of its bytes only.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.get().is_some()
     }
 
     /// Loads what [`Document::save`] wrote and the raw changes that came after it, in causal order.
@@ -175,7 +219,15 @@ impl Document {
                 .and_then(|applied| applied)
                 .map_err(|reason| ApplyError::Rejected { reason })?;
         }
-        Ok(Self { doc: doc.with_actor(actor), index: None, history_bytes, base: None })
+        Ok(Self { history_bytes, ..Self::of(doc.with_actor(actor)) })
+    }
+
+    /// A live document that is one change, from the bytes and the hash that were stored; `None`: it is something else, which
+    /// only [`Document::load`] can tell.
+    pub fn of_one_change(actor: ActorId, bytes: &[u8], head: &[u8; 32]) -> Option<Self> {
+        let mut document = Self::new(actor);
+        document.start(FirstChange::stored(bytes, head)?);
+        Some(document)
     }
 
     /// The same document, said to begin with this base: who stores a document keeps its base beside it.
@@ -191,11 +243,23 @@ impl Document {
     /// Begins the document anew with this content: returns the one change that it consists of now. The same stamp
     /// and content give the same bytes everywhere. `stamp.check` is filled in.
     pub fn begin(&mut self, stamp: Stamp, json: &JsonObject) -> Result<Vec<u8>, WriteError> {
-        self.begin_with(stamp, None, |tx| match json.is_empty() {
+        if json.is_empty() {
             // An empty document needs an operation to exist at all.
-            true => tx.put(ROOT, INCARNATION_KEY, 0u64),
-            false => write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)),
-        })
+            return self.begin_with(stamp, None, |tx| tx.put(ROOT, INCARNATION_KEY, 0u64));
+        }
+        let first = FirstChange::encode(&stamp.actor(), 0, json);
+        let base = Some(stamp.of_change(first.hash()));
+        *self = Self::new(self.actor.clone()).with_base(base);
+        Ok(self.start(first))
+    }
+
+    fn start(&mut self, first: FirstChange) -> Vec<u8> {
+        let change = first.bytes().to_vec();
+        self.history_bytes = change.len();
+        self.loaded = OnceLock::new();
+        self.spare = None;
+        self.first = Some(first);
+        change
     }
 
     /// Begins the document anew as deleted. `time_ms`: milliseconds since the epoch, kept in the tombstone.
@@ -212,14 +276,9 @@ impl Document {
         let mut begun = Self::new(stamp.actor());
         let commit = CommitOptions { message, ..CommitOptions::default().with_time(0) };
         let change = begun.write(commit, fill)?.expect("a base has operations");
-        let hash = begun.doc.get_heads()[0].0;
-        let actor = self.doc.get_actor().clone();
-        *self = Self {
-            doc: begun.doc.with_actor(actor),
-            index: None,
-            history_bytes: change.len(),
-            base: Some(stamp.of_change(&hash)),
-        };
+        let hash = begun.doc().get_heads()[0].0;
+        let doc = std::mem::take(begun.doc_mut()).with_actor(self.actor.clone());
+        *self = Self { history_bytes: change.len(), base: Some(stamp.of_change(&hash)), ..Self::of(doc) };
         Ok(change)
     }
 
@@ -231,16 +290,20 @@ impl Document {
 
     fn put_as(&mut self, json: &JsonObject, commit: CommitOptions) -> Result<Option<Vec<u8>>, WriteError> {
         let presence = self.presence();
+        if presence == Presence::Unwritten && !json.is_empty() {
+            let first = FirstChange::encode(&self.actor, commit.time.unwrap_or_default(), json);
+            return Ok(Some(self.start(first)));
+        }
+        if self.first.as_ref().is_some_and(|first| first.says(json) == Some(true)) {
+            return Ok(None);
+        }
         let incarnation = self.incarnation();
         if presence == Presence::Live {
             let space = KeySpace::of_incarnation(incarnation);
             let current = self.root(&space);
             return self.write(commit, |tx| write::update_map(tx, &current, &json.0, &space));
         }
-        if presence == Presence::Unwritten && !json.is_empty() {
-            return self.write(commit, |tx| write::fill_fresh_root(tx, &json.0, &KeySpace::of_incarnation(0)));
-        }
-        let stale: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
+        let stale: Vec<String> = self.doc().keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
         self.write(commit, |tx| {
             for key in &stale {
                 tx.delete(ROOT, key.as_str())?;
@@ -267,7 +330,7 @@ impl Document {
         if self.presence() != Presence::Live {
             return Ok(None);
         }
-        let visible: Vec<String> = self.doc.keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
+        let visible: Vec<String> = self.doc().keys(ROOT).filter(|key| key != INCARNATION_KEY).collect();
         self.write(commit, |tx| {
             for key in &visible {
                 tx.delete(ROOT, key.as_str())?;
@@ -295,7 +358,7 @@ impl Document {
         if base == self.base {
             return Ok(self.add(changes)?.map_or(Merged::Known, Merged::Added));
         }
-        let mut begun = Self::new(self.doc.get_actor().clone()).with_base(base);
+        let mut begun = Self::new(self.actor.clone()).with_base(base);
         Ok(match begun.add(changes)? {
             Some(applied) => {
                 let carried = window::carry(self, &mut begun)?;
@@ -307,24 +370,43 @@ impl Document {
     }
 
     fn add(&mut self, changes: Vec<automerge::Change>) -> Result<Option<Applied>, ApplyError> {
-        let new = incoming::select_new(&self.doc, changes)?;
+        let new = incoming::select_new(self.doc(), changes)?;
         if new.is_empty() {
             return Ok(None);
         }
-        let index = self.index.get_or_insert_with(|| ActorIndex::of(&self.doc));
-        let (doc, index) = incoming::absorb(&self.doc, index, &new)?;
-        self.doc = doc;
+        let index = self.index.take().unwrap_or_else(|| ActorIndex::of(self.doc()));
+        let judged = incoming::judge(self.doc(), &index, &new);
         self.index = Some(index);
+        let index = judged?;
+        let spare = self.spare.take().unwrap_or_else(|| Box::new(Spare::of(self.doc())));
+        if let Err(error) = incoming::absorb(self.doc_mut(), &new) {
+            // They were all applied before, in this order.
+            let doc = spare.restore().map_err(|reason| ApplyError::Rejected { reason })?;
+            self.loaded = OnceLock::from(Box::new(doc));
+            self.spare = Some(spare).filter(|_| self.history_bytes >= SPARE_FROM_BYTES);
+            return Err(error);
+        }
+        self.index = Some(index);
+        self.spare = Some(spare).filter(|_| self.history_bytes >= SPARE_FROM_BYTES);
+        self.note(&new);
         let changes: Vec<u8> = new.iter().flat_map(|change| change.raw_bytes().iter().copied()).collect();
         self.history_bytes += changes.len();
         Ok(Some(Applied { changes, count: new.len() }))
     }
 
+    /// Notes changes that it has now, to go back to them.
+    fn note(&mut self, changes: &[automerge::Change]) {
+        self.spare = self.spare.take().and_then(|spare| spare.with(changes)).map(Box::new);
+    }
+
     /// Whether it is there.
     pub fn presence(&self) -> Presence {
-        if self.doc.is_empty() {
+        if !self.is_loaded() {
+            return if self.first.is_some() { Presence::Live } else { Presence::Unwritten };
+        }
+        if self.doc().is_empty() {
             Presence::Unwritten
-        } else if matches!(self.doc.get(ROOT, TOMBSTONE_KEY), Ok(None)) {
+        } else if matches!(self.doc().get(ROOT, TOMBSTONE_KEY), Ok(None)) {
             Presence::Live
         } else {
             Presence::Deleted
@@ -339,7 +421,7 @@ impl Document {
     /// When it was deleted, in milliseconds since the epoch by the clock of who did; of several, the latest. `None`: no
     /// delete is in force.
     pub fn deleted_at_ms(&self) -> Option<i64> {
-        let tombstones = self.doc.get_all(ROOT, TOMBSTONE_KEY).ok()?;
+        let tombstones = self.doc().get_all(ROOT, TOMBSTONE_KEY).ok()?;
         let times = tombstones.iter().filter_map(|(value, _)| match value {
             Value::Scalar(scalar) => match scalar.as_ref() {
                 ScalarValue::Timestamp(time_ms) => Some(*time_ms),
@@ -357,21 +439,12 @@ impl Document {
 
     /// The delete in force, if there is one; of several concurrent ones the latest operation.
     pub fn deletion(&self) -> Option<Deletion> {
-        let (value, id) = self.doc.get(ROOT, TOMBSTONE_KEY).ok()??;
+        let (value, id) = self.doc().get(ROOT, TOMBSTONE_KEY).ok()??;
         let at_ms = match value {
             Value::Scalar(scalar) => scalar.as_i64().unwrap_or(0),
             Value::Object(_) => 0,
         };
         Some(Deletion { by: conflicts::author_of(&id), at_ms })
-    }
-
-    /// Takes back every change after `heads`: as if this actor had never made them. Only for changes that nobody was
-    /// told of.
-    pub(crate) fn take_back(&mut self, heads: &[[u8; 32]]) -> Result<(), WriteError> {
-        let heads: Vec<ChangeHash> = heads.iter().map(|hash| ChangeHash(*hash)).collect();
-        self.doc = self.doc.fork_at(&heads)?.with_actor(self.doc.get_actor().clone());
-        self.index = None;
-        Ok(())
     }
 
     /// Compact JSON, or `None` when there is no live document.
@@ -384,33 +457,21 @@ impl Document {
         Some(out)
     }
 
-    /// The newest changes. Replicas with equal heads hold equal documents.
-    pub fn heads(&self) -> Heads {
-        self.doc.get_heads().into_iter().map(|hash| hash.0).collect()
+    /// Whether it shows exactly this, in this order.
+    pub fn shows(&self, json: &JsonObject) -> bool {
+        let told = self.first.as_ref().and_then(|first| first.says(json));
+        told.unwrap_or_else(|| self.render().is_some_and(|text| text == json.to_string()))
     }
 
-    /// Whether the history contains this change.
-    pub fn knows(&self, hash: &[u8; 32]) -> bool {
-        incoming::knows(&self.doc, &ChangeHash(*hash))
-    }
-
-    /// Hashes of all changes, in causal order.
-    pub fn history(&self) -> Heads {
-        self.doc.get_changes_meta(&[]).into_iter().map(|change| change.hash.0).collect()
-    }
-
-    /// The raw changes, one each, in causal order, that are not in the history of `have`. Hashes that
-    /// are not known here are ignored, so the answer may hold more than the asker needs, never less.
-    pub fn changes_since(&self, have: &[[u8; 32]]) -> Vec<Vec<u8>> {
-        let known: Vec<ChangeHash> =
-            have.iter().map(|hash| ChangeHash(*hash)).filter(|hash| incoming::knows(&self.doc, hash)).collect();
-        self.doc.get_changes(&known).iter().map(|change| change.raw_bytes().to_vec()).collect()
+    /// Bytes of the history when it is not packed, roughly: what saving it, or loading it, costs grows with them.
+    pub fn history_bytes(&self) -> usize {
+        self.history_bytes
     }
 
     /// The whole document with its history, compressed: input of [`Document::load`] and
     /// [`Document::apply`].
     pub fn save(&self) -> Vec<u8> {
-        self.doc.save()
+        self.doc().save()
     }
 
     /// Whether a peer takes `snapshot` (from [`Document::save`], or a base) in [`Document::apply`]. A long history
@@ -429,16 +490,19 @@ impl Document {
         const SMALL_BYTES: usize = 12 * 1024;
         const CHANGE_BYTES: usize = 128;
         const OPERATION_BYTES: usize = 32;
-        let stats = self.doc.stats();
-        SMALL_BYTES
+        let Some(doc) = self.loaded.get() else { return size_of::<Self>() + self.history_bytes };
+        let stats = doc.stats();
+        let copies = 1 + usize::from(self.spare.is_some());
+        let bytes = SMALL_BYTES
             + CHANGE_BYTES * stats.num_changes as usize
             + OPERATION_BYTES * stats.num_ops as usize
-            + self.history_bytes
+            + self.history_bytes;
+        copies * bytes
     }
 
     /// The largest visible number: concurrent re-creations may leave several.
     fn incarnation(&self) -> u64 {
-        let registers = self.doc.get_all(ROOT, INCARNATION_KEY).unwrap_or_default();
+        let registers = self.doc().get_all(ROOT, INCARNATION_KEY).unwrap_or_default();
         let numbers = registers.iter().filter_map(|(value, _)| match value {
             Value::Scalar(scalar) => scalar.as_u64(),
             Value::Object(_) => None,
@@ -447,7 +511,7 @@ impl Document {
     }
 
     fn root(&self, space: &KeySpace) -> MapNode {
-        view::read_map(&self.doc, vec![ROOT], space, 1)
+        view::read_map(self.doc(), vec![ROOT], space, 1)
     }
 
     fn write(
@@ -455,18 +519,20 @@ impl Document {
         commit: CommitOptions,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError>,
     ) -> Result<Option<Vec<u8>>, WriteError> {
-        let mut tx = self.doc.transaction();
+        let mut tx = self.doc_mut().transaction();
         if let Err(error) = edit(&mut tx) {
             tx.rollback();
             return Err(error.into());
         }
         let (hash, _) = tx.commit_with(commit);
         let Some(hash) = hash else { return Ok(None) };
-        let change = self.doc.get_change_by_hash(&hash).expect("the change was just committed");
+        let change = self.doc().get_change_by_hash(&hash).expect("the change was just committed");
         if let Some(index) = &mut self.index {
             index.record(change.actor_id(), change.seq(), change.max_op());
         }
         self.history_bytes += change.raw_bytes().len();
-        Ok(Some(change.raw_bytes().to_vec()))
+        let bytes = change.raw_bytes().to_vec();
+        self.note(&[change]);
+        Ok(Some(bytes))
     }
 }

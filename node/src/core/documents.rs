@@ -5,15 +5,16 @@
 
 mod local;
 mod reads;
+mod sending;
 mod transact;
 mod windows;
 
 pub use reads::Reading;
+pub use sending::Piece;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, btree_map};
 
-use super::batch::{Batch, DocRows, DocumentStore, Horizon, PeerId, StoreReadError, Stored};
+use super::batch::{Batch, DocRows, DocumentStore, Horizon, PeerId, StoreReadError, Stored, Whole};
 use super::cache::DocumentCache;
 use super::class::ClassMap;
 use automerge::ActorId;
@@ -22,11 +23,9 @@ use self::windows::Windows;
 use super::document::{ApplyError, Document, Incoming, LoadError, Merged, NOBODY, Stamp};
 use super::index::{Index, Meta};
 use super::key::DocKey;
-use super::outbox::Base;
 use super::policy::{self, Policies};
-use super::reconcile::{History, Marks};
 use super::texts::TextCache;
-use super::wire::{Heads, Recall, Seq};
+use super::wire::{Heads, Seq};
 use crate::limits;
 
 /// Why a document cannot be read or written.
@@ -144,15 +143,6 @@ pub enum Taken {
     },
 }
 
-/// Changes to send, as much as a frame should hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// Automerge chunks.
-    pub changes: Vec<u8>,
-    /// The base of the document, if it has one that is not in this piece.
-    pub base: Option<Stamp>,
-}
-
 /// All documents of a store.
 pub struct Documents {
     store: Box<dyn DocumentStore>,
@@ -192,14 +182,11 @@ impl Documents {
         classes: ClassMap,
         policies: Policies,
     ) -> Self {
-        let mut index = Index::new(classes);
-        for (key, meta) in stored.docs {
-            index.set(&key, meta);
-        }
+        let index = Index::of(classes, stored.docs);
         let mut documents = Self {
             store,
             index,
-            cache: DocumentCache::new(limits::DOCUMENT_CACHE_BYTES),
+            cache: DocumentCache::new([limits::DOCUMENT_CACHE_BYTES, limits::UNLOADED_CACHE_BYTES]),
             actor,
             identity: stored.identity,
             policies,
@@ -324,51 +311,6 @@ impl Documents {
         self.last
     }
 
-    /// Number of the first durable change of a document after `through`.
-    pub fn first_unsent(&self, key: &DocKey, through: Seq) -> Result<Option<Seq>, StoreReadError> {
-        match self.index.get(key) {
-            None => Ok(None),
-            // Folded changes have lost their numbers; this is a lower bound.
-            Some(meta) if through < meta.folded => Ok(Some(through + 1)),
-            Some(_) => self.store.first_in_tail(key, through + 1),
-        }
-    }
-
-    /// The durable changes of a document that a peer with this base may lack, cut into pieces of about
-    /// [`limits::UPDATE_FRAME_BYTES`]. Of a document with changes that are not durable, what the store holds: those must
-    /// not leave.
-    pub fn changes_for(&self, key: &DocKey, base: &Base) -> Result<Vec<Piece>, DocumentError> {
-        let Some(meta) = self.durable_meta(key) else { return Ok(vec![]) };
-        let (document, known) = match base {
-            Base::Before(first) if *first > meta.folded => {
-                return Ok(pieces(self.tail_rows(key, *first)?, meta.base));
-            }
-            Base::Before(first) => match meta.checkpoint_at(first.saturating_sub(1)) {
-                Some(point) => (None, point.heads.clone()),
-                None => (None, Heads::new()),
-            },
-            Base::Has(marks) if marks.is_empty() => (None, Heads::new()),
-            Base::Has(marks) => {
-                let document = self.durable_document(key)?;
-                let known = marks.among(&document.history());
-                (Some(document), known)
-            }
-        };
-        if known.is_empty() {
-            let snapshot = self.store.snapshot(key)?;
-            // A long history packs so well that a peer would take it for a bomb; such a one goes change by change.
-            let fits = |bytes: &[u8]| bytes.len() <= limits::MAX_FRAME_BYTES / 2 && Document::travels_whole(bytes);
-            if snapshot.as_deref().is_none_or(fits) {
-                let mut chunks: Vec<Vec<u8>> = snapshot.into_iter().collect();
-                chunks.extend(self.tail_rows(key, meta.folded + 1)?);
-                return Ok(whole(chunks, meta.base));
-            }
-        }
-        let document = document.map_or_else(|| self.durable_document(key), Ok)?;
-        let changes = document.changes_since(&known);
-        Ok(if known.is_empty() { whole(changes, meta.base) } else { pieces(changes, meta.base) })
-    }
-
     /// Whether nothing waits for the disk.
     pub fn is_all_durable(&self) -> bool {
         self.undo.is_empty() && self.undo_in_flight.is_empty()
@@ -476,7 +418,7 @@ impl Documents {
         if let Some(changes) = changes {
             self.pending_bytes += changes.len();
             meta.tail_bytes += changes.len() as u64;
-            if meta.wants_fold() {
+            if meta.wants_fold(document.history_bytes()) {
                 meta.push_checkpoint();
                 snapshot = Some((seq, document.save()));
                 meta.tail_bytes = 0;
@@ -542,17 +484,19 @@ impl Documents {
         Ok((document, was_visible))
     }
 
-    /// The document as of the last commit: from the cache if that is what it holds.
-    fn durable_document(&self, key: &DocKey) -> Result<Cow<'_, Document>, DocumentError> {
-        match self.cache.durable(key, self.durable) {
-            Some(document) => Ok(Cow::Borrowed(document)),
-            None => self.load(key).map(Cow::Owned),
-        }
-    }
-
     fn load(&self, key: &DocKey) -> Result<Document, DocumentError> {
-        let snapshot = self.store.snapshot(key)?;
-        let tail = self.store.tail(key, 0)?;
+        let Whole { snapshot, tail } = self.store.whole(key)?;
+        let only = match (&snapshot, &tail[..]) {
+            (Some(snapshot), []) => Some(snapshot),
+            (None, [(_, change)]) => Some(change),
+            _ => None,
+        };
+        let head = self.index.get(key).filter(|meta| !meta.deleted && meta.heads.len() == 1).map(|meta| &meta.heads[0]);
+        if let (Some(bytes), Some(head)) = (only, head)
+            && let Some(document) = Document::of_one_change(self.actor.clone(), bytes, head)
+        {
+            return Ok(document);
+        }
         Document::load(self.actor.clone(), snapshot.as_deref(), tail.iter().map(|(_, bytes)| &bytes[..]))
             .map_err(|source| DocumentError::Damaged { key: key.to_string(), source })
     }
@@ -564,13 +508,6 @@ impl Documents {
             None => self.index.get(key),
         }
     }
-
-    /// Durable change rows from a number on. What was synced but not yet reported so may belong to another base.
-    fn tail_rows(&self, key: &DocKey, from: Seq) -> Result<impl Iterator<Item = Vec<u8>>, StoreReadError> {
-        let durable = self.durable;
-        let rows = self.store.tail(key, from)?.into_iter();
-        Ok(rows.take_while(move |(seq, _)| *seq <= durable).map(|(_, changes)| changes))
-    }
 }
 
 /// What a local write or a peer's changes left to store.
@@ -581,36 +518,4 @@ enum Written {
     Base(Vec<u8>),
     /// The same, and changes after it, with a number of their own.
     Carried(Vec<u8>, Vec<u8>),
-}
-
-impl History for Documents {
-    /// Of the durable version: what is not durable is not sent either. A document that cannot be read is not known;
-    /// sending it will say why.
-    fn recall(&self, key: &DocKey, heads: &Marks) -> Recall {
-        let document = self.durable_meta(key).and_then(|_| self.durable_document(key).ok());
-        document.map_or(Recall::Behind(vec![]), |document| heads.recall(&document.history(), &document.heads()))
-    }
-}
-
-/// Joins small chunks up to the size of a frame; their base is not among them.
-fn pieces(chunks: impl IntoIterator<Item = Vec<u8>>, base: Option<Stamp>) -> Vec<Piece> {
-    let mut merged: Vec<Piece> = Vec::new();
-    for chunk in chunks {
-        match merged.last_mut() {
-            Some(last) if last.changes.len() + chunk.len() <= limits::UPDATE_FRAME_BYTES => {
-                last.changes.extend_from_slice(&chunk);
-            }
-            _ => merged.push(Piece { changes: chunk, base }),
-        }
-    }
-    merged
-}
-
-/// The same of a whole document, whose first chunk holds its base.
-fn whole(chunks: impl IntoIterator<Item = Vec<u8>>, base: Option<Stamp>) -> Vec<Piece> {
-    let mut pieces = pieces(chunks, base);
-    if let Some(first) = pieces.first_mut() {
-        first.base = None;
-    }
-    pieces
 }

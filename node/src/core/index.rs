@@ -53,9 +53,11 @@ impl Meta {
         self.checkpoints.iter().rev().find(|point| point.seq <= through)
     }
 
-    /// Whether the change rows should be folded: amortised, each byte is rewritten a constant number of times.
-    pub fn wants_fold(&self) -> bool {
-        self.tail_bytes > self.snapshot_bytes.max(limits::TAIL_FOLD_BYTES as u64)
+    /// Whether the change rows should be folded: amortised, each byte is rewritten a constant number of times, and each of
+    /// the `history_bytes` that a snapshot is made of, which packs so well that its own size says little, is packed one.
+    pub fn wants_fold(&self, history_bytes: usize) -> bool {
+        let packed_too_often = (history_bytes / limits::TAIL_FOLD_SHARE) as u64;
+        self.tail_bytes > self.snapshot_bytes.max(limits::TAIL_FOLD_BYTES as u64).max(packed_too_often)
     }
 
     /// Keeps the present state as a checkpoint, dropping the one that is least missed when full.
@@ -128,7 +130,8 @@ struct Entry {
 #[derive(Debug, Default)]
 pub struct Index {
     classes: ClassMap,
-    docs: BTreeMap<DocKey, Entry>,
+    /// In boxes: the nodes of a tree that is filled in order are half empty.
+    docs: BTreeMap<DocKey, Box<Entry>>,
     by_seq: PerClass<BTreeMap<Seq, DocKey>>,
     totals: Totals,
 }
@@ -162,6 +165,22 @@ impl Index {
         Self { classes, ..Self::default() }
     }
 
+    /// The index of these documents. In key order it costs a third of setting one after the other, and half the memory.
+    pub fn of(classes: ClassMap, docs: Vec<(DocKey, Meta)>) -> Self {
+        let mut index = Self::new(classes);
+        let mut by_seq: PerClass<Vec<(Seq, DocKey)>> = PerClass::default();
+        let entries = docs.into_iter().map(|(key, meta)| {
+            index.totals.add(&meta);
+            by_seq[index.classes.of(key.collection()).index()].push((meta.seq, key.clone()));
+            let summary = Summary { place: place(&key), digest: digest(&key, &meta.heads) };
+            (key, Box::new(Entry { summary, meta, extent: None }))
+        });
+        let docs = entries.collect();
+        index.docs = docs;
+        index.by_seq = by_seq.map(|numbers| numbers.into_iter().collect());
+        index
+    }
+
     /// Which class each collection is in.
     pub fn classes(&self) -> &ClassMap {
         &self.classes
@@ -175,7 +194,8 @@ impl Index {
     /// Sets what is known of a document.
     pub fn set(&mut self, key: &DocKey, meta: Meta) {
         let place = self.docs.get(key).map_or_else(|| place(key), |old| old.summary.place);
-        let entry = Entry { summary: Summary { place, digest: digest(key, &meta.heads) }, meta, extent: None };
+        let summary = Summary { place, digest: digest(key, &meta.heads) };
+        let entry = Box::new(Entry { summary, meta, extent: None });
         let seq = entry.meta.seq;
         self.totals.add(&entry.meta);
         let by_seq = &mut self.by_seq[self.classes.of(key.collection()).index()];

@@ -3,17 +3,65 @@
 //! The pair is kept as two strings everywhere, in memory, on disk and on the wire, so that no choice of
 //! characters makes two different pairs the same document (`c:x`/`y` is not `c`/`x:y`).
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits;
 
 /// Names one document of the store. Ordered by collection, then id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// One piece of memory however often it is cloned: half a dozen lists know each document by its key.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DocKey {
-    collection: String,
-    id: String,
+    /// Collection and id, one after the other.
+    text: Arc<str>,
+    /// Where the id begins.
+    split: u32,
+}
+
+/// What it is on the wire.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "DocKey")]
+struct Parts<'a> {
+    #[serde(borrow)]
+    collection: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
+impl Serialize for DocKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Parts { collection: self.collection().into(), id: self.id().into() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DocKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Parts { collection, id } = Parts::deserialize(deserializer)?;
+        Ok(Self::bound(&collection, &id))
+    }
+}
+
+impl Ord for DocKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.collection().cmp(other.collection()).then_with(|| self.id().cmp(other.id()))
+    }
+}
+
+impl PartialOrd for DocKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for DocKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DocKey").field("collection", &self.collection()).field("id", &self.id()).finish()
+    }
 }
 
 /// Why a collection or document id is refused.
@@ -51,43 +99,44 @@ pub enum KeyError {
 
 impl DocKey {
     /// Checks both parts against the limits; accepts every other string, separators included.
-    pub fn new(collection: impl Into<String>, id: impl Into<String>) -> Result<Self, KeyError> {
-        let (collection, id) = (collection.into(), id.into());
-        check("collection", &collection, limits::MAX_COLLECTION_BYTES)?;
-        check("doc_id", &id, limits::MAX_DOC_ID_BYTES)?;
-        Ok(Self { collection, id })
+    pub fn new(collection: impl AsRef<str>, id: impl AsRef<str>) -> Result<Self, KeyError> {
+        let (collection, id) = (collection.as_ref(), id.as_ref());
+        check("collection", collection, limits::MAX_COLLECTION_BYTES)?;
+        check("doc_id", id, limits::MAX_DOC_ID_BYTES)?;
+        Ok(Self::bound(collection, id))
     }
 
     /// The collection.
     pub fn collection(&self) -> &str {
-        &self.collection
+        &self.text[..self.split as usize]
     }
 
     /// The document id within the collection.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.text[self.split as usize..]
     }
 
     /// The lower bound of a collection's keys: below every document of it, above every other collection
     /// that sorts before. Not a document's key itself, as ids are not empty.
     pub(crate) fn first_of(collection: &str) -> Self {
-        Self { collection: collection.into(), id: String::new() }
+        Self::bound(collection, "")
     }
 
     /// A place among the keys of a collection, which need not be a key itself.
     pub(crate) fn bound(collection: &str, id: &str) -> Self {
-        Self { collection: collection.into(), id: id.into() }
+        let text: Arc<str> = if id.is_empty() { collection.into() } else { [collection, id].concat().into() };
+        Self { split: collection.len() as u32, text }
     }
 
     /// Memory and wire cost of the key in bytes, without framing.
     pub fn len_bytes(&self) -> usize {
-        self.collection.len() + self.id.len()
+        self.text.len()
     }
 
     /// Checks a key that came from a peer or the disk, where serde built it without [`DocKey::new`].
     pub fn validate(&self) -> Result<(), KeyError> {
-        check("collection", &self.collection, limits::MAX_COLLECTION_BYTES)?;
-        check("doc_id", &self.id, limits::MAX_DOC_ID_BYTES)
+        check("collection", self.collection(), limits::MAX_COLLECTION_BYTES)?;
+        check("doc_id", self.id(), limits::MAX_DOC_ID_BYTES)
     }
 }
 
@@ -116,7 +165,7 @@ fn check(field: &'static str, value: &str, limit: usize) -> Result<(), KeyError>
 
 impl fmt::Display for DocKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.collection, self.id)
+        write!(f, "{}/{}", self.collection(), self.id())
     }
 }
 

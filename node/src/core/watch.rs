@@ -126,6 +126,7 @@ pub struct WatchEvent {
 }
 
 /// What comes next for a reader.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, taken apart at once")]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// An event.
@@ -244,7 +245,9 @@ impl Watch {
         let Durable { before, seq, visible } = change;
         let was_ahead = self.ahead.remove(&before);
         if self.held.as_ref().is_some_and(|held| held.key == *key) {
-            return true; // Due now, or after a later commit; and if it changed again, the walk will come by.
+            // Due now, or after a later commit; if it changed again, or what is held is taken back, the walk will come by.
+            self.extend_snapshot(before, seq);
+            return true;
         }
         let is_told = before <= self.through || was_ahead;
         let has_room = self.has_room();
@@ -256,13 +259,21 @@ impl Watch {
             if has_room {
                 self.places.insert(before, key.clone());
                 self.placed.insert(key.clone(), before);
-            } else if let Some(end) = &mut self.snapshot
-                && before <= *end
-            {
-                *end = seq;
+            } else {
+                self.extend_snapshot(before, seq);
             }
         }
         true
+    }
+
+    /// A document that the snapshot has not told of moved on, and there is no note of where it was: the snapshot ends after
+    /// where it is. A commit tells of its documents in the order of their names, not of their numbers.
+    fn extend_snapshot(&mut self, before: Seq, seq: Seq) {
+        if let Some(end) = &mut self.snapshot
+            && before <= *end
+        {
+            *end = seq.max(*end);
+        }
     }
 
     /// Changes were taken back: what is held may never have happened.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     /// The file of the store; `None` in a world without files.
     pub store_file: Option<PathBuf>,
     core: Mutex<Core>,
+    /// What of the core waits for the disk, so that a writer need not lock it to find out that there is room.
+    uncommitted_bytes: AtomicUsize,
     pub committer: Committer,
     pub backups: Backups,
     durable: Mutex<Durable>,
@@ -137,6 +139,7 @@ impl Shared {
             app_id: parts.app_id,
             store_file: parts.store_file,
             core: Mutex::new(parts.core),
+            uncommitted_bytes: AtomicUsize::new(0),
             committer: parts.committer,
             backups: parts.backups,
             limits: parts.limits,
@@ -187,6 +190,7 @@ impl Shared {
         let mut core = lock(&self.core);
         let result = input(&mut core);
         let wakes = core.take_wakes();
+        self.uncommitted_bytes.store(core.documents().uncommitted_bytes(), Ordering::Release);
         drop(core);
         let commit = wakes.commit;
         self.wake(wakes);
@@ -308,10 +312,11 @@ impl Shared {
             let changed = self.durable_changed.notified();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            if let Some(why) = self.durable().failed {
+            let failed = lock(&self.durable).failed.clone();
+            if let Some(why) = failed {
                 return Err(why);
             }
-            if self.with_core(|core| core.documents().uncommitted_bytes()) <= limit {
+            if self.uncommitted_bytes.load(Ordering::Acquire) <= limit {
                 return Ok(());
             }
             changed.await;

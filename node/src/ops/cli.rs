@@ -5,13 +5,16 @@
 
 pub mod ask;
 mod client;
+pub mod credentials;
 mod table;
+pub mod token;
 pub mod upkeep;
 mod view;
 
 use std::io::{self, Write};
 
 pub use ask::{Ask, Question};
+pub use credentials::Credentials;
 use table::Paint;
 pub use upkeep::Upkeep;
 

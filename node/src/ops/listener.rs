@@ -23,7 +23,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics;
-use crate::api::{BindError, Listen, Listener};
+use crate::api::access::AccessCounts;
+use crate::api::{BindError, Listen, Listener, SOCKET_MODE};
 use crate::limits;
 use crate::node::NodeHandle;
 
@@ -37,13 +38,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Default)]
 pub struct Watched {
     node: Arc<OnceLock<NodeHandle>>,
+    access: Arc<OnceLock<Arc<AccessCounts>>>,
     stopping: CancellationToken,
 }
 
 impl Watched {
     /// Nobody yet. `stopping` is cancelled when the process is told to stop.
     pub fn new(stopping: CancellationToken) -> Self {
-        Self { node: Arc::default(), stopping }
+        Self { stopping, ..Self::default() }
+    }
+
+    /// Who is refused at the API's port is counted there. Only the first counts.
+    pub fn guarded(&self, counts: Arc<AccessCounts>) {
+        let _ = self.access.set(counts);
     }
 
     /// The node has started. Only the first one counts.
@@ -74,7 +81,11 @@ impl Watched {
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
             },
             "/metrics" => match self.node.get() {
-                Some(node) => text(StatusCode::OK, metrics::CONTENT_TYPE, metrics::encode(node.figures())),
+                Some(node) => text(
+                    StatusCode::OK,
+                    metrics::CONTENT_TYPE,
+                    metrics::encode(node.figures(), self.access.get().map(|counts| counts.figures())),
+                ),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, "there are no metrics before the start\n".into()),
             },
             _ => text(StatusCode::NOT_FOUND, TEXT, format!("there is no such page; there are:\n\n{INDEX}")),
@@ -103,7 +114,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 impl MetricsListener {
     /// Binds. A Unix socket as for the API.
     pub async fn bind(at: &Listen) -> Result<Self, BindError> {
-        let listener = Listener::bind(at).await?;
+        let listener = Listener::bind(at, SOCKET_MODE).await?;
         let address = listener.address().unwrap_or_else(|| at.clone());
         Ok(Self { listener, address })
     }

@@ -5,6 +5,7 @@
 
 mod page;
 
+use crate::api::access::AccessFigures;
 use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::node::{Figures, PathKind, PeerStatus, StoreFigures};
@@ -17,11 +18,14 @@ use page::{Labels, Page, Sample};
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The page.
-pub fn encode(figures: Figures) -> String {
+pub fn encode(figures: Figures, access: Option<AccessFigures>) -> String {
     let mut page = Page::default();
     node(&mut page, &figures);
     sessions(&mut page, &figures);
     admission(&mut page, &figures.admissions);
+    if let Some(access) = &access {
+        self::access(&mut page, access);
+    }
     traffic(&mut page, &figures);
     store(&mut page, &figures.status.store, &figures.stats.counts);
     if let Some(status) = &figures.status.agent {
@@ -79,6 +83,23 @@ fn admission(page: &mut Page, counts: &AdmissionSnapshot) {
     page.counters("peat_handshakes_throttled", "First packets that were held off, by how", throttled.into());
     page.gauge("peat_handshakes_pending", "Handshakes under way", counts.pending as u64);
     page.counter("peat_sessions_revoked", "Sessions ended by a change of the allow-list", counts.revoked);
+}
+
+fn access(page: &mut Page, access: &AccessFigures) {
+    let refused = [("unauthenticated", access.unauthenticated), ("permission-denied", access.denied)]
+        .map(|(why, count)| (vec![("why", why.to_owned())], count));
+    page.counters("peat_api_refused", "Requests refused and streams cut at the API's port, by why", refused.into());
+    page.counter(
+        "peat_api_handshakes_failed",
+        "TLS handshakes at the API's port that came to nothing",
+        access.handshakes,
+    );
+    page.gauge("peat_api_tokens", "Tokens for the API that are in force", access.tokens);
+    page.gauge(
+        "peat_api_files_unusable",
+        "Whether the newest tokens, and the newest files of TLS, cannot be used: 0 to 2",
+        access.files_unusable,
+    );
 }
 
 fn traffic(page: &mut Page, figures: &Figures) {

@@ -7,6 +7,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use serde::Serialize;
 
 use super::handle::Handle;
+use super::row::Row;
 use super::tables::{self, META, SNAPSHOTS, TAIL};
 use super::{Store, StoreError, receipts};
 use crate::core::document::Document;
@@ -99,13 +100,14 @@ fn check_rows(handle: &Handle, checked: &mut Checked) -> Result<(), redb::Error>
                 checked.add(&place, error);
             }
             known.insert((collection.to_owned(), id.to_owned()));
-            let meta: Meta = match postcard::from_bytes(value.value()) {
-                Ok(meta) => meta,
+            let row = match Row::decode(value.value()) {
+                Ok(row) => row,
                 Err(error) => {
                     checked.add(place, format!("its meta row cannot be read: {error}"));
                     continue;
                 }
             };
+            let meta = &row.meta;
             if meta.seq > checked.last_change {
                 let problem = format!("change {} is above the last one, {}", meta.seq, checked.last_change);
                 checked.add(&place, problem);
@@ -121,12 +123,23 @@ fn check_rows(handle: &Handle, checked: &mut Checked) -> Result<(), redb::Error>
                 }
             };
             snapshots_seen += u64::from(snapshot.is_some());
-            let rows: Result<Vec<(Seq, Vec<u8>)>, redb::Error> = tail
+            let has_rows = |what: &str| format!("its {what} is in its meta row and in one of its own");
+            if snapshot.is_some() && row.snapshot().is_some() {
+                checked.add(&place, has_rows("snapshot"));
+            }
+            let snapshot = snapshot.or_else(|| row.snapshot().map(<[u8]>::to_vec));
+            let mut rows: Result<Vec<(Seq, Vec<u8>)>, redb::Error> = tail
                 .range((collection, id, 0)..=(collection, id, Seq::MAX))?
                 .map(|row| row.map(|(key, value)| (key.value().2, value.value().to_vec())).map_err(Into::into))
                 .collect();
+            if let (Some((seq, change)), Ok(rows)) = (row.change(), &mut rows) {
+                if !rows.is_empty() {
+                    checked.add(&place, has_rows("change"));
+                }
+                rows.insert(0, (seq, change.to_vec()));
+            }
             match rows {
-                Ok(rows) => check_document(&place, &meta, snapshot.as_deref(), &rows, checked),
+                Ok(rows) => check_document(&place, meta, snapshot.as_deref(), &rows, checked),
                 Err(error) => checked.add(place, format!("its changes cannot be read: {error}")),
             }
         }

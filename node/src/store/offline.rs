@@ -97,7 +97,12 @@ impl Store {
         let info =
             |name: &'static str| handle.read(|db| tables::info(db, name)).map_err(|e| StoreError::at(&at, "read", &e));
         let found = info("format")?.ok_or_else(|| missing("format"))?;
-        tables::migrate(&at, &found)?;
+        let found = found.try_into().map_or(0, u32::from_le_bytes);
+        // A store that is open for reading keeps in memory what this writes.
+        let known = handle.read(|db| tables::migrate(db, found)).map_err(|e| StoreError::at(&at, "migrated", &e))?;
+        if known.is_none() {
+            return Err(StoreError::Format { at, found, known: tables::FORMAT });
+        }
         let identity: [u8; 32] =
             info("identity")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("identity"))?;
         let epoch: [u8; 16] = info("epoch")?.and_then(|b| b.try_into().ok()).ok_or_else(|| missing("epoch"))?;

@@ -1,20 +1,21 @@
 //! Tables and rows.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use iroh::SecretKey;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, receipts};
-use crate::core::batch::{Batch, Horizon, PeerId, Stored};
-use crate::core::index::Meta;
+use super::receipts;
+use super::row::{self, Row};
+use crate::core::batch::{Batch, DocRows, Horizon, PeerId, Stored};
 use crate::core::key::DocKey;
 use crate::core::wire::Seen;
 use crate::core::wire::members::Record;
 
 /// Version of the layout.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 pub(super) const INFO: TableDefinition<&str, &[u8]> = TableDefinition::new("info");
 pub(super) const META: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("meta");
@@ -90,15 +91,39 @@ pub(super) fn set_info(db: &Database, name: &str, value: &[u8]) -> Result<(), re
     Ok(txn.commit()?)
 }
 
-/// Brings a store of an earlier format to the one known, step by step, once there is an earlier one that was ever released. Each step is
-/// a transaction of its own that writes the new number with the new rows, so that a power cut leaves one format or the other.
-pub(super) fn migrate(at: &str, found: &[u8]) -> Result<(), StoreError> {
-    let found = found.try_into().map_or(0, u32::from_le_bytes);
+/// Brings a store of an earlier format to the one known, step by step. Each step is a transaction of its own that writes the new number
+/// with the new rows, so that a power cut leaves one format or the other. `None`: it is of a format that is not known.
+pub(super) fn migrate(db: &Database, found: u32) -> Result<Option<()>, redb::Error> {
     match found {
-        FORMAT => Ok(()),
+        FORMAT => Ok(Some(())),
+        2 => from_format_2(db).map(Some),
         // 1 was never released.
-        _ => Err(StoreError::Format { at: at.to_owned(), found, known: FORMAT }),
+        _ => Ok(None),
     }
+}
+
+/// The rows of table `meta` are shorter, and may have the content with them; it is left where it is.
+fn from_format_2(db: &Database) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    {
+        let mut metas = txn.open_table(META)?;
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let from = after.as_ref().map_or(Bound::Unbounded, |(c, id)| Bound::Excluded((c.as_str(), id.as_str())));
+            let next = {
+                let mut rest = metas.range::<(&str, &str)>((from, Bound::Unbounded))?;
+                let Some(found) = rest.next() else { break };
+                let (key, value) = found?;
+                let row = row::encode_row(&row::decode_format_2(value.value())?, None);
+                ((key.value().0.to_owned(), key.value().1.to_owned()), row)
+            };
+            let (place, row) = next;
+            metas.insert((place.0.as_str(), place.1.as_str()), &row[..])?;
+            after = Some(place);
+        }
+        txn.open_table(INFO)?.insert("format", &3u32.to_le_bytes()[..])?;
+    }
+    Ok(txn.commit()?)
 }
 
 /// The last change number in use.
@@ -138,8 +163,7 @@ pub(super) fn stored(db: &Database, epoch: [u8; 16], identity: PeerId) -> Result
         let (key, value) = row?;
         let (collection, id) = key.value();
         let key = DocKey::new(collection, id).map_err(|e| damaged("meta", &e.to_string()))?;
-        let meta = decode_meta(value.value())?;
-        stored.docs.push((key, meta));
+        stored.docs.push((key, Row::decode(value.value())?.meta));
     }
     stored.seen = seen(&txn)?;
     stored.receipts = receipts::read(&txn)?;
@@ -206,12 +230,12 @@ pub(super) fn set_members(db: &Database, rows: &[(PeerId, Option<MemberRow>)]) -
     Ok(txn.commit()?)
 }
 
-/// Writes a batch durably.
+/// Writes a batch durably. Tables that nothing is written to are not opened: each costs a page.
 pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
     {
         let mut metas = txn.open_table(META)?;
-        let mut tail = txn.open_table(TAIL)?;
+        let mut pieces = Pieces { txn: &txn, snapshots: None, tail: None };
         if let Some(Horizon { incarnation, through }) = batch.horizon {
             let row = [incarnation.to_le_bytes(), through.to_le_bytes()];
             txn.open_table(INFO)?.insert("forgotten", row.as_flattened())?;
@@ -219,23 +243,15 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
         for key in &batch.forgotten {
             let (collection, id) = (key.collection(), key.id());
             metas.remove((collection, id))?;
-            txn.open_table(SNAPSHOTS)?.remove((collection, id))?;
-            tail.retain_in((collection, id, 0)..=(collection, id, u64::MAX), |_, _| false)?;
+            pieces.snapshots()?.remove((collection, id))?;
+            pieces.tail()?.retain_in((collection, id, 0)..=(collection, id, u64::MAX), |_, _| false)?;
         }
         for (key, rows) in &batch.docs {
-            let (collection, id) = (key.collection(), key.id());
-            metas.insert((collection, id), &encode_meta(&rows.meta)[..])?;
-            if let Some(snapshot) = &rows.snapshot {
-                txn.open_table(SNAPSHOTS)?.insert((collection, id), &snapshot[..])?;
-                let folded = (collection, id, 0)..=(collection, id, rows.meta.folded);
-                // A look is cheaper than a removal of nothing, which is the rule where no history is kept.
-                if tail.range(folded.clone())?.next().is_some() {
-                    tail.retain_in(folded, |_, _| false)?;
-                }
-            }
-            for (seq, changes) in &rows.tail {
-                tail.insert((collection, id, *seq), &changes[..])?;
-            }
+            let content = row::content_of(rows);
+            let row = row::encode_row(&rows.meta, content);
+            let before = metas.insert((key.collection(), key.id()), &row[..])?;
+            let before = before.as_ref().map(|before| Row::decode(before.value())).transpose()?;
+            pieces.write(key, rows, content.is_some(), before)?;
         }
         if !batch.seen.is_empty() {
             let mut seen = txn.open_table(SEEN)?;
@@ -254,21 +270,72 @@ pub(super) fn commit(db: &Database, batch: &Batch) -> Result<(), redb::Error> {
     Ok(txn.commit()?)
 }
 
-/// A document that was begun anew has its base after the rest: rows of others are as they always were.
-fn encode_meta(meta: &Meta) -> Vec<u8> {
-    let mut row = encode(meta);
-    if let Some(base) = &meta.base {
-        row.extend(encode(base));
-    }
-    row
+type Snapshots<'a> = Table<'a, (&'static str, &'static str), &'static [u8]>;
+type Tail<'a> = Table<'a, (&'static str, &'static str, u64), &'static [u8]>;
+
+/// The tables of what is not in the meta rows, opened when they are needed.
+struct Pieces<'a> {
+    txn: &'a WriteTransaction,
+    snapshots: Option<Snapshots<'a>>,
+    tail: Option<Tail<'a>>,
 }
 
-fn decode_meta(bytes: &[u8]) -> Result<Meta, redb::Error> {
-    let (mut meta, rest): (Meta, _) = postcard::take_from_bytes(bytes).map_err(|e| damaged("meta", &e.to_string()))?;
-    if !rest.is_empty() {
-        meta.base = Some(decode("meta", rest)?);
+impl<'a> Pieces<'a> {
+    fn snapshots(&mut self) -> Result<&mut Snapshots<'a>, redb::Error> {
+        if self.snapshots.is_none() {
+            self.snapshots = Some(self.txn.open_table(SNAPSHOTS)?);
+        }
+        Ok(self.snapshots.as_mut().expect("it was just opened"))
     }
-    Ok(meta)
+
+    fn tail(&mut self) -> Result<&mut Tail<'a>, redb::Error> {
+        if self.tail.is_none() {
+            self.tail = Some(self.txn.open_table(TAIL)?);
+        }
+        Ok(self.tail.as_mut().expect("it was just opened"))
+    }
+
+    /// Writes what is not `in_row`, and brings what was there `before` to where it belongs now.
+    fn write(
+        &mut self,
+        key: &DocKey,
+        rows: &DocRows,
+        in_row: bool,
+        before: Option<Row<'_>>,
+    ) -> Result<(), redb::Error> {
+        let (collection, id) = (key.collection(), key.id());
+        let had_content = before.as_ref().is_some_and(|before| before.content.is_some());
+        match &rows.snapshot {
+            Some(snapshot) => {
+                let before = before.filter(|_| !had_content);
+                if !in_row {
+                    self.snapshots()?.insert((collection, id), &snapshot[..])?;
+                } else if before.as_ref().is_some_and(|before| before.meta.folded > 0) {
+                    self.snapshots()?.remove((collection, id))?;
+                }
+                if before.is_some_and(|before| before.meta.tail_bytes > 0) {
+                    let folded = (collection, id, 0)..=(collection, id, rows.meta.folded);
+                    self.tail()?.retain_in(folded, |_, _| false)?;
+                }
+            }
+            // What was in the row is no longer all of the document.
+            None => match before.as_ref().map(|before| (before.snapshot(), before.change())) {
+                Some((Some(snapshot), _)) => {
+                    self.snapshots()?.insert((collection, id), snapshot)?;
+                }
+                Some((None, Some((seq, change)))) => {
+                    self.tail()?.insert((collection, id, seq), change)?;
+                }
+                _ => {}
+            },
+        }
+        if !in_row {
+            for (seq, changes) in &rows.tail {
+                self.tail()?.insert((collection, id, *seq), &changes[..])?;
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
@@ -279,6 +346,6 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(table: &str, bytes: &'a [u8]) -> Re
     postcard::from_bytes(bytes).map_err(|e| damaged(table, &e.to_string()))
 }
 
-fn damaged(table: &str, detail: &str) -> redb::Error {
+pub(super) fn damaged(table: &str, detail: &str) -> redb::Error {
     redb::Error::Corrupted(format!("row of table {table}: {detail}"))
 }

@@ -1,7 +1,7 @@
 //! A node that watches an agent, and what becomes of it on every kind of bad day.
 
 #[path = "agent/server.rs"]
-mod server;
+pub mod server;
 
 use std::time::Duration;
 

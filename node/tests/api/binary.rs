@@ -1,6 +1,7 @@
 //! The binary from outside: flags, start, stop.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// Ends the process with the test, whatever became of it.
@@ -90,4 +91,37 @@ fn start_and_stop(dir: &tempfile::TempDir, signal: &str) -> Vec<String> {
     let ended = running.0.wait().expect("ended");
     assert_eq!(ended.code(), Some(0), "{log:?}");
     log
+}
+
+/// Whoever collects the logs may go away; that is no reason to lose requests.
+#[test]
+fn a_node_whose_log_nobody_reads_goes_on() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let socket = dir.path().join("api.sock");
+    let mut command = binary();
+    command.env("RUST_LOG", "trace").args(["--listen", &format!("unix://{}", socket.display()), "--data-dir"]);
+    let mut running = Running(command.arg(dir.path()).spawn().expect("started"));
+    let mut log = BufReader::new(running.0.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("--peer ") {
+        line.clear();
+        assert!(log.read_line(&mut line).expect("text") > 0, "the node ended");
+    }
+    drop(log);
+    let body = r#"{"collection":"c","docId":"d","jsonData":"{}"}"#;
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect(&socket).expect("connected");
+        write!(
+            stream,
+            "POST /peat.sidecar.v1.PeatSidecar/PutDocument HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    Command::new("kill").args(["-s", "TERM", &running.0.id().to_string()]).status().expect("kill is there");
+    assert_eq!(running.0.wait().expect("ended").code(), Some(0));
 }

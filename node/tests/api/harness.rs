@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use peat_node::api::access::Guard;
 use peat_node::api::{Listen, Server, serve_connection};
 use peat_node::config::{ClientLimits, Formation, NodeConfig, Timing};
 use peat_node::mesh::{self, SystemResolver, Underlay};
@@ -46,6 +47,12 @@ impl TestNode {
         Self::start_in(temporary(), Listen::Tcp("127.0.0.1:0".into()), "test-node", 1, limits).await
     }
 
+    /// One whose port is guarded.
+    pub async fn start_behind(guard: Guard) -> Self {
+        let listen = Listen::Tcp("127.0.0.1:0".into());
+        Self::start_guarded(temporary(), listen, "test-node", 1, ClientLimits::default(), guard).await
+    }
+
     pub async fn start_on_unix_socket() -> Self {
         let directory = temporary();
         let listen = Listen::Unix(directory.path().join("api.sock"));
@@ -79,6 +86,17 @@ impl TestNode {
         seed: u8,
         limits: ClientLimits,
     ) -> Self {
+        Self::start_guarded(directory, listen, name, seed, limits, Guard::default()).await
+    }
+
+    async fn start_guarded(
+        directory: tempfile::TempDir,
+        listen: Listen,
+        name: &str,
+        seed: u8,
+        limits: ClientLimits,
+        guard: Guard,
+    ) -> Self {
         let timing = Timing::default();
         let store = Store::open_dir(directory.path()).expect("store");
         let loopback = Underlay::Udp(([127, 0, 0, 1], 0).into());
@@ -98,7 +116,7 @@ impl TestNode {
             plants: Plants::default(),
         };
         let node = Node::start(config, world).await.expect("node");
-        let server = Server::bind(&listen).await.expect("server");
+        let server = Server::bind(&listen).await.expect("server").guarded(guard);
         let address = server.address().clone();
         let shutdown = CancellationToken::new();
         let serving = AbortOnDropHandle::new(tokio::spawn(server.serve(node.handle().clone(), shutdown.clone())));
@@ -147,37 +165,25 @@ impl TestNode {
 
     /// One request, written by hand, over HTTP/1.1.
     pub async fn post(&self, method: &str, content_type: &str, body: &[u8]) -> Answer {
-        let mut answer = self.open(method, content_type, body).await;
-        let mut bytes = Vec::new();
-        match answer.length {
-            Some(length) => {
-                bytes.resize(length, 0);
-                answer.io.read_exact(&mut bytes).await.expect("the whole body");
-            }
-            None => {
-                while let Some(chunk) = answer.chunk().await {
-                    bytes.extend_from_slice(&chunk);
-                }
-            }
-        }
-        Answer { status: answer.status, body: bytes }
+        self.open(method, content_type, body).await.complete().await
     }
 
     /// Sends a request by hand and reads the head of the answer.
     pub async fn open(&self, method: &str, content_type: &str, body: &[u8]) -> OpenAnswer {
-        let mut io: Box<dyn Io> = match &self.address {
+        let io: Box<dyn Io> = match &self.address {
             Listen::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("connected")),
             Listen::Unix(path) => Box::new(UnixStream::connect(path).await.expect("connected")),
         };
-        let head = format!(
-            "POST /peat.sidecar.v1.PeatSidecar/{method} HTTP/1.1\r\nhost: node\r\ncontent-type: {content_type}\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        io.write_all(head.as_bytes()).await.expect("sent");
-        // A server may refuse, and answer, before it has read everything.
-        let _ = io.write_all(body).await;
-        OpenAnswer::read_head(io).await
+        let method = format!("/peat.sidecar.v1.PeatSidecar/{method}");
+        OpenAnswer::request(io, &method, &format!("content-type: {content_type}\r\n"), body).await
+    }
+
+    /// `host:port` of a node on TCP.
+    pub fn tcp(&self) -> &str {
+        match &self.address {
+            Listen::Tcp(address) => address,
+            Listen::Unix(path) => panic!("it listens on {}", path.display()),
+        }
     }
 }
 
@@ -199,12 +205,38 @@ impl Answer {
 /// An answer whose body is still coming.
 pub struct OpenAnswer {
     io: Box<dyn Io>,
-    status: u16,
+    pub status: u16,
     length: Option<usize>,
     unread: Vec<u8>,
 }
 
 impl OpenAnswer {
+    /// Sends a request with some header lines, and reads the head of the answer.
+    pub async fn request(mut io: Box<dyn Io>, path: &str, headers: &str, body: &[u8]) -> Self {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: node\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        io.write_all(head.as_bytes()).await.expect("sent");
+        // A server may refuse, and answer, before it has read everything.
+        let _ = io.write_all(body).await;
+        Self::read_head(io).await
+    }
+
+    /// The rest.
+    pub async fn complete(mut self) -> Answer {
+        let mut body = Vec::new();
+        match self.length {
+            Some(length) => {
+                body.resize(length, 0);
+                self.io.read_exact(&mut body).await.expect("the whole body");
+            }
+            None => {
+                while let Some(chunk) = self.chunk().await {
+                    body.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Answer { status: self.status, body }
+    }
+
     async fn read_head(mut io: Box<dyn Io>) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

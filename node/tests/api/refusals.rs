@@ -231,7 +231,7 @@ async fn grpc_web(node: &TestNode, method: &str, request: &str) -> String {
 }
 
 /// As Connect spells it.
-fn name_of(code: tonic::Code) -> String {
+pub fn name_of(code: tonic::Code) -> String {
     let mut name = String::new();
     for letter in format!("{code:?}").chars() {
         if letter.is_uppercase() && !name.is_empty() {
@@ -254,17 +254,24 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// A gRPC client that sends what it is told to, as JSON.
-struct RawClient(tonic::client::Grpc<AsJson>);
+pub struct RawClient(tonic::client::Grpc<AsJson>);
 
 impl RawClient {
     async fn of(node: &TestNode) -> Self {
-        Self(tonic::client::Grpc::new(AsJson(node.channel().await)))
+        Self::over(node.channel().await)
+    }
+
+    pub fn over(channel: Channel) -> Self {
+        Self(tonic::client::Grpc::new(AsJson(channel)))
     }
 
     async fn call(&mut self, method: &str, request: &str) -> String {
+        self.call_with(method, Request::new(request.as_bytes().to_vec())).await
+    }
+
+    pub async fn call_with(&mut self, method: &str, request: Request<Vec<u8>>) -> String {
         self.0.ready().await.expect("ready");
         let path = format!("/peat.sidecar.v1.PeatSidecar/{method}").parse().expect("a path");
-        let request = Request::new(request.as_bytes().to_vec());
         let refused = match method {
             "Subscribe" | "Backup" => match self.0.server_streaming(request, path, RawCodec).await {
                 Ok(answer) => answer.into_inner().message().await.err(),
@@ -277,7 +284,7 @@ impl RawClient {
 }
 
 /// Says that messages are JSON, as only the content type can.
-struct AsJson(Channel);
+pub struct AsJson(Channel);
 
 impl Service<http::Request<tonic::body::Body>> for AsJson {
     type Response = http::Response<tonic::body::Body>;

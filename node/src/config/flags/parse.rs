@@ -33,6 +33,7 @@ const KEY_EXAMPLE: &str = "make one with: head -c 32 /dev/urandom | base64";
 pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let mut bad = Vec::new();
     let listen = keep(&mut bad, listen(&flags.listen));
+    let access = super::access::access(&flags, listen.as_ref()).map_err(|flags| bad.extend(flags)).ok();
     let data_dir = keep(&mut bad, data_dir(flags.data_dir.clone()));
     let metrics_listen = keep(&mut bad, metrics_listen(&flags.metrics_listen));
     let node_id = keep(&mut bad, flags.node_id.clone().map(|id| name("--node-id", id, "--node-id ship-7")).transpose());
@@ -84,9 +85,11 @@ pub(super) fn settings(flags: Flags) -> Result<Settings, Vec<BadFlag>> {
     let Some((relays, relay_ca)) = relays else { return Err(bad) };
     let Some(encryption_key) = encryption_key else { return Err(bad) };
     let Some(client_limits) = client_limits else { return Err(bad) };
+    let Some(access) = access else { return Err(bad) };
     let timing = Timing { dial_interval, ..Timing::default() }.with_keep_alive(keep_alive);
     Ok(Settings {
         listen,
+        access,
         metrics_listen,
         data_dir,
         encryption_key,

@@ -13,6 +13,7 @@ fn words(line: &str) -> Result<Settings, FlagsError> {
         Asked::Serve(settings) => Ok(*settings),
         Asked::Question(ask) => panic!("{line} is a question: {ask:?}"),
         Asked::Upkeep(upkeep) => panic!("{line} is upkeep: {upkeep:?}"),
+        Asked::Token(token) => panic!("{line} is a token: {token:?}"),
     }
 }
 
@@ -42,6 +43,17 @@ fn every_flag_of_the_contract_has_its_variable() {
         ("keep-alive", "KEEP_ALIVE"),
         ("encryption-key", "ENCRYPTION_KEY"),
         ("metrics-listen", "METRICS_LISTEN"),
+        ("listen-mode", "LISTEN_MODE"),
+        ("tls-cert", "TLS_CERT"),
+        ("tls-key", "TLS_KEY"),
+        ("tls-client-ca", "TLS_CLIENT_CA"),
+        ("tokens", "TOKENS"),
+        ("allow-origin", "ALLOW_ORIGIN"),
+        ("api-token", "API_TOKEN"),
+        ("api-tls-ca", "API_TLS_CA"),
+        ("api-tls-name", "API_TLS_NAME"),
+        ("api-tls-cert", "API_TLS_CERT"),
+        ("api-tls-key", "API_TLS_KEY"),
         ("agent-addr", "AGENT_ADDR"),
         ("agent-poll-interval", "AGENT_POLL_INTERVAL"),
         ("agent-tls-cert", "AGENT_TLS_CERT"),
@@ -111,7 +123,7 @@ fn metrics_are_served_only_where_they_are_asked_for() {
 fn a_question_is_asked_where_a_node_listens() {
     let api = |line: &str| match read_line(line).expect("valid") {
         Asked::Question(ask) => ask.api.to_string(),
-        Asked::Serve(_) | Asked::Upkeep(_) => panic!("{line} is a question"),
+        Asked::Serve(_) | Asked::Upkeep(_) | Asked::Token(_) => panic!("{line} is a question"),
     };
     assert_eq!(api("status"), "tcp://127.0.0.1:50051");
     assert_eq!(api("peers --api tcp://0.0.0.0:50052"), "tcp://127.0.0.1:50052", "nobody can call every address");
@@ -135,6 +147,25 @@ fn help_of_the_upkeep() {
         asked.expect_err("help").to_string()
     });
     insta::assert_snapshot!(help.join("\n================\n\n"));
+}
+
+#[test]
+fn help_of_the_tokens() {
+    let asked = command().term_width(100).try_get_matches_from(["peat-node", "token", "new", "--help"]);
+    insta::assert_snapshot!(asked.expect_err("help").to_string());
+}
+
+#[test]
+fn access_is_configured_by_five_flags() {
+    let none = words("").expect("valid").access;
+    assert_eq!(none, AccessSettings::default());
+    let socket = words("--listen unix:///s --listen-mode 0600 --tokens ./tokens").expect("valid").access;
+    assert_eq!((socket.socket_mode, socket.tls), (Some(0o600), None));
+    assert_eq!(socket.tokens.expect("given").path, PathBuf::from("./tokens"));
+    let tls =
+        words("--tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem").expect("valid").access.tls.expect("given");
+    assert_eq!(tls.cert.path, PathBuf::from("c.pem"));
+    assert_eq!(tls.client_ca.expect("given").path, PathBuf::from("ca.pem"));
 }
 
 #[test]
@@ -204,6 +235,18 @@ fn an_agent_is_called_with_tls_if_its_address_or_an_authority_says_so() {
 fn every_bad_flag_is_explained() {
     let lines = [
         "--listen localhost:50051",
+        "--listen-mode 0600",
+        "--listen unix:///s --listen-mode 0468",
+        "--listen unix:///s --listen-mode 1660",
+        "--listen unix:///s --listen-mode 0066",
+        "--listen unix:///s --tls-cert c --tls-key k --tls-client-ca a",
+        "--tls-cert c",
+        "--tls-key k",
+        "--tls-client-ca a",
+        "--tokens=",
+        "--allow-origin *",
+        "--allow-origin console.fleet.example",
+        "--allow-origin https://a.example/,https://b.example",
         "--metrics-listen localhost:9464",
         "--data-dir=",
         "--node-id=",
@@ -261,6 +304,17 @@ fn every_bad_flag_is_explained() {
         "rotate-key --data-dir d",
         "rotate-key --data-dir d --encryption-key hunter2! --new-encryption-key hunter2!",
         "backup --api nowhere --out f",
+        "status --api-token hunter2!",
+        "status --api-token file:/nowhere/token",
+        "status --api-tls-cert c --api-tls-ca a",
+        "status --api-tls-key k --api-tls-ca a",
+        "status --api-tls-cert c --api-tls-key k",
+        "status --api-tls-name node.example",
+        "status --api unix:///s --api-tls-ca a",
+        "token new --name= --scope read",
+        "token new --name a --scope root",
+        "token new --name a --scope read --collection=",
+        "token new --name a --scope read --expires tomorrow",
         "--max-document-bytes 1",
         "--max-document-bytes 8388608",
         "--max-document-depth 65",

@@ -59,7 +59,7 @@ impl Document {
         }
         let space = KeySpace::of_incarnation(self.incarnation());
         let path = String::new();
-        let mut walk = Walk { doc: &self.doc, times: None, bounds, found: vec![], full: false, cut: false, path };
+        let mut walk = Walk { doc: self.doc(), times: None, bounds, found: vec![], full: false, cut: false, path };
         walk.map(&self.root(&space), &space, 1);
         (walk.found, walk.full || walk.cut)
     }

@@ -4,8 +4,8 @@
 //! ignores the rest, changes with unknown dependencies wait in a queue for ever, `Change::from_bytes`
 //! does not look at the checksum, a gap in an actor's sequence numbers goes unnoticed, and operations
 //! on objects that do not exist panic half-way through the update. So: every chunk is checked here,
-//! only complete and causally ready sets go in, and they go into a copy that replaces the document
-//! only if nothing went wrong ([`absorb`]).
+//! only complete and causally ready sets go in, and the document is kept as it was until nothing went
+//! wrong ([`spare`](super::spare)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -333,12 +333,8 @@ pub(super) fn select_new(doc: &Automerge, parsed: Vec<Change>) -> Result<Vec<Cha
     Ok(ordered)
 }
 
-/// Applies `new` (from [`select_new`]) to a copy of `doc` and returns the copy and its index.
-pub(super) fn absorb(
-    doc: &Automerge,
-    index: &ActorIndex,
-    new: &[Change],
-) -> Result<(Automerge, ActorIndex), ApplyError> {
+/// What each actor has done after `new` (from [`select_new`]), if they are acceptable as far as can be told without applying them.
+pub(super) fn judge(doc: &Automerge, index: &ActorIndex, new: &[Change]) -> Result<ActorIndex, ApplyError> {
     let mut index = index.clone();
     let mut ends: BTreeMap<ChangeHash, u64> = BTreeMap::new();
     for change in new {
@@ -351,22 +347,23 @@ pub(super) fn absorb(
         judged.map_err(|reason| ApplyError::Rejected { reason })??;
         ends.insert(change.hash(), last_op(change));
     }
-    let before = doc.get_heads();
-    let copy = guarded(|| {
-        let mut copy = doc.clone();
-        copy.apply_changes(new.to_vec()).map_err(|error| error.to_string())?;
+    Ok(index)
+}
+
+/// Applies `new` (from [`select_new`]). After an error the document is good for nothing.
+pub(super) fn absorb(doc: &mut Automerge, new: &[Change]) -> Result<(), ApplyError> {
+    let absorbed = guarded(|| {
+        let before = doc.get_heads();
+        doc.apply_changes(new.to_vec()).map_err(|error| error.to_string())?;
         // What Automerge stores are columns, not the bytes that came: make sure that the bytes can be
         // had back, or the hash would change when this node passes them on or reloads its snapshot.
-        let kept: BTreeSet<ChangeHash> = copy.get_changes(&before).iter().map(Change::hash).collect();
+        let kept: BTreeSet<ChangeHash> = doc.get_changes(&before).iter().map(Change::hash).collect();
         if kept.len() != new.len() || !new.iter().all(|change| kept.contains(&change.hash())) {
             return Err("not in canonical form".to_owned());
         }
-        Ok(copy)
+        Ok(())
     });
-    match copy {
-        Ok(Ok(copy)) => Ok((copy, index)),
-        Ok(Err(reason)) | Err(reason) => Err(ApplyError::Rejected { reason }),
-    }
+    absorbed.flatten().map_err(|reason| ApplyError::Rejected { reason })
 }
 
 /// The one place where panics are caught: Automerge panics on changes whose checksum is right but

@@ -5,6 +5,7 @@
 mod bases;
 mod bombs;
 mod conflicts;
+mod first;
 mod hostile;
 mod merging;
 mod model;

@@ -75,7 +75,7 @@ impl Record {
     fn with(&self, document: &Document, kept: usize) -> Self {
         let mut bases = self.bases[self.bases.len() - kept..].to_vec();
         let mut latest = Contained { base: id(document.base), ..Contained::default() };
-        for change in document.doc.get_changes_meta(&[]) {
+        for change in document.doc().get_changes_meta(&[]) {
             if document.base.is_some() && change.deps.is_empty() {
                 continue;
             }
@@ -168,19 +168,20 @@ impl Document {
 
     /// Changes in the history, its base among them.
     pub fn change_count(&self) -> u64 {
-        self.doc.stats().num_changes
+        // One that nobody has asked more of than its bytes stays bytes.
+        if self.first.is_some() { 1 } else { self.doc().stats().num_changes }
     }
 
     /// When the oldest change after the base was made, in seconds since the epoch, by the clock of who made it.
     pub fn oldest_change_s(&self) -> Option<i64> {
-        let changes = self.doc.get_changes_meta(&[]).into_iter();
+        let changes = self.doc().get_changes_meta(&[]).into_iter();
         let after = changes.filter(|change| self.base.is_none() || !change.deps.is_empty());
         after.map(|change| change.timestamp).min()
     }
 
     fn window_record(&self) -> Option<Record> {
         self.base.filter(|base| base.writer == NOBODY)?;
-        let changes = self.doc.get_changes_meta(&[]);
+        let changes = self.doc().get_changes_meta(&[]);
         let base = changes.iter().find(|change| change.deps.is_empty())?;
         Record::parse(base.message.as_deref()?)
     }
@@ -228,10 +229,10 @@ struct Edit {
 
 impl<'a> Carrier<'a> {
     fn new(old: &'a Document, begun: &Document, record: Record) -> Result<Self, WriteError> {
-        let changes = begun.doc.get_changes_meta(&[]);
+        let changes = begun.doc().get_changes_meta(&[]);
         let base =
             changes.iter().find(|change| change.deps.is_empty()).expect("it has a record, so it has a base").hash;
-        let grown = Document::of(begun.doc.fork_at(&[base])?).with_base(begun.base);
+        let grown = Document::of(begun.doc().fork_at(&[base])?).with_base(begun.base);
         Ok(Self { old, record, grown, base, changes: vec![] })
     }
 
@@ -252,7 +253,7 @@ impl<'a> Carrier<'a> {
     fn sort(&self) -> (BTreeSet<ChangeHash>, Vec<Edit>) {
         let base = id(self.old.base);
         let (mut contained, mut edits) = (BTreeSet::new(), Vec::new());
-        for change in self.old.doc.get_changes_meta(&[]) {
+        for change in self.old.doc().get_changes_meta(&[]) {
             let number = change.seq;
             let origin = Origin::of(change.message.as_deref());
             let is_base = self.old.base.is_some() && change.deps.is_empty();
@@ -278,13 +279,13 @@ impl<'a> Carrier<'a> {
 
     fn carry_each(&mut self, contained: &BTreeSet<ChangeHash>, edits: &[Edit]) -> Result<(), WriteError> {
         let mut places: BTreeMap<ChangeHash, BTreeSet<ChangeHash>> = BTreeMap::new();
-        let mut past = Past::at(&self.old.doc, &BTreeSet::new())?;
+        let mut past = Past::at(self.old.doc(), &BTreeSet::new())?;
         for edit in edits {
             if past.heads != edit.deps {
-                past = Past::at(&self.old.doc, &edit.deps)?;
+                past = Past::at(self.old.doc(), &edit.deps)?;
             }
             let before = past.content.clone();
-            past.advance(&self.old.doc, edit.hash)?;
+            past.advance(self.old.doc(), edit.hash)?;
             let mut place = BTreeSet::new();
             for dep in &edit.deps {
                 match places.get(dep) {
@@ -314,12 +315,12 @@ impl<'a> Carrier<'a> {
     /// As one change, in which the others cannot be told apart any more.
     fn carry_all(&mut self, contained: &BTreeSet<ChangeHash>) -> Result<(), WriteError> {
         let mut heads = contained.clone();
-        for change in self.old.doc.get_changes_meta(&[]) {
+        for change in self.old.doc().get_changes_meta(&[]) {
             if contained.contains(&change.hash) {
                 heads.retain(|head| !change.deps.contains(head));
             }
         }
-        let before = Past::at(&self.old.doc, &heads)?.content;
+        let before = Past::at(self.old.doc(), &heads)?.content;
         self.write_one(b"all", &before, true)
     }
 
@@ -340,7 +341,7 @@ impl<'a> Carrier<'a> {
         hasher.update(self.old.heads().as_flattened());
         // Of a length that no node has: nobody wrote it.
         let actor = ActorId::from(&hasher.finalize().as_bytes()[..8]);
-        let times = self.old.doc.get_changes_meta(&[]);
+        let times = self.old.doc().get_changes_meta(&[]);
         let time_s = times.iter().map(|change| change.timestamp).max().unwrap_or(0);
         let place = BTreeSet::from([self.base]);
         self.write(&place, &actor, CommitOptions::default().with_time(time_s), before, &after, wins)?;
@@ -357,18 +358,20 @@ impl<'a> Carrier<'a> {
         after: &Content,
         wins: bool,
     ) -> Result<Option<ChangeHash>, WriteError> {
-        let is_here = self.grown.doc.get_heads().into_iter().collect::<BTreeSet<_>>() == *place;
+        let is_here = self.grown.doc().get_heads().into_iter().collect::<BTreeSet<_>>() == *place;
         let place: Vec<ChangeHash> = place.iter().copied().collect();
-        let mut fork = if is_here { self.grown.doc.clone() } else { self.grown.doc.fork_at(&place)? };
+        let mut fork = if is_here { self.grown.doc().clone() } else { self.grown.doc().fork_at(&place)? };
         fork.set_actor(actor.clone());
         let mut fork = Document::of(fork).with_base(self.grown.base);
         let Some(bytes) = graft(&mut fork, before, after, wins, commit)? else { return Ok(None) };
         let change = Change::from_bytes(bytes.clone()).expect("the change was just made");
         let hash = change.hash();
         if is_here {
-            self.grown.doc = fork.doc;
+            let actor = self.grown.actor.clone();
+            let fork = std::mem::take(fork.doc_mut());
+            self.grown.set(fork.with_actor(actor));
         } else {
-            self.grown.doc.apply_changes([change])?;
+            self.grown.doc_mut().apply_changes([change])?;
         }
         self.changes.extend(bytes);
         Ok(Some(hash))
@@ -392,7 +395,7 @@ impl Past {
     /// Adds the change that builds on it.
     fn advance(&mut self, doc: &Automerge, hash: ChangeHash) -> Result<(), WriteError> {
         let change = doc.get_change_by_hash(&hash).expect("it is in the document");
-        self.document.doc.apply_changes([change])?;
+        self.document.doc_mut().apply_changes([change])?;
         self.heads = BTreeSet::from([hash]);
         self.content = Content::of(&self.document);
         Ok(())

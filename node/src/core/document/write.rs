@@ -70,8 +70,8 @@ pub(super) fn fill_map(
     write_hint(tx, std::slice::from_ref(map), entries, None, &[], space)
 }
 
-/// Writes all of `entries` into the root of a document that nobody has written yet: what is scalar in one step, which
-/// costs Automerge one splice instead of one a field (a third of the time for eight fields).
+/// Writes all of `entries` into the root of a document that nobody has written yet, what is scalar in one step:
+/// [`first`](super::first) with something beside it.
 pub(super) fn fill_fresh_root(
     tx: &mut Transaction<'_>,
     entries: &[(String, Json)],

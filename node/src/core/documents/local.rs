@@ -87,7 +87,7 @@ impl Documents {
         let is_live = document.exists();
         let deletion = policy.map_or(Deletion::Keep, |policy| policy.deletion);
         if is_live && (anew || deletion == Deletion::Immutable) {
-            if document.render().is_some_and(|text| text == json.to_string()) {
+            if document.shows(json) {
                 return Ok(None);
             }
             if deletion == Deletion::Immutable {

@@ -114,6 +114,26 @@ fn a_policy_that_is_set_on_one_node_reaches_all_and_outlives_a_restart() {
     assert!(matches!(refusal(put(&mut world, 2, &reserved, "{}")), Refusal::Reserved { .. }));
 }
 
+/// A reader on another node waits for a version that is replaced before it gets there.
+#[test]
+fn whoever_waits_for_a_version_is_content_with_the_one_that_took_its_place() {
+    let mut world = world(&[(0, 1)], &[Some("latest"), None]);
+    put(&mut world, 0, &key("2"), "{\"n\":1}").expect("its writer");
+    let first = world.nodes[0].core.documents().version(&key("2"));
+    let contains = |world: &mut World, version| world.nodes[1].core.contains(&key("2"), version).expect("readable");
+    assert_eq!(contains(&mut world, &first), None);
+    put(&mut world, 0, &key("2"), "{\"n\":2}").expect("its writer");
+    world.settle();
+    let there = contains(&mut world, &first);
+    assert!(there.is_some() && there == Some(world.nodes[1].core.documents().durable()));
+    put(&mut world, 0, &key("2"), "{\"n\":3}").expect("its writer");
+    let third = world.nodes[0].core.documents().version(&key("2"));
+    assert_eq!(contains(&mut world, &third), None, "a later one is not");
+    world.nodes[0].delete("2");
+    world.settle();
+    assert!(contains(&mut world, &third).is_some(), "a delete takes the place of all before");
+}
+
 #[test]
 fn a_failed_commit_takes_a_policy_back() {
     let mut world = world(&[], &[None]);

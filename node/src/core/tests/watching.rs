@@ -37,12 +37,14 @@ enum Op {
     Fail,
     /// The disk fails, and the node is started anew.
     FailAndRestart,
+    /// The node forgets tombstones, where its policy lets it.
+    Collect,
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0usize..2, 0u8..DOCS, 0u8..2).prop_map(|(node, doc, parity)| Op::Put { node, doc, parity }),
-        2 => (0usize..2, 0u8..DOCS).prop_map(|(node, doc)| Op::Delete { node, doc }),
+        4 => (0usize..2, 0u8..DOCS).prop_map(|(node, doc)| Op::Delete { node, doc }),
         4 => (0usize..2).prop_map(Op::BeginCommit),
         4 => (0usize..2).prop_map(Op::FinishCommit),
         2 => Just(Op::Exchange),
@@ -53,6 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Fail),
         1 => Just(Op::FailAndRestart),
         1 => Just(Op::Forget),
+        2 => Just(Op::Collect),
     ]
 }
 
@@ -154,6 +157,7 @@ impl Reader {
             }
             Told::Reset => {
                 self.resets += 1;
+                self.snapshot = None;
                 self.has.clear();
                 self.told.clear();
             }
@@ -182,9 +186,20 @@ fn exchange(world: &mut World) {
     }
 }
 
-fn run(ops: &[Op], mut readers: Vec<Reader>) {
-    let mut world = World::new(2, &[(0, 1)]);
-    let mut counter = 0;
+fn run(ops: &[Op], mut readers: Vec<Reader>, forgets: bool) {
+    // A peer would tell of tombstones that are forgotten too early: the node that forgets has none.
+    let links: &[_] = if forgets { &[] } else { &[(0, 1)] };
+    let mut world = World::new(2, links);
+    let (mut counter, mut forgotten) = (0, 0);
+    if forgets {
+        let collections: BTreeSet<String> =
+            (0..DOCS).map(|doc| key(&doc.to_string()).collection().to_owned()).collect();
+        for collection in collections {
+            let policy = "full+tombstone:60".parse().expect("a policy");
+            world.nodes[0].core.set_policy(&collection, &policy, 0).expect("a collection");
+        }
+        commit(&mut world);
+    }
     for op in ops {
         match op {
             Op::Put { node, doc, parity } => {
@@ -200,6 +215,7 @@ fn run(ops: &[Op], mut readers: Vec<Reader>) {
                 let now = world.now;
                 world.nodes[*node].finish_commit(now);
             }
+            Op::Exchange | Op::Cut if forgets => {}
             Op::Exchange => exchange(&mut world),
             Op::Cut => world.disconnect(0),
             Op::Read(most) => {
@@ -212,18 +228,25 @@ fn run(ops: &[Op], mut readers: Vec<Reader>) {
             Op::Hangup => readers.iter_mut().for_each(|reader| reader.hang_up(&mut world.nodes[0])),
             Op::Forget => readers.iter_mut().for_each(|reader| reader.forget(&mut world.nodes[0])),
             Op::Fail => {
-                world.disconnect(0);
+                links.iter().for_each(|_| world.disconnect(0));
                 world.nodes[0].fail_commit();
             }
             Op::Crash | Op::FailAndRestart => {
                 if let Op::FailAndRestart = op {
-                    world.disconnect(0);
+                    links.iter().for_each(|_| world.disconnect(0));
                     world.nodes[0].fail_commit();
                     // Readers may go on reading what was durable.
                     readers.iter_mut().for_each(|reader| while reader.read(&mut world.nodes[0]) {});
                 }
                 readers.iter_mut().for_each(|reader| reader.stream = None);
                 world.crash(0);
+            }
+            Op::Collect => {
+                commit(&mut world);
+                let (nobody, core) = (BTreeSet::new(), &mut world.nodes[0].core);
+                for _ in 0..2 {
+                    forgotten += core.forget_tombstones(&nobody, &nobody, u64::MAX / 2).expect("readable");
+                }
             }
         }
     }
@@ -232,7 +255,7 @@ fn run(ops: &[Op], mut readers: Vec<Reader>) {
     for mut reader in readers {
         while reader.read(&mut world.nodes[0]) {}
         assert_eq!(reader.has, expected(&mut world.nodes[0], &reader.selection), "a reader of {:?}", reader.selection);
-        assert_eq!(reader.resets, 0, "every cursor was of use");
+        assert!(reader.resets == 0 || forgotten > 0, "every cursor was of use");
     }
 }
 
@@ -243,8 +266,9 @@ proptest! {
     fn a_reader_ends_with_what_the_store_holds_and_is_told_no_version_twice(
         ops in prop::collection::vec(op(), 1..120),
         readers in prop::collection::vec((selections(), prop_oneof![Just(1usize), Just(3), Just(64)]), 1..4),
+        forgets: bool,
     ) {
-        run(&ops, readers.into_iter().map(|(selection, room)| Reader::new(selection, room)).collect());
+        run(&ops, readers.into_iter().map(|(selection, room)| Reader::new(selection, room)).collect(), forgets);
     }
 }
 
@@ -321,4 +345,57 @@ fn a_cursor_of_another_store_or_another_selection_starts_over() {
     let mut reader = Reader { cursor: Some(late), ..Reader::new(Selection::default(), 64) };
     while reader.read(&mut world.nodes[0]) {}
     assert_eq!((reader.resets, reader.has.len()), (1, 3));
+}
+
+/// A reader that is there keeps the tombstones that it has not been told of; one that is not is told to start over.
+#[test]
+fn no_delete_is_missed_because_its_tombstone_was_forgotten() {
+    let mut world = World::new(1, &[]);
+    let collection = key("1").collection().to_owned();
+    world.nodes[0].core.set_policy(&collection, &"full+tombstone:60".parse().expect("a policy"), 0).expect("set");
+    world.nodes[0].put("1", r#"{"parity":0}"#);
+    commit(&mut world);
+    let (mut present, mut absent) = (Reader::new(Selection::default(), 64), Reader::new(Selection::default(), 64));
+    for reader in [&mut present, &mut absent] {
+        while reader.read(&mut world.nodes[0]) {}
+        assert_eq!(reader.has.len(), 1);
+    }
+    absent.hang_up(&mut world.nodes[0]);
+    world.nodes[0].delete("1");
+    commit(&mut world);
+    let nobody = BTreeSet::new();
+    let forget =
+        |world: &mut World| world.nodes[0].core.forget_tombstones(&nobody, &nobody, u64::MAX / 2).expect("read");
+    assert_eq!((forget(&mut world), forget(&mut world)), (0, 0), "the one that is there has not been told");
+    while present.read(&mut world.nodes[0]) {}
+    assert_eq!((forget(&mut world), forget(&mut world)), (0, 1));
+    commit(&mut world);
+    world.crash(0);
+    absent.stream = None;
+    while absent.read(&mut world.nodes[0]) {}
+    assert!(present.has.is_empty() && present.resets == 0);
+    assert!(absent.has.is_empty() && absent.resets == 1);
+}
+
+/// Two documents of the snapshot move on in one commit while there is no room for either: the one with the lower number
+/// must not end it.
+#[test]
+fn a_snapshot_ends_after_the_last_of_the_documents_that_moved_on() {
+    let put = |node, doc| Op::Put { node, doc, parity: 0 };
+    let ops = [
+        put(0, 2),
+        put(0, 0),
+        put(1, 4),
+        Op::Exchange,
+        put(0, 0),
+        Op::BeginCommit(0),
+        put(0, 0),
+        put(0, 0),
+        put(0, 2),
+        Op::FinishCommit(0),
+        put(1, 0),
+        put(0, 4),
+        Op::Read(1),
+    ];
+    run(&ops, vec![Reader::new(Selection::default(), 1)], false);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Subcommand};
 
+use super::credentials::{self, Credentials};
 use crate::api::Listen;
 use crate::config::flags::{BadFlag, example, shown};
 
@@ -64,6 +65,9 @@ pub(crate) struct Where {
     #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://127.0.0.1:50051")]
     api: String,
 
+    #[command(flatten)]
+    credentials: credentials::Words,
+
     /// Print JSON for programs instead of a table
     #[arg(long)]
     json: bool,
@@ -98,6 +102,8 @@ pub struct Ask {
     pub question: Question,
     /// Whom.
     pub api: Listen,
+    /// What it is shown.
+    pub credentials: Credentials,
     /// How long it may take.
     pub timeout: Duration,
     /// Whether programs read the answer.
@@ -140,10 +146,11 @@ pub(crate) fn parse(words: Words) -> Result<Ask, Vec<BadFlag>> {
         }
     };
     let api = keep(&mut bad, api(&place.api));
+    let credentials = credentials::parse(place.credentials, api.as_ref()).map_err(|flags| bad.extend(flags)).ok();
     let timeout = keep(&mut bad, seconds("--timeout", &place.timeout, 0.001));
-    match (question, api, timeout) {
-        (Some(question), Some(api), Some(timeout)) => {
-            Ok(Ask { question, api, timeout, json: place.json, color: place.color })
+    match (question, api, credentials, timeout) {
+        (Some(question), Some(api), Some(credentials), Some(timeout)) => {
+            Ok(Ask { question, api, credentials, timeout, json: place.json, color: place.color })
         }
         _ => Err(bad),
     }

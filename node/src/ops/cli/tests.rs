@@ -10,7 +10,14 @@ use crate::api::Listen;
 
 fn ask(question: Question, json: bool) -> Ask {
     let api = Listen::Tcp("127.0.0.1:50051".into());
-    Ask { question, api, timeout: Duration::from_secs(5), json, color: ColorChoice::Never }
+    Ask {
+        question,
+        api,
+        credentials: Credentials::default(),
+        timeout: Duration::from_secs(5),
+        json,
+        color: ColorChoice::Never,
+    }
 }
 
 fn lag(max_seconds: u64, changes: Option<u64>) -> Question {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub(crate) use words::{Words, parse};
 
-use super::{Exit, complain, json, print};
+use super::{Credentials, Exit, complain, json, print};
 use crate::api::Listen;
 use crate::store::StoreKey;
 
@@ -61,6 +61,8 @@ pub enum Task {
     Backup {
         /// Where its API listens.
         api: Listen,
+        /// What it is shown.
+        credentials: Credentials,
         /// The store that is made.
         out: PathBuf,
         /// What it is encrypted with.

@@ -119,15 +119,19 @@ fn figures() -> Figures {
     }
 }
 
+fn access() -> Option<AccessFigures> {
+    Some(AccessFigures { unauthenticated: 11, denied: 12, handshakes: 13, tokens: 14, files_unusable: 1 })
+}
+
 #[test]
 fn the_page_is_what_the_guide_says() {
-    insta::assert_snapshot!(encode(figures()));
+    insta::assert_snapshot!(encode(figures(), access()));
 }
 
 #[test]
 fn every_metric_is_in_the_guide_and_the_guide_invents_none() {
     let guide = include_str!("../../../../docs/operations.md");
-    let text = encode(figures());
+    let text = encode(figures(), access());
     let page: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let documented: Vec<&str> = guide
         .lines()
@@ -141,7 +145,7 @@ fn every_metric_is_in_the_guide_and_the_guide_invents_none() {
 #[test]
 fn too_many_peers_are_left_out_and_counted() {
     let peers = (0..limits::MAX_METRIC_PEERS + 3).map(|i| PeerStatus { endpoint_id: format!("{i:064x}"), ..peer("x") });
-    let text = encode(Figures { peers: peers.collect(), ..figures() });
+    let text = encode(Figures { peers: peers.collect(), ..figures() }, None);
     assert!(text.contains("peat_peers_omitted 3\n"));
     assert_eq!(text.matches("peat_peer_connected{").count(), limits::MAX_METRIC_PEERS);
 }

@@ -57,7 +57,7 @@ async fn a_node_on_a_full_disk_refuses_writes_and_reads_what_it_has_at_hand() {
     handle.readiness_change(true).await;
     let why = handle.unready().expect("a node that cannot write is not ready");
     assert!(why.contains("No space left"), "{why}");
-    let page = crate::ops::metrics::encode(handle.figures());
+    let page = crate::ops::metrics::encode(handle.figures(), None);
     assert!(page.contains("peat_ready 0\n") && page.contains("peat_store_documents 1\n"), "{page}");
     node.shutdown().await;
 

@@ -14,7 +14,7 @@ fn a_store_of_another_format_is_refused() {
     drop(store);
     let error = try_open(&disk).expect_err("refused");
     assert!(matches!(error, StoreError::Format { found: 7, known: FORMAT, .. }), "{error:?}");
-    insta::assert_snapshot!(error, @"the store at a storage backend has format 7, this version knows 2; use the version that wrote it");
+    insta::assert_snapshot!(error, @"the store at a storage backend has format 7, this version knows 3; use the version that wrote it");
     // Refusing changes nothing.
     assert!(matches!(try_open(&disk), Err(StoreError::Format { found: 7, .. })));
 }

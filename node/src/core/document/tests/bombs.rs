@@ -71,7 +71,7 @@ fn deflate(data: &[u8]) -> Vec<u8> {
 
 impl Snapshot {
     fn of(document: &Document) -> Self {
-        let chunk = document.doc.save_nocompress();
+        let chunk = document.doc().save_nocompress();
         let mut rest = &chunk[9..];
         assert_eq!(number(&mut rest) as usize, rest.len());
         let contents = rest;
@@ -167,7 +167,7 @@ fn oversized(what: &'static str, limit: u64) -> ApplyError {
 fn a_snapshot_that_is_taken_apart_and_put_together_is_accepted() {
     let document = honest();
     let mut snapshot = Snapshot::of(&document);
-    assert_eq!(snapshot.chunk(), document.doc.save_nocompress());
+    assert_eq!(snapshot.chunk(), document.doc().save_nocompress());
     assert_eq!(replica(2).apply(&snapshot.chunk()).unwrap().unwrap().count, 3);
     for (specification, data) in snapshot.changes.iter_mut().chain(&mut snapshot.operations) {
         *specification |= DEFLATE_BIT;

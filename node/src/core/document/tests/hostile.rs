@@ -20,8 +20,23 @@ fn scene() -> (Document, Vec<Vec<u8>>) {
 
 /// Applies and checks that an error leaves no trace and a success leaves a usable document.
 pub(super) fn apply_safely(document: &mut Document, input: &[u8]) -> Result<Option<Applied>, ApplyError> {
-    let before = (document.heads(), document.render(), document.presence());
+    let state = |document: &Document| (document.heads(), document.render(), document.presence());
+    let before = state(document);
+    // One of a long history, which is not copied for each change, comes to the same.
+    let mut long = document.clone();
+    long.history_bytes = SPARE_FROM_BYTES;
     let result = document.apply(input);
+    for _ in 0..2 {
+        match (&result, long.apply(input)) {
+            (Ok(_), Ok(_)) => {}
+            (Err(one), Err(other)) => assert_eq!(*one, other),
+            (one, other) => panic!("{one:?} and {other:?}"),
+        }
+        assert_eq!(state(document), state(&long));
+    }
+    put(&mut long, r#"{"and":"on"}"#);
+    assert_eq!(rendered(&long), r#"{"and":"on"}"#);
+    assert!(apply_to_copy(&long).is_ok());
     match &result {
         Err(_) | Ok(None) => {
             assert_eq!(before, (document.heads(), document.render(), document.presence()));
@@ -36,6 +51,10 @@ pub(super) fn apply_safely(document: &mut Document, input: &[u8]) -> Result<Opti
         }
     }
     result
+}
+
+fn apply_to_copy(document: &Document) -> Result<Option<Applied>, ApplyError> {
+    replica(8).apply(&document.changes_since(&[]).concat())
 }
 
 /// Makes the checksum right again, as a peer that means harm would.
@@ -231,4 +250,30 @@ proptest! {
         let input = [changes[..which].concat(), seal(chunk)].concat();
         let _ = apply_safely(&mut document, &input);
     }
+}
+
+/// A long document that is edited here and there in turn keeps what it needs to go back, and no more.
+#[test]
+fn a_long_document_goes_back_to_where_it_was() {
+    let (mut ours, mut theirs) = (replica(1), replica(2));
+    put(&mut ours, r#"{"n":0}"#);
+    theirs.apply(&ours.changes_since(&[]).concat()).unwrap();
+    for n in 1..400 {
+        let text = format!(r#"{{"n":{n},"note":"{}"}}"#, "x".repeat(60));
+        let change = if n % 3 == 0 { put(&mut ours, &text) } else { put(&mut theirs, &text) }.unwrap();
+        let (from, to) = if n % 3 == 0 { (&ours, &mut theirs) } else { (&theirs, &mut ours) };
+        assert_eq!(to.apply(&change).unwrap().unwrap().count, 1);
+        assert_eq!(from.heads(), to.heads());
+        if n % 50 == 7 {
+            // Of an object that does not exist: Automerge panics half-way.
+            let forged = seal(change.iter().map(|byte| if *byte == b'n' { b'm' } else { *byte }).collect());
+            let before = (ours.heads(), ours.render());
+            let _ = ours.clone().apply(&forged);
+            assert!(ours.apply(&forged[..forged.len() - 1]).is_err());
+            assert_eq!((ours.heads(), ours.render()), before);
+        }
+    }
+    assert!(ours.spare.is_some() && ours.approximate_bytes() > ours.history_bytes());
+    let spare = ours.spare.as_ref().unwrap().restore().unwrap();
+    assert_eq!(spare.get_heads(), ours.doc().get_heads());
 }

@@ -163,3 +163,22 @@ fn an_insertion_after_an_equal_run_is_where_it_was_put() {
         assert_eq!(rendered(&document), format!("{{\"l\":{new}}}"));
     }
 }
+
+/// A peer is sent what is durable, from a document that has gone on since.
+#[test]
+fn changes_up_to_earlier_heads_are_exactly_those() {
+    let (mut document, mut other) = (replica(1), replica(2));
+    put(&mut document, r#"{"a":1}"#);
+    let first = document.heads();
+    other.apply(&document.save()).unwrap();
+    put(&mut document, r#"{"a":2}"#);
+    put(&mut other, r#"{"a":1,"b":1}"#);
+    document.apply(&other.changes_since(&first).concat()).unwrap();
+    let forked = document.heads();
+    let expected = [vec![], document.changes_since(&first), document.changes_since(&[])];
+    put(&mut document, r#"{"a":3}"#);
+    put(&mut document, r#"{"a":4}"#);
+    assert_eq!([&forked, &first, &vec![]].map(|have| document.changes_between(have, &forked)), expected);
+    assert_eq!(document.changes_between(&[], &first).len(), 1);
+    assert_eq!(document.changes_between(&forked, &first), Vec::<Vec<u8>>::new());
+}

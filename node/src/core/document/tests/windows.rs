@@ -122,5 +122,5 @@ fn whatever_a_base_says_that_it_contains_is_no_way_to_hurt_anybody() {
     other.put_as(&parse(r#"{"b":1,"c":1}"#), commit).unwrap();
     give(&document, &mut other);
     assert_eq!(rendered(&other), r#"{"b":1,"c":1}"#);
-    assert_eq!(other.doc.get_heads().len(), 1);
+    assert_eq!(other.doc().get_heads().len(), 1);
 }

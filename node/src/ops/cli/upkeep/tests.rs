@@ -214,7 +214,8 @@ async fn a_backup_of_a_running_node_is_a_sound_store_without_its_key() {
     });
     let copies = tempfile::tempdir().expect("temporary");
     let out = copies.path().join(FILE_NAME);
-    let backup = || Task::Backup { api: listen.clone(), out: out.clone(), key: key(4) };
+    let backup =
+        || Task::Backup { api: listen.clone(), credentials: Credentials::default(), out: out.clone(), key: key(4) };
     let done = well(backup()).await;
     assert!(done.well, "{}", done.text);
     assert!(why_not(backup(), copies.path()).await.contains("File exists"));

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Place, Task, Upkeep};
 use crate::config::flags::{BadFlag, example, store_key};
 use crate::ops::cli::ask::api;
+use crate::ops::cli::credentials;
 
 const CHECK: &str = "\
 Looks at every page, every row, and whether every document loads and is what the index says. Changes
@@ -125,6 +126,8 @@ pub(crate) enum Words {
         /// Where the node's API listens: tcp://host:port or unix:///path
         #[arg(long, env = "PEAT_NODE_LISTEN", value_name = "URL", default_value = "tcp://127.0.0.1:50051")]
         api: String,
+        #[command(flatten)]
+        credentials: credentials::Words,
         /// File to make, which must not exist
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -198,15 +201,12 @@ pub(crate) fn parse(words: Words) -> Result<Upkeep, Vec<BadFlag>> {
             let reencrypt = reencrypt || decrypt || place.key.is_none();
             (Task::RotateKey { place, new, reencrypt }, json)
         }
-        Words::Backup { api: given, out, encryption_key, json } => {
+        Words::Backup { api: given, credentials: words, out, encryption_key, json } => {
             let key = key(KEY, encryption_key);
-            match api(&given) {
-                Ok(api) => (Task::Backup { api, out, key }, json),
-                Err(wrong) => {
-                    bad.push(wrong);
-                    return Err(bad);
-                }
-            }
+            let api = api(&given).map_err(|flag| bad.push(flag)).ok();
+            let credentials = credentials::parse(words, api.as_ref()).map_err(|flags| bad.extend(flags)).ok();
+            let (Some(api), Some(credentials)) = (api, credentials) else { return Err(bad) };
+            (Task::Backup { api, credentials, out, key }, json)
         }
     };
     if bad.is_empty() { Ok(Upkeep { task, json }) } else { Err(bad) }

@@ -13,7 +13,7 @@ use crate::api::Listen;
 use crate::core::document::{JsonLimits, JsonObject};
 use crate::core::key::DocKey;
 use crate::limits;
-use crate::ops::cli::client;
+use crate::ops::cli::{Credentials, client};
 use crate::store::{self, Checked, Restorer, Store, StoreKey};
 
 /// A line of an export.
@@ -32,7 +32,7 @@ pub(super) async fn work(task: Task, now_ms: u64) -> Result<Done, Failed> {
         Task::Export { place, collections, out } => export(place, &collections, out.as_deref()),
         Task::Import { place, collections, from } => import(place, &collections, from.as_deref(), now_ms),
         Task::RotateKey { place, new, reencrypt } => rotate_key(place, new, reencrypt),
-        Task::Backup { api, out, key } => backup(api, out, key).await,
+        Task::Backup { api, credentials, out, key } => backup(api, &credentials, out, key).await,
     }
 }
 
@@ -166,12 +166,12 @@ fn rotate_key(place: Place, new: Option<StoreKey>, reencrypt: bool) -> Result<Do
     Ok(done(text.into(), json!({ "encrypted": encrypted, "rewritten": reencrypt })))
 }
 
-async fn backup(api: Listen, out: PathBuf, key: Option<StoreKey>) -> Result<Done, Failed> {
-    let channel = client::connect(api.clone()).await;
-    let channel =
-        channel.map_err(|error| Failed(format!("no node answers at {api}: {}", client::innermost(&error))))?;
-    let refused = |status: tonic::Status| Failed(format!("{api} gave no backup: {}", client::reason(&status)));
-    let mut client = PeatSidecarClient::new(channel);
+async fn backup(api: Listen, credentials: &Credentials, out: PathBuf, key: Option<StoreKey>) -> Result<Done, Failed> {
+    let client = client::connect(api.clone(), credentials).await;
+    let mut client =
+        client.map_err(|error| Failed(format!("no node answers at {api}: {}", client::innermost(&error))))?;
+    let refused =
+        |status: tonic::Status| Failed(format!("{api} gave no backup: {}", client::reason(&status, credentials)));
     let mut chunks = client.backup(BackupRequest {}).await.map_err(refused)?.into_inner();
     let store = Store::create_file(&out, key)?;
     let taken = async {
