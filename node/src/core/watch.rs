@@ -126,7 +126,6 @@ pub struct WatchEvent {
 }
 
 /// What comes next for a reader.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, taken apart at once")]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// An event.
