@@ -24,7 +24,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network};
+use peat_scenarios::physics::{Delivery, DropCause, Fate, LinkCounters, Network};
 use peat_scenarios::plan::{NodeIndex, Step, Topology};
 use tokio::sync::Notify;
 
@@ -181,7 +181,7 @@ impl Fabric {
         let sequence = state.sent;
         journal.record.datagram(now, from.host, to, payload.len(), matches!(fate, Fate::Drop(_)));
         let outcome = match fate {
-            Fate::Deliver { at } => at.as_nanos(),
+            Fate::Deliver(copies) => copies.first.at.as_nanos(),
             // No arrival time is this late.
             Fate::Drop(cause) => u64::MAX - cause_code(cause),
         };
@@ -192,18 +192,31 @@ impl Fabric {
             &[&from.host.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
             || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(fate)),
         );
-        let Fate::Deliver { at: arrives_at } = fate else { return };
-        state.flights.push(Reverse(Flight {
-            arrives_at,
-            sequence,
-            sent_at: now,
-            from: from.host,
-            to,
-            payload: Bytes::copy_from_slice(payload),
-        }));
-        if state.next.is_none_or(|next| arrives_at < next) {
-            state.next = Some(arrives_at);
-            self.wake.notify_one();
+        let mut sequence = sequence;
+        for (position, copy) in fate.deliveries().enumerate() {
+            let mut carried = Bytes::copy_from_slice(payload);
+            if position > 0 {
+                state.sent += 1;
+                sequence = state.sent;
+                let at = copy.at.as_nanos().to_le_bytes();
+                journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &at], || {
+                    format!("{a} > {b} #{sequence} a second copy, {}", describe_copy(copy))
+                });
+            }
+            if let Some(corruption) = copy.corruption {
+                let mut flipped = payload.to_vec();
+                corruption.flip(&mut flipped);
+                carried = flipped.into();
+                journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &carried], || {
+                    format!("{a} > {b} #{sequence} corrupted")
+                });
+            }
+            let (arrives_at, payload) = (copy.at, carried);
+            state.flights.push(Reverse(Flight { arrives_at, sequence, sent_at: now, from: from.host, to, payload }));
+            if state.next.is_none_or(|next| arrives_at < next) {
+                state.next = Some(arrives_at);
+                self.wake.notify_one();
+            }
         }
     }
 
@@ -277,12 +290,20 @@ fn cause_code(cause: DropCause) -> u64 {
         DropCause::Down => 0,
         DropCause::Loss => 1,
         DropCause::QueueFull => 2,
+        DropCause::NoContact => 3,
+        DropCause::Burst => 4,
+        DropCause::Early => 5,
+        DropCause::TooBig => 6,
     }
 }
 
 fn describe(fate: Fate) -> String {
     match fate {
-        Fate::Deliver { at } => format!("arrives {at}"),
+        Fate::Deliver(copies) => describe_copy(copies.first),
         Fate::Drop(cause) => format!("dropped: {cause:?}"),
     }
+}
+
+fn describe_copy(copy: Delivery) -> String {
+    format!("arrives {}", copy.at)
 }
