@@ -6,6 +6,7 @@
 mod builder;
 mod error;
 mod expect;
+mod link;
 mod lower;
 mod node;
 mod raw;
@@ -20,10 +21,9 @@ use std::time::Duration;
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
 pub use expect::{Expect, LatencyLevel, RttBound};
+pub(crate) use link::directed;
+pub use link::{Contact, Direction, LinkSchedule, LinkShape, LinkSpec, Peering, Trace};
 pub use node::{Class, Discovery, KeptHistory, Selector};
-
-use crate::physics::LinkParams;
-use crate::profiles::Profile;
 
 /// A validated scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,69 +76,6 @@ pub struct Group {
     pub classes: BTreeMap<String, Class>,
     /// How much history each collection keeps that does not keep all.
     pub history: BTreeMap<String, KeptHistory>,
-}
-
-/// The link between two groups, or inside one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinkSpec {
-    /// The two groups; twice the same for the link inside it.
-    pub between: (String, String),
-    /// What it is like.
-    pub shape: LinkShape,
-    /// Who dials whom.
-    pub peering: Peering,
-}
-
-/// A profile, and what differs from it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LinkShape {
-    /// The named link to start from; without one, a perfect link (or, in a `degrade` fault, the
-    /// link as it is).
-    pub profile: Option<Profile>,
-    /// One way.
-    pub latency: Option<Duration>,
-    /// Extra, uniform, per datagram.
-    pub jitter: Option<Duration>,
-    /// Probability per datagram.
-    pub loss: Option<f64>,
-    /// Bits per second.
-    pub bandwidth_bps: Option<u64>,
-    /// Bytes.
-    pub queue_bytes: Option<u64>,
-}
-
-impl LinkShape {
-    /// Just a profile.
-    pub fn profile(profile: Profile) -> Self {
-        LinkShape { profile: Some(profile), ..LinkShape::default() }
-    }
-
-    /// The parameters that result; `base` stands in where no profile is named.
-    pub fn params(&self, base: &LinkParams) -> LinkParams {
-        let base = self.profile.map_or_else(|| base.clone(), Profile::params);
-        LinkParams {
-            latency: self.latency.unwrap_or(base.latency),
-            jitter: self.jitter.unwrap_or(base.jitter),
-            loss: self.loss.unwrap_or(base.loss),
-            bandwidth_bps: self.bandwidth_bps.or(base.bandwidth_bps),
-            queue_bytes: self.queue_bytes.unwrap_or(base.queue_bytes),
-        }
-    }
-}
-
-/// Which nodes of two linked groups are given which as `--peer`. The earlier declared node dials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Peering {
-    /// Every node with every node.
-    Full,
-    /// The first node of each group with the first of the other; inside a group, the first with
-    /// every other (a star).
-    Gateway,
-    /// Each node with the one at the same position of the other group; inside a group, each with
-    /// the next, and the last with the first.
-    Ring,
-    /// Nobody: there is a route, but no one uses it unasked.
-    None,
 }
 
 /// One workload.
@@ -274,6 +211,7 @@ pub enum When {
 
 /// What happens.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a timeline has a handful of faults, and is read once")]
 pub enum FaultKind {
     /// Nothing passes between two groups.
     Partition {
@@ -296,8 +234,12 @@ pub enum FaultKind {
     Degrade {
         /// The groups.
         between: (String, String),
-        /// What it becomes.
+        /// What it becomes, in both directions.
         shape: LinkShape,
+        /// What differs from the first group to the second.
+        forward: Option<Box<LinkShape>>,
+        /// What differs from the second group to the first.
+        back: Option<Box<LinkShape>>,
     },
     /// A node stops without a farewell; only what its disk synced is left.
     Crash {
@@ -342,9 +284,20 @@ impl Scenario {
         Builder::new(name)
     }
 
-    /// Reads and validates a file's text; `file` is only for messages.
+    /// Reads and validates a file's text; `file` is only for messages. A scenario that names trace files is refused:
+    /// see [`Scenario::parse_with`].
     pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        lower::parse(file, text)
+        lower::parse(file, text, &|_| Err("this scenario is read without its folder".to_owned()))
+    }
+
+    /// The same for a scenario beside which there are trace files. `files` gives the text of one by its path relative to
+    /// the scenario's folder, or says why it cannot; at most [`crate::limits::TRACE_BYTES`] of it are accepted.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Scenario, ScenarioError> {
+        lower::parse(file, text, files)
     }
 
     /// The scenario as a file that [`Scenario::parse`] reads back as the same scenario.

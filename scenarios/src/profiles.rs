@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use crate::model::Direction;
 use crate::physics::LinkParams;
 
 /// A named link.
@@ -52,6 +53,12 @@ impl Profile {
         Profile::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
+    /// What the link is like in one direction.
+    pub fn params_of(self, direction: Direction) -> LinkParams {
+        let _ = direction;
+        self.params()
+    }
+
     /// What the link is like.
     pub const fn params(self) -> LinkParams {
         const KIB: u64 = 1024;
@@ -79,5 +86,6 @@ const fn link(latency_us: u64, jitter_us: u64, loss: f64, bps: u64, queue_bytes:
         loss,
         bandwidth_bps: Some(bps),
         queue_bytes,
+        ..LinkParams::PERFECT
     }
 }

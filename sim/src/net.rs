@@ -19,7 +19,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network};
+use peat_scenarios::physics::{Delivery, DropCause, Fate, LinkCounters, Network};
 use peat_scenarios::plan::{NodeIndex, Step, Topology};
 
 use crate::journal::Journal;
@@ -169,21 +169,22 @@ impl Net {
         self.lock().inbox_overflows
     }
 
-    /// Hands a datagram to its link. `None`: it is lost already.
-    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> Option<Flight> {
+    /// Hands a datagram to its link: the copies that set out, at most two. None: it is lost already.
+    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> [Option<Flight>; 2] {
         let mut guard = self.lock();
         let state = &mut *guard;
+        let mut flights = [None, None];
         if state.closed || state.active.get(&from.host) != Some(&from.life) || to.index() >= state.hosts {
-            return None;
+            return flights;
         }
         let mut journal = self.journal.lock();
         let now = journal.now();
         let fate = state.network.offer(now, from.host, to, payload.len());
         state.sent += 1;
-        let sequence = state.sent;
+        let mut sequence = state.sent;
         journal.record.datagram(now, from.host, to, payload.len(), matches!(fate, Fate::Drop(_)));
         let outcome = match fate {
-            Fate::Deliver { at } => at.as_nanos(),
+            Fate::Deliver(copies) => copies.first.at.as_nanos(),
             // No arrival time is this late.
             Fate::Drop(cause) => u64::MAX - cause_code(cause),
         };
@@ -194,9 +195,30 @@ impl Net {
             &[&from.host.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
             || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(fate)),
         );
-        let Fate::Deliver { at: arrives_at } = fate else { return None };
-        let payload = Bytes::copy_from_slice(payload);
-        Some(Flight { arrives_at, sequence, sent_at: now, from: from.host, to, payload })
+        for (position, copy) in fate.deliveries().enumerate() {
+            if position > 0 {
+                state.sent += 1;
+                sequence = state.sent;
+                let at = copy.at.as_nanos().to_le_bytes();
+                journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &at], || {
+                    format!("{a} > {b} #{sequence} a second copy, {}", describe_copy(copy))
+                });
+            }
+            let carried = match copy.corruption {
+                None => Bytes::copy_from_slice(payload),
+                Some(corruption) => {
+                    let mut flipped = payload.to_vec();
+                    corruption.flip(&mut flipped);
+                    journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &flipped], || {
+                        format!("{a} > {b} #{sequence} corrupted")
+                    });
+                    flipped.into()
+                }
+            };
+            let (from, arrives_at) = (from.host, copy.at);
+            flights[position] = Some(Flight { arrives_at, sequence, sent_at: now, from, to, payload: carried });
+        }
+        flights
     }
 
     /// A datagram comes to the end of its link, now.
@@ -245,12 +267,20 @@ fn cause_code(cause: DropCause) -> u64 {
         DropCause::Down => 0,
         DropCause::Loss => 1,
         DropCause::QueueFull => 2,
+        DropCause::NoContact => 3,
+        DropCause::Burst => 4,
+        DropCause::Early => 5,
+        DropCause::TooBig => 6,
     }
 }
 
 fn describe(fate: Fate) -> String {
     match fate {
-        Fate::Deliver { at } => format!("arrives {at}"),
+        Fate::Deliver(copies) => describe_copy(copies.first),
         Fate::Drop(cause) => format!("dropped: {cause:?}"),
     }
+}
+
+fn describe_copy(copy: Delivery) -> String {
+    format!("arrives {}", copy.at)
 }

@@ -93,14 +93,14 @@ fn first(
             }
         }
     }
-    let link = topology.links.get(&(from.min(to), from.max(to)))?;
+    let (there, back) = (topology.links.get(&(from, to))?, topology.links.get(&(to, from))?);
     let name = |group: u32| topology.groups[group as usize].name.clone();
     waited.then(|| FirstByte {
         fault: fault.spec.name.clone(),
         at: healed,
         from: name(from),
         to: name(to),
-        round_trip: link.latency * 2,
+        round_trip: there.least_latency() + back.least_latency(),
         after: settle(record, healed, vec![earliest]),
     })
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, KeptHistory, LinkShape, LinkSpec, Peering,
-    Repeat, Scenario, ScenarioError, Selector, When, Workload, WorkloadKind, lower,
+    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, KeptHistory, LinkShape, LinkSpec, Repeat,
+    Scenario, ScenarioError, Selector, When, Workload, WorkloadKind, lower,
 };
 use crate::limits;
-use crate::profiles::Profile;
 
 /// Builds a [`Scenario`]; what it takes is what a file says, one to one.
 ///
@@ -184,24 +183,6 @@ impl ClusterBuilder {
     }
 }
 
-impl LinkSpec {
-    /// A link with a profile, fully peered.
-    pub fn new(a: &str, b: &str, profile: Profile) -> Self {
-        LinkSpec::shaped(a, b, LinkShape::profile(profile))
-    }
-
-    /// A link of any shape, fully peered.
-    pub fn shaped(a: &str, b: &str, shape: LinkShape) -> Self {
-        LinkSpec { between: (a.to_owned(), b.to_owned()), shape, peering: Peering::Full }
-    }
-
-    /// Who dials whom.
-    pub fn peering(mut self, peering: Peering) -> Self {
-        self.peering = peering;
-        self
-    }
-}
-
 impl Workload {
     fn new<'a>(on: impl IntoIterator<Item = &'a str>, kind: WorkloadKind) -> Self {
         let on = on.into_iter().map(str::to_owned).collect();
@@ -332,7 +313,23 @@ impl Fault {
 
     /// A link becomes another one.
     pub fn degrade(id: &str, a: &str, b: &str, shape: LinkShape) -> Self {
-        Fault::new(id, FaultKind::Degrade { between: (a.to_owned(), b.to_owned()), shape })
+        Fault::new(id, FaultKind::Degrade { between: (a.to_owned(), b.to_owned()), shape, forward: None, back: None })
+    }
+
+    /// For degradations: what differs from the first group to the second.
+    pub fn forward(mut self, differs: LinkShape) -> Self {
+        if let FaultKind::Degrade { forward, .. } = &mut self.kind {
+            *forward = Some(Box::new(differs));
+        }
+        self
+    }
+
+    /// For degradations: what differs from the second group to the first.
+    pub fn back(mut self, differs: LinkShape) -> Self {
+        if let FaultKind::Degrade { back, .. } = &mut self.kind {
+            *back = Some(Box::new(differs));
+        }
+        self
     }
 
     /// A node stops without a farewell.

@@ -1,6 +1,9 @@
 //! What is accepted, and how errors read.
 
+mod links;
+
 use super::*;
+use crate::physics::LinkParams;
 use crate::profiles::Profile;
 use crate::testing::scenario;
 

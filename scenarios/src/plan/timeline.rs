@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{FaultClass, FaultIndex, FaultSpec, NodeIndex, Step, TimedStep, Topology, Trigger};
-use crate::model::{Fault, FaultKind, Scenario, When};
+use crate::model::{Direction, Fault, FaultKind, Scenario, When, directed};
 
 /// Steps in order of declaration, each automatic end right after its beginning, and their faults.
 pub(super) fn compile(scenario: &Scenario, topology: &Topology) -> (Vec<TimedStep>, Vec<FaultSpec>) {
@@ -65,11 +65,15 @@ impl Compiled<'_> {
     fn beginning(&self, fault: &Fault, index: FaultIndex, spec: &FaultSpec) -> Step {
         match &fault.kind {
             FaultKind::Crash { node } => Step::Crash { fault: index, node: self.node(node) },
-            FaultKind::Degrade { shape, .. } => {
-                let links = spec
-                    .pairs
-                    .iter()
-                    .filter_map(|&(from, to)| Some((from, to, shape.params(self.topology.link(from, to)?))));
+            FaultKind::Degrade { between, shape, forward, back } => {
+                let links = spec.pairs.iter().filter_map(|&(from, to)| {
+                    let direction = match self.topology.group_of(from) == between.0 {
+                        true => Direction::Forward,
+                        false => Direction::Back,
+                    };
+                    let base = self.topology.link(from, to)?;
+                    Some((from, to, directed(shape, [forward, back], direction, base)))
+                });
                 Step::Degrade { fault: index, links: links.collect() }
             }
             _ => Step::LinksDown { fault: index, pairs: spec.pairs.clone() },

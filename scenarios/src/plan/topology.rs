@@ -57,7 +57,7 @@ pub struct Topology {
     pub nodes: Vec<NodeSpec>,
     /// All groups, in order of declaration.
     pub groups: Vec<GroupSpec>,
-    /// Link parameters by unordered group pair (smaller position first), the same both ways.
+    /// Link parameters by ordered group pair: from, to.
     #[serde(with = "crate::record::entries")]
     pub links: BTreeMap<(u32, u32), LinkParams>,
 }
@@ -100,7 +100,7 @@ impl Topology {
             return None;
         }
         let (a, b) = (self.node(from).group, self.node(to).group);
-        self.links.get(&(a.min(b), a.max(b)))
+        self.links.get(&(a, b))
     }
 
     /// Unordered pairs of nodes that hold a session: one dials the other and a route exists.
@@ -136,10 +136,10 @@ impl Topology {
         loop {
             let mut changed = false;
             for &(a, b) in &sessions {
-                let Some(latency) = self.link(a, b).map(|link| link.latency) else {
-                    continue;
-                };
                 for (from, to) in [(a, b), (b, a)] {
+                    let Some(latency) = self.link(from, to).map(LinkParams::least_latency) else {
+                        continue;
+                    };
                     if let Some(reached) = best[from.index()] {
                         let through = reached + latency;
                         if best[to.index()].is_none_or(|known| through < known) {

@@ -145,7 +145,7 @@ impl CustomSender for Interface {
         // A batch of equal segments is that many datagrams.
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(segment) {
-            if let Some(flight) = self.net.offer(self.me, to, datagram) {
+            for flight in self.net.offer(self.me, to, datagram).into_iter().flatten() {
                 self.carrier.carry(flight);
             }
         }

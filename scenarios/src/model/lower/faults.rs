@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::super::raw::{Field, RawFault, RawScenario};
+use super::super::raw::{Field, RawFault, RawScenario, RawShape};
 use super::super::units::format_duration;
 use super::super::{Fault, FaultKind, LinkShape, Repeat, Scenario, When};
-use super::{Lower, ShapeFields};
+use super::Lower;
 use crate::limits;
 
 use matching::Timeline;
@@ -21,13 +21,33 @@ const KINDS: [(&str, &[&str]); 7] = [
     ("partition", &["id", "for", "repeat", "every", "between"]),
     ("one-way-cut", &["id", "for", "repeat", "every", "from", "to"]),
     ("blackout", &["id", "for", "repeat", "every", "group"]),
-    (
-        "degrade",
-        &["id", "for", "repeat", "every", "between", "profile", "latency", "jitter", "loss", "bandwidth", "queue"],
-    ),
+    ("degrade", DEGRADE_FIELDS),
     ("crash", &["id", "for", "repeat", "every", "node"]),
     ("heal", &["ends"]),
     ("restart", &["node"]),
+];
+
+const DEGRADE_FIELDS: &[&str] = &[
+    "id",
+    "for",
+    "repeat",
+    "every",
+    "between",
+    "profile",
+    "latency",
+    "jitter",
+    "spread",
+    "reorder",
+    "loss",
+    "bursts",
+    "bandwidth",
+    "queue",
+    "discipline",
+    "duplicate",
+    "corrupt",
+    "mtu",
+    "forward",
+    "back",
 ];
 
 impl Lower<'_> {
@@ -103,12 +123,20 @@ impl Lower<'_> {
             ("jitter", &raw.jitter),
             ("bandwidth", &raw.bandwidth),
             ("queue", &raw.queue),
+            ("spread", &raw.spread),
+            ("discipline", &raw.discipline),
+            ("mtu", &raw.mtu),
         ];
         let mut given: Vec<_> =
             texts.into_iter().filter_map(|(name, field)| Some((name, field.as_ref()?.span()))).collect();
         given.extend(raw.between.as_ref().map(|field| ("between", field.span())));
         given.extend(raw.repeat.as_ref().map(|field| ("repeat", field.span())));
-        given.extend(raw.loss.as_ref().map(|field| ("loss", field.span())));
+        let numbers = [("loss", &raw.loss), ("duplicate", &raw.duplicate), ("corrupt", &raw.corrupt)];
+        given.extend(numbers.into_iter().filter_map(|(name, field)| Some((name, field.as_ref()?.span()))));
+        given.extend(raw.reorder.as_ref().map(|field| ("reorder", field.span())));
+        given.extend(raw.bursts.as_ref().map(|field| ("bursts", field.span())));
+        let directions = [("forward", &raw.forward), ("back", &raw.back)];
+        given.extend(directions.into_iter().filter_map(|(name, field)| Some((name, field.as_ref()?.span()))));
         for (field, span) in given {
             if !allowed.contains(&field) {
                 let message = format!("`{field}` means nothing in a fault of kind `{kind}`");
@@ -213,12 +241,14 @@ impl Lower<'_> {
             "degrade" => {
                 let between = self.pair(&raw.between, path, whole.clone(), scenario)?;
                 self.routed(raw, path, scenario, &between);
-                let shape = self.shape(&ShapeFields::of_fault(raw), path);
-                if shape == LinkShape::default() {
-                    let help = "give a profile, latency, jitter, loss, bandwidth or queue";
+                let shape = self.shape(&raw.shape(), path);
+                let forward = self.degraded_direction(&raw.forward, &format!("{path}.forward"), &between);
+                let back = self.degraded_direction(&raw.back, &format!("{path}.back"), &between);
+                if shape == LinkShape::default() && forward.is_none() && back.is_none() {
+                    let help = "give a profile, latency, jitter, loss, bandwidth, queue or another field of a link";
                     self.error(whole, path, "nothing says what the link becomes", help);
                 }
-                FaultKind::Degrade { between, shape }
+                FaultKind::Degrade { between, shape, forward, back }
             }
             "one-way-cut" => {
                 let from = self.one_group(&raw.from, path, "from", raw, scenario)?;
@@ -234,6 +264,24 @@ impl Lower<'_> {
                 FaultKind::Heal { ends: ends.get_ref().clone() }
             }
         })
+    }
+
+    fn degraded_direction(
+        &mut self,
+        raw: &Field<RawShape>,
+        path: &str,
+        (a, b): &(String, String),
+    ) -> Option<Box<LinkShape>> {
+        let given = raw.as_ref()?;
+        if a == b {
+            let help = "no node of a group is before another; say it in the fault itself, for both directions";
+            self.error(given.span(), path, "a link inside a group is the same in both directions", help);
+        }
+        if let Some(schedule) = &given.get_ref().schedule {
+            let help = "its link keeps its own; a fault has `at`, `for` and `repeat`";
+            self.error(schedule.span(), format!("{path}.schedule"), "a degradation has no schedule", help);
+        }
+        self.direction(raw, path)
     }
 
     /// A fault between groups without a link can never bite. Not asked while a link may be missing
@@ -288,19 +336,6 @@ impl Lower<'_> {
             return None;
         }
         Some(node.get_ref().clone())
-    }
-}
-
-impl<'a> ShapeFields<'a> {
-    fn of_fault(raw: &'a RawFault) -> Self {
-        ShapeFields {
-            profile: &raw.profile,
-            latency: &raw.latency,
-            jitter: &raw.jitter,
-            loss: &raw.loss,
-            bandwidth: &raw.bandwidth,
-            queue: &raw.queue,
-        }
     }
 }
 
