@@ -17,11 +17,12 @@
 
 mod link;
 mod network;
+mod obstacle;
 #[cfg(test)]
 mod properties;
 
 pub use link::{DropCause, Fate, Link, LinkCounters, LinkParams, UDP_HEADER_BYTES};
-pub use network::Network;
+pub use network::{Network, Sent};
 
 /// Serialises a `Duration` as whole nanoseconds.
 pub(crate) mod nanos {

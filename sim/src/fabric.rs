@@ -24,11 +24,12 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network};
-use peat_scenarios::plan::{NodeIndex, Step, Topology};
+use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network, Sent};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, Step, Topology};
+use peat_scenarios::record::FaultEffect;
 use tokio::sync::Notify;
 
-use crate::journal::Journal;
+use crate::journal::{Inner, Journal};
 use crate::trace::Kind;
 
 #[cfg(test)]
@@ -72,6 +73,8 @@ struct State {
     /// When the task will look next.
     next: Option<SimTime>,
     inbox_overflows: u64,
+    /// Hosts that do not run, and how many datagrams have come for each since.
+    paused: BTreeMap<NodeIndex, u64>,
 }
 
 #[derive(Default)]
@@ -131,6 +134,7 @@ impl Fabric {
             sent: 0,
             next: None,
             inbox_overflows: 0,
+            paused: BTreeMap::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), wake: Arc::new(Notify::new()), journal }
     }
@@ -141,7 +145,9 @@ impl Fabric {
 
     /// From now on `life` is the one that sends and receives for `host`.
     pub(crate) fn activate(&self, host: NodeIndex, life: u32) {
-        self.lock().active.insert(host, life);
+        let mut state = self.lock();
+        state.active.insert(host, life);
+        state.paused.remove(&host);
     }
 
     /// The host goes dark.
@@ -153,9 +159,48 @@ impl Fabric {
         }
     }
 
-    /// Applies what a step of the timeline does to links.
+    /// Applies what a step of the timeline does to links, and sends on what a clog let go.
     pub(crate) fn apply(&self, now: SimTime, step: &Step) {
-        self.lock().network.apply(now, step);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.network.apply(now, step);
+        let released = state.network.take_released();
+        if released.is_empty() {
+            return;
+        }
+        let mut journal = self.journal.lock();
+        for ((from, to), payload) in released {
+            let fate = state.network.offer(now, from, to, payload.len());
+            self.launch(state, &mut journal, now, (from, to), &payload, Sent::Offered(fate));
+        }
+    }
+
+    /// What a fault did to datagrams in front of their links.
+    pub(crate) fn effect(&self, fault: FaultIndex) -> FaultEffect {
+        self.lock().network.effect(fault)
+    }
+
+    /// The host does not run: it reads nothing, and datagrams pile up before it as in a socket's buffer. What QUIC's own
+    /// tasks, which the simulator cannot hold, would send by their timers goes nowhere.
+    pub(crate) fn pause(&self, host: NodeIndex) {
+        self.lock().paused.insert(host, 0);
+    }
+
+    /// It runs again; how many datagrams had come for it.
+    pub(crate) fn resume(&self, host: NodeIndex) -> u64 {
+        let mut state = self.lock();
+        let held = state.paused.remove(&host).unwrap_or_default();
+        let life = state.active.get(&host).copied();
+        let inbox = life.and_then(|life| state.inboxes.get_mut(&LifeKey { host, life }));
+        if let Some(reader) = inbox.and_then(|inbox| inbox.reader.take()) {
+            reader.wake();
+        }
+        held
+    }
+
+    /// How many datagrams have come for a host since it was paused.
+    pub(crate) fn held(&self, host: NodeIndex) -> u64 {
+        self.lock().paused.get(&host).copied().unwrap_or_default()
     }
 
     /// Counts of the links between `pairs`, added up.
@@ -171,33 +216,51 @@ impl Fabric {
     fn send(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.active.get(&from.host) != Some(&from.life) || to.index() >= state.hosts {
+        if state.active.get(&from.host) != Some(&from.life)
+            || to.index() >= state.hosts
+            || state.paused.contains_key(&from.host)
+        {
             return;
         }
         let mut journal = self.journal.lock();
         let now = journal.now();
-        let fate = state.network.offer(now, from.host, to, payload.len());
+        let sent = state.network.send(now, from.host, to, payload);
+        let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
+        journal.record.datagram(now, from.host, to, payload.len(), dropped);
+        self.launch(state, &mut journal, now, (from.host, to), payload, sent);
+    }
+
+    /// Notes what became of a datagram, and puts it on its way if it is on one.
+    fn launch(
+        &self,
+        state: &mut State,
+        journal: &mut Inner,
+        now: SimTime,
+        (from, to): (NodeIndex, NodeIndex),
+        payload: &[u8],
+        sent: Sent,
+    ) {
         state.sent += 1;
         let sequence = state.sent;
-        journal.record.datagram(now, from.host, to, payload.len(), matches!(fate, Fate::Drop(_)));
-        let outcome = match fate {
-            Fate::Deliver { at } => at.as_nanos(),
+        let outcome = match sent {
+            Sent::Offered(Fate::Deliver { at }) => at.as_nanos(),
             // No arrival time is this late.
-            Fate::Drop(cause) => u64::MAX - cause_code(cause),
+            Sent::Offered(Fate::Drop(cause)) => u64::MAX - cause_code(cause),
+            Sent::Held => u64::MAX - HELD_CODE,
         };
-        let (a, b) = (journal.name(from.host), journal.name(to));
+        let (a, b) = (journal.name(from), journal.name(to));
         journal.trace.add(
             now,
             Kind::Sent,
-            &[&from.host.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
-            || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(fate)),
+            &[&from.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
+            || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(sent)),
         );
-        let Fate::Deliver { at: arrives_at } = fate else { return };
+        let Sent::Offered(Fate::Deliver { at: arrives_at }) = sent else { return };
         state.flights.push(Reverse(Flight {
             arrives_at,
             sequence,
             sent_at: now,
-            from: from.host,
+            from,
             to,
             payload: Bytes::copy_from_slice(payload),
         }));
@@ -264,6 +327,9 @@ impl State {
             self.inbox_overflows += 1;
             return Arrival::InboxFull;
         }
+        if let Some(held) = self.paused.get_mut(&flight.to) {
+            *held += 1;
+        }
         inbox.waiting.push_back((flight.from, flight.payload));
         if let Some(reader) = inbox.reader.take() {
             reader.wake();
@@ -280,9 +346,13 @@ fn cause_code(cause: DropCause) -> u64 {
     }
 }
 
-fn describe(fate: Fate) -> String {
-    match fate {
-        Fate::Deliver { at } => format!("arrives {at}"),
-        Fate::Drop(cause) => format!("dropped: {cause:?}"),
+/// Beside the codes of causes, which stay small.
+const HELD_CODE: u64 = 1 << 16;
+
+fn describe(sent: Sent) -> String {
+    match sent {
+        Sent::Offered(Fate::Deliver { at }) => format!("arrives {at}"),
+        Sent::Offered(Fate::Drop(cause)) => format!("dropped: {cause:?}"),
+        Sent::Held => "held".to_owned(),
     }
 }

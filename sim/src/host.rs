@@ -1,7 +1,8 @@
-//! One simulated machine: a disk and an address that stay, and lives that come and go.
+//! One simulated machine: a disk, a clock and an address that stay, and lives that come and go.
+
+mod trouble;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::future;
 use iroh::Endpoint;
@@ -11,7 +12,7 @@ use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
 use peat_node::core::policy::{History, Policy, Window};
 use peat_node::limits;
-use peat_node::node::{Observer, Plants, World};
+use peat_node::node::{Observer, Pause, Plants, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
 use peat_scenarios::model::{self, Discovery};
@@ -20,6 +21,7 @@ use peat_scenarios::record::{Life, RestartSnapshot};
 
 use crate::agent::SimAgent;
 use crate::client::{self, Client};
+use crate::clock::HostClock;
 use crate::disk::Disk;
 use crate::fabric::{Fabric, FabricResolver, address_text};
 use crate::journal::Journal;
@@ -27,7 +29,7 @@ use crate::observer::{Directory, LifeObserver};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
 use crate::workload::{self, Agenda, Bookmark};
-use crate::{Configure, hooks, seeds};
+use crate::{Configure, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
@@ -50,6 +52,7 @@ pub(crate) struct Host {
     shared: Shared,
     spec: NodeSpec,
     disk: Disk,
+    clock: HostClock,
     agenda: Agenda,
     agent: Option<SimAgent>,
     bookmark: Bookmark,
@@ -72,6 +75,7 @@ enum State {
 struct Alive {
     endpoint: Endpoint,
     observer: Arc<LifeObserver>,
+    pause: Pause,
     /// Owns the node, its API connection and its application.
     _task: Owned,
     ready: Slot,
@@ -97,7 +101,8 @@ impl Host {
         endpoints.reverse();
         let state = State::dark(&agenda, &shared.journal);
         let bookmark = Bookmark::default();
-        Self { shared, spec, disk, agenda, agent, bookmark, endpoints, lives: 0, state }
+        let clock = HostClock::default();
+        Self { shared, spec, disk, clock, agenda, agent, bookmark, endpoints, lives: 0, state }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -139,10 +144,13 @@ impl Host {
         self.shared.fabric.activate(self.spec.index, life);
         let observer = LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
         let ready = Slot::default();
+        let pause = Pause::default();
         let begin = Begin {
             shared: self.shared.clone(),
             spec: self.spec.clone(),
             disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            pause: pause.clone(),
             agenda: self.agenda.clone(),
             agent: self.agent.clone(),
             bookmark: self.bookmark.clone(),
@@ -152,12 +160,13 @@ impl Host {
             life,
         };
         // Assigning drops what was there: from here on operations are no longer skipped.
-        self.state = State::Alive(Box::new(Alive { endpoint, observer, _task: Owned::spawn(begin.live()), ready }));
+        let task = Owned::spawn(begin.live());
+        self.state = State::Alive(Box::new(Alive { endpoint, observer, pause, _task: task, ready }));
     }
 
-    /// The power fails: everything is gone at this instant but what the disk has synced.
-    pub(crate) fn crash(&mut self) {
-        let State::Alive(alive) = &self.state else { return };
+    /// The power fails: everything is gone at this instant but what the disk has synced. False if it was dark already.
+    pub(crate) fn crash(&mut self) -> bool {
+        let State::Alive(alive) = &self.state else { return false };
         // First the disk and the network, so that no destructor can reach either.
         self.disk.crash();
         self.shared.fabric.deactivate(self.spec.index);
@@ -168,6 +177,7 @@ impl Host {
         // Ends the tasks that iroh runs for it. What it says goodbye with goes nowhere.
         leave_behind(async move { endpoint.close().await });
         self.life_event(Life::Crashed);
+        true
     }
 
     fn life_event(&self, event: Life) {
@@ -202,6 +212,8 @@ struct Begin {
     shared: Shared,
     spec: NodeSpec,
     disk: Disk,
+    clock: HostClock,
+    pause: Pause,
     agenda: Agenda,
     agent: Option<SimAgent>,
     bookmark: Bookmark,
@@ -227,7 +239,7 @@ impl Begin {
         {
             return trouble(&self.shared.journal, &self.spec, &problem.to_string());
         }
-        let connected = client::connect(node.handle().clone()).await;
+        let connected = client::connect(node.handle().clone(), &self.pause).await;
         let (client, _server) = match connected {
             Ok(connected) => connected,
             Err(error) => {
@@ -262,14 +274,16 @@ impl Begin {
         config.discovery.gossip = self.spec.discovery == Discovery::Gossip;
         (self.shared.configure)(self.spec.index, &mut config);
         let observer: Arc<dyn Observer> = self.observer.clone();
+        let clock = self.clock.clone();
         let world = World {
             store,
             endpoint: self.endpoint.clone(),
             resolver: Arc::new(FabricResolver),
-            wall_clock: Arc::new(calendar_ms),
+            wall_clock: Arc::new(move || clock.read()),
             seed: seed_bytes("node"),
             observer: Some(observer),
             plants: self.shared.plants,
+            pause: Some(self.pause.clone()),
         };
         Node::start(config, world).await.map_err(|error| format!("does not start: {error}"))
     }
@@ -332,9 +346,4 @@ pub(crate) fn identity(seed: u64, host: NodeIndex) -> iroh::SecretKey {
 
 fn peer_address(seed: u64, peer: NodeIndex) -> PeerAddress {
     PeerAddress { id: identity(seed, peer).public(), addresses: vec![address_text(peer)] }
-}
-
-fn calendar_ms() -> u64 {
-    let since_epoch: Duration = hooks::EPOCH + hooks::elapsed();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

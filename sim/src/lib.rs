@@ -29,6 +29,7 @@
 
 mod agent;
 mod client;
+mod clock;
 mod disk;
 mod fabric;
 pub mod hooks;
@@ -47,7 +48,7 @@ use std::time::Instant;
 use peat_node::config::NodeConfig;
 use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
-use peat_scenarios::{RunRecord, Scenario, SimTime};
+use peat_scenarios::{Capabilities, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
 pub use trace::{Event, first_difference};
@@ -122,9 +123,17 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
+    /// The scenario asks for something that this world cannot do.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
+}
+
+/// What the engine `fabric` can do: everything. [`run`] refuses what a scenario asks for beyond that.
+pub fn capabilities() -> Capabilities {
+    Capabilities::all("sim/fabric")
 }
 
 /// Runs a scenario in virtual time.
@@ -143,6 +152,7 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
+    capabilities().admit(scenario)?;
     hooks::self_check()?;
     let RunOptions { seed, plants, configure, source, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);

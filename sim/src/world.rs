@@ -2,6 +2,7 @@
 
 mod convergence;
 mod finals;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use peat_node::config::Timing;
 use peat_node::mesh::{self, Underlay};
 use peat_node::node::Plants;
 use peat_node::watcher::PLATFORMS;
-use peat_scenarios::plan::{NodeIndex, NodeSpec, Plan, Schedule, Step};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
 
 use crate::agent::SimAgent;
@@ -96,6 +97,7 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
         schedule: Schedule::new(&plan.timeline),
         convergence: Convergence::default(),
         lasting: BTreeMap::new(),
+        down: BTreeMap::new(),
         told: None,
         report,
         shared,
@@ -154,6 +156,8 @@ struct World {
     convergence: Convergence,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
+    /// What keeps each node that is down from starting.
+    down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
     report: Sender<Progress>,
 }
@@ -168,8 +172,12 @@ impl World {
                     host.start();
                 }
             }
+            self.cut_powers();
             while let Some(step) = self.schedule.take_due(now) {
                 self.take(now, &step);
+            }
+            if self.schedule.wants_events() {
+                self.schedule.notice(now, &self.shared.journal.lock().record);
             }
             let equal = self.convergence.look(now, &self.hosts, &self.shared.journal);
             if equal && self.schedule.wants_convergence() {
@@ -179,15 +187,18 @@ impl World {
             if now >= self.plan.duration {
                 break;
             }
-            tokio::time::sleep_until(self.shared.journal.instant(self.next(now))).await;
-        }
-        for (index, fault) in self.plan.faults.iter().enumerate() {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            if self.lasting.contains_key(&index) {
-                let counters = self.shared.fabric.counters(&fault.pairs);
-                self.shared.journal.lock().record.fault_lasting(peat_scenarios::plan::FaultIndex(index), counters);
+            let next = tokio::time::sleep_until(self.shared.journal.instant(self.next(now)));
+            if self.schedule.wants_events() || self.hosts.iter().any(Host::is_armed) {
+                tokio::select! {
+                    biased;
+                    () = self.shared.journal.stirred().notified() => {}
+                    () = next => {}
+                }
+            } else {
+                next.await;
             }
         }
+        self.close_lasting();
     }
 
     /// When there is something to do again.
@@ -196,34 +207,6 @@ impl World {
         let joins = self.hosts.iter().filter(|host| host.is_new()).map(|host| host.spec().joins_at);
         let due = self.schedule.next_at().into_iter().chain(joins);
         due.chain([now + look, self.plan.duration]).min().unwrap_or(self.plan.duration)
-    }
-
-    fn take(&mut self, now: SimTime, step: &Step) {
-        let index = step.fault();
-        let fault = &self.plan.faults[index.index()];
-        let counters = self.shared.fabric.counters(&fault.pairs);
-        let verb = if step.begins() { "begins" } else { "ends" };
-        let text = format!("{} {verb}: {}", fault.name, fault.description);
-        {
-            let mut journal = self.shared.journal.lock();
-            journal.trace.add(now, Kind::Step, &[&index.0.to_le_bytes(), text.as_bytes()], || text.clone());
-            if step.begins() {
-                journal.record.fault_applied(index, now, counters);
-            } else {
-                journal.record.fault_healed(index, now, counters);
-            }
-        }
-        if step.begins() {
-            self.lasting.insert(index.0, fault.description.clone());
-        } else {
-            self.lasting.remove(&index.0);
-        }
-        self.shared.fabric.apply(now, step);
-        match step {
-            Step::Crash { node, .. } => self.hosts[node.index()].crash(),
-            Step::Restart { node, .. } => self.hosts[node.index()].start(),
-            Step::LinksDown { .. } | Step::Degrade { .. } | Step::Heal { .. } => {}
-        }
     }
 
     fn tell(&mut self, now: SimTime) {

@@ -160,6 +160,11 @@ impl Link {
         self.cuts.is_empty()
     }
 
+    /// How long a datagram offered at `now` would wait for those before it.
+    pub fn backlog(&self, now: SimTime) -> Duration {
+        self.busy_until.since(now)
+    }
+
     /// What it did so far.
     pub fn counters(&self) -> &LinkCounters {
         &self.counters

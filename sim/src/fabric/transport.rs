@@ -101,10 +101,11 @@ impl CustomEndpoint for Interface {
         infos: &mut [RecvInfo],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.fabric.lock();
+        let paused = state.paused.contains_key(&self.me.host) && state.active.get(&self.me.host) == Some(&self.me.life);
         // A crashed life has no inbox any more and waits for ever.
         let Some(inbox) = state.inboxes.get_mut(&self.me) else { return Poll::Pending };
         let mut filled = 0;
-        while filled < buffers.len() {
+        while filled < buffers.len() && !paused {
             let Some((from, payload)) = inbox.waiting.pop_front() else { break };
             let Some(room) = buffers[filled].get_mut(..payload.len()) else { continue };
             room.copy_from_slice(&payload);
