@@ -3,6 +3,7 @@
 mod error;
 mod figures;
 mod handle;
+mod pause;
 mod shared;
 mod subscription;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use error::{ConnectError, ReadError, SetCollectionError, StartError, WriteEr
 pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
 pub(crate) use handle::JSON_LIMITS;
 pub use handle::{ListQuery, NodeHandle, Page, Phase, ReadDocument, Wanted, Watching};
+pub use pause::{Held, Pause};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
 pub use world::{Observation, Observer, Plants, WallClock, World};
@@ -82,6 +84,7 @@ impl Node {
             wall_clock: world.wall_clock,
             observer: world.observer,
             plants: world.plants,
+            pause: world.pause,
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
         shared.mesh.load_members(&shared, members);

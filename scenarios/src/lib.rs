@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod capability;
 pub mod check;
 pub mod figures;
 pub mod library;
@@ -34,6 +35,7 @@ pub mod sweep;
 mod testing;
 pub mod time;
 
+pub use capability::{Capabilities, Capability, Unsupported};
 pub use model::{Scenario, ScenarioError};
 pub use plan::{NodeIndex, OpId, Plan};
 pub use record::RunRecord;

@@ -42,6 +42,18 @@ const LIBRARY: &[Shipped] = shipped![
     "two-hundred-spokes",
     "thin-link",
     "gossip-islands",
+    "disk-full",
+    "clock-jump",
+    "paused-node",
+    "swizzle",
+    "churn",
+    "data-loss-rejoin",
+    "data-mule",
+    "island-merge",
+    "reconnect-storm",
+    "dial-only-partition",
+    "clogged-link",
+    "torn-write",
 ];
 
 /// No shipped scenario has that name.

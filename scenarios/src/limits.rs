@@ -42,6 +42,29 @@ pub const INTERESTS: usize = 32;
 /// Repetitions of one flapping fault.
 pub const REPEAT: u32 = 1_000;
 
+/// Mean number of crashes of one `churn`. Each life of a node needs an endpoint that is bound before the start, at
+/// about a millisecond and 100 KB.
+pub const CHURN: u32 = 200;
+
+/// Part of the nodes that a `swizzle` picks unless given.
+pub const SWIZZLE_SHARE: f64 = 0.5;
+
+/// Queue of a `bufferbloat` unless given: what cable modems were found with, 2 s at 4 Mbit/s (Gettys and Nichols,
+/// "Bufferbloat: dark buffers in the Internet", 2012).
+pub const BLOATED_QUEUE: u64 = 1 << 20;
+
+/// Payload bytes that a clogged link holds in one direction; what comes on top is lost. As much as ten seconds of 50 Mbit/s.
+pub const CLOG_BYTES: usize = 64 << 20;
+
+/// Wait in a queue from which a `bufferbloat` has bitten: ten times what a LAN takes, and less than any satellite.
+pub const BLOAT_BITES: Duration = Duration::from_millis(10);
+
+/// Furthest that a clock may jump: a century, beyond any certificate and any retention.
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Fastest clock, in seconds gained each second: 100 makes a minute of a run almost two hours.
+pub const CLOCK_RATE_MAX: f64 = 100.0;
+
 /// Latency and jitter of a link. Light needs 22 min to Mars; this is about DDIL on and around Earth, where a
 /// minute is already a store-and-forward link that QUIC cannot use.
 pub const LATENCY_MAX: Duration = Duration::from_secs(60);

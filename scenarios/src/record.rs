@@ -6,6 +6,8 @@
 //! document keep one copy of it.
 
 pub mod connectivity;
+mod effect;
+mod excused;
 pub mod history;
 mod intern;
 mod serial;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use effect::FaultEffect;
 pub use intern::Interner;
 pub(crate) use serial::entries;
 
@@ -64,6 +67,9 @@ pub struct RunRecord {
     pub infra_errors: Vec<String>,
     #[serde(skip)]
     interner: Interner,
+    /// Acknowledged writes by group, for what waits for them.
+    #[serde(skip)]
+    acknowledged: BTreeMap<u32, u64>,
 }
 
 /// What was run, where.
@@ -184,6 +190,8 @@ pub struct FaultRecord {
     pub at_apply: LinkCounters,
     /// Counts of its links when it ended, or at the end of the run.
     pub at_heal: LinkCounters,
+    /// What it did.
+    pub effect: FaultEffect,
 }
 
 /// A session came up or went down, as one end saw it.

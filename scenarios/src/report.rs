@@ -78,8 +78,9 @@ pub struct Report<'a> {
 impl<'a> Report<'a> {
     /// Measures and judges a run.
     pub fn of(scenario: &Scenario, record: &'a RunRecord) -> Self {
-        let figures = measure(record);
-        let checks = check::evaluate(scenario, record, &figures);
+        let judged = record.judged();
+        let figures = measure(&judged);
+        let checks = check::evaluate(scenario, &judged, &figures);
         let verdict = check::overall(&checks);
         Report { record, figures, checks, verdict }
     }

@@ -28,6 +28,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
+mod calendar;
 mod client;
 mod clock;
 mod disk;
@@ -51,7 +52,7 @@ use std::time::Instant;
 use peat_node::config::NodeConfig;
 use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
-use peat_scenarios::{RunRecord, Scenario, SimTime};
+use peat_scenarios::{Capabilities, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
 pub use trace::{Event, first_difference};
@@ -165,9 +166,17 @@ pub enum SimError {
     /// The hosts of a turmoil simulation did not do what they should.
     #[error("turmoil: {0}")]
     Turmoil(String),
+    /// The scenario asks for something that this world cannot do.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
+}
+
+/// What the engine `fabric` can do: everything. [`run`] refuses what a scenario asks for beyond that.
+pub fn capabilities() -> Capabilities {
+    Capabilities::all("sim/fabric")
 }
 
 /// Runs a scenario in virtual time.
@@ -186,6 +195,7 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
+    capabilities().admit(scenario)?;
     hooks::self_check()?;
     let RunOptions { seed, engine, plants, configure, source, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);

@@ -14,7 +14,7 @@ use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
 use peat_node::core::policy::{History, Policy, Window};
 use peat_node::limits;
-use peat_node::node::{Observer, World};
+use peat_node::node::{Observer, Pause, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
 use peat_scenarios::model::{self, Discovery};
@@ -22,6 +22,7 @@ use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::RestartSnapshot;
 
 use crate::agent::SimAgent;
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::disk::Disk;
 use crate::host::Shared;
@@ -55,6 +56,9 @@ pub(crate) struct Boot {
     pub(crate) shared: Shared,
     pub(crate) spec: NodeSpec,
     pub(crate) disk: Disk,
+    pub(crate) calendar: Calendar,
+    /// Holds its tasks while the host does not run.
+    pub(crate) pause: Pause,
     pub(crate) agenda: Agenda,
     pub(crate) agent: Option<SimAgent>,
     pub(crate) bookmark: Bookmark,
@@ -121,15 +125,16 @@ impl Boot {
         config.discovery.gossip = self.spec.discovery == Discovery::Gossip;
         (self.shared.configure)(self.spec.index, &mut config);
         let observer: Arc<dyn Observer> = self.observer.clone();
-        let clock = self.shared.clock.clone();
+        let calendar = self.calendar.clone();
         let world = World {
             store,
             endpoint,
             resolver: Arc::new(SimResolver),
-            wall_clock: Arc::new(move || clock.calendar_ms()),
+            wall_clock: Arc::new(move || calendar.read()),
             seed: seed_bytes("node"),
             observer: Some(observer),
             plants: self.shared.plants,
+            pause: Some(self.pause.clone()),
         };
         Node::start(config, world).await.map_err(|error| format!("does not start: {error}"))
     }

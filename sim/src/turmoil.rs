@@ -92,7 +92,7 @@ pub(crate) fn run(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     }
     let mut next = SimTime::ZERO;
     loop {
-        if machines.journal.now() >= next {
+        if machines.journal.now() >= next || world.waits_for_events() {
             match world.turn(&mut machines) {
                 Some(at) => next = at,
                 None => break,

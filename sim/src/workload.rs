@@ -98,10 +98,12 @@ async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
         Ok(Err(status)) => judge(&status),
         Err(_deadline) => Outcome::Unknown,
     };
+    let stirred = journal.stirred().clone();
     let mut journal = journal.lock();
     let now = journal.now();
     journal.note(now, Kind::Completed, planned.node, &format!("operation {number}: {outcome:?}"));
     journal.record.finish(slot, now, outcome);
+    stirred.notify_one();
 }
 
 fn describe(action: &Action) -> String {

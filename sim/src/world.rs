@@ -3,6 +3,7 @@
 
 mod convergence;
 pub(crate) mod finals;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use peat_node::node::Plants;
 use peat_node::watcher::PLATFORMS;
-use peat_scenarios::plan::{FaultIndex, NodeSpec, Plan, Schedule, Step};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
 
 use crate::agent::SimAgent;
@@ -54,6 +55,8 @@ pub(crate) struct World {
     convergence: Convergence,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
+    /// What keeps each node that is down from starting.
+    down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
     report: Sender<Progress>,
 }
@@ -87,6 +90,7 @@ impl World {
             schedule: Schedule::new(&plan.timeline),
             convergence: Convergence::default(),
             lasting: BTreeMap::new(),
+            down: BTreeMap::new(),
             told: None,
             report,
             shared,
@@ -109,8 +113,12 @@ impl World {
                 host.start(engine);
             }
         }
+        self.cut_powers(engine);
         while let Some(step) = self.schedule.take_due(now) {
             self.take(now, &step, engine);
+        }
+        if self.schedule.wants_events() {
+            self.schedule.notice(now, &self.shared.journal.lock().record);
         }
         let equal = self.convergence.look(now, &self.hosts, &self.shared.journal);
         if equal && self.schedule.wants_convergence() {
@@ -120,8 +128,13 @@ impl World {
         if now < self.plan.duration {
             return Some(self.next(now));
         }
-        self.count_lasting();
+        self.close_lasting();
         None
+    }
+
+    /// True while something that the journal hears of may have to be done at once.
+    pub(crate) fn waits_for_events(&self) -> bool {
+        self.schedule.wants_events() || self.hosts.iter().any(Host::is_armed)
     }
 
     /// The run is over: nothing that still happens is part of it. For engines in which reading the end takes time.
@@ -155,48 +168,12 @@ impl World {
         (journal.record.clone(), events)
     }
 
-    fn count_lasting(&self) {
-        for &index in self.lasting.keys() {
-            let fault = FaultIndex(index);
-            let counters = self.shared.net.counters(&self.plan.faults[fault.index()].pairs);
-            self.shared.journal.lock().record.fault_lasting(fault, counters);
-        }
-    }
-
     /// When there is something to do again.
     fn next(&self, now: SimTime) -> SimTime {
         let look = if self.schedule.wants_convergence() { LOOK_WANTED } else { LOOK_IDLE };
         let joins = self.hosts.iter().filter(|host| host.is_new()).map(|host| host.spec().joins_at);
         let due = self.schedule.next_at().into_iter().chain(joins);
         due.chain([now + look, self.plan.duration]).min().unwrap_or(self.plan.duration)
-    }
-
-    fn take(&mut self, now: SimTime, step: &Step, engine: &mut impl Engine) {
-        let index = step.fault();
-        let fault = &self.plan.faults[index.index()];
-        let counters = self.shared.net.counters(&fault.pairs);
-        let verb = if step.begins() { "begins" } else { "ends" };
-        let text = format!("{} {verb}: {}", fault.name, fault.description);
-        {
-            let mut journal = self.shared.journal.lock();
-            journal.trace.add(now, Kind::Step, &[&index.0.to_le_bytes(), text.as_bytes()], || text.clone());
-            if step.begins() {
-                journal.record.fault_applied(index, now, counters);
-            } else {
-                journal.record.fault_healed(index, now, counters);
-            }
-        }
-        if step.begins() {
-            self.lasting.insert(index.0, fault.description.clone());
-        } else {
-            self.lasting.remove(&index.0);
-        }
-        self.shared.net.apply(now, step);
-        match step {
-            Step::Crash { node, .. } => self.hosts[node.index()].crash(engine),
-            Step::Restart { node, .. } => self.hosts[node.index()].start(engine),
-            Step::LinksDown { .. } | Step::Degrade { .. } | Step::Heal { .. } => {}
-        }
     }
 
     fn tell(&mut self, now: SimTime) {

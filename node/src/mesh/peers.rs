@@ -336,6 +336,13 @@ impl Mesh {
         }
     }
 
+    /// Ends the sessions with some peers; how many there were.
+    pub fn sever(&self, peers: &[EndpointId]) -> usize {
+        let state = lock(&self.state);
+        let live = peers.iter().filter_map(|peer| state.live.get(peer.as_bytes()));
+        live.map(|live| CloseCode::Goodbye.close(&live.connection)).count()
+    }
+
     // ---- reconnect -------------------------------------------------------------------------------
 
     /// Runs a step of the reconnect state machine.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use iroh::EndpointId;
+
 use super::error::{ConnectError, ReadError, SetCollectionError, WriteError};
 use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
 use super::shared::{Shared, commit_now_or_later, lock};
@@ -222,6 +224,12 @@ impl NodeHandle {
     pub async fn stop_sync(&self) {
         self.shared.mesh.set_active(false, self.shared.now());
         self.shared.mesh.close_all(crate::mesh::CloseCode::Stopped);
+    }
+
+    /// Ends the sessions with these peers, as if the system had told that the path to them is gone, and says how many
+    /// there were. They are dialled again as after any loss. For simulators.
+    pub fn sever(&self, peers: &[EndpointId]) -> usize {
+        self.shared.mesh.sever(peers)
     }
 
     /// Traffic counters.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReadError;
+use super::pause::Pause;
 use super::world::{Observation, Observer, Plants, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
@@ -113,6 +114,7 @@ pub(crate) struct Shared {
     pub wall_clock: WallClock,
     observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pause: Option<Pause>,
 }
 
 /// What [`Shared`] is made of.
@@ -129,6 +131,7 @@ pub(crate) struct Parts {
     pub wall_clock: WallClock,
     pub observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pub pause: Option<Pause>,
 }
 
 impl Shared {
@@ -162,6 +165,7 @@ impl Shared {
             wall_clock: parts.wall_clock,
             observer: parts.observer,
             plants: parts.plants,
+            pause: parts.pause,
         }
     }
 
@@ -347,7 +351,10 @@ impl Shared {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(tasks) = lock(&self.tasks).as_mut() {
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(task);
+            match &self.pause {
+                None => tasks.spawn(task),
+                Some(pause) => tasks.spawn(pause.hold(task)),
+            };
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use iroh::{Endpoint, EndpointId};
 
+use super::pause::Pause;
 use crate::mesh::AddressResolver;
 use crate::store::Store;
 
@@ -26,6 +27,8 @@ pub struct World {
     pub observer: Option<Arc<dyn Observer>>,
     /// Bugs to plant; [`Plants::default`] plants none.
     pub plants: Plants,
+    /// Keeps the node from running now and then; `None` in production.
+    pub pause: Option<Pause>,
 }
 
 /// Receives what a node does, as plain data, in order. Must not block.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::*;
 use crate::figures::measure;
 use crate::model::{Expect, LatencyLevel, LinkSpec, RttBound, Scenario, Workload};
-use crate::physics::LinkCounters;
 use crate::plan::{DocKey, NodeIndex};
 use crate::profiles::Profile;
-use crate::record::{Change, OpKind, Outcome, RunRecord, Visible};
+use crate::record::{Change, FaultEffect, OpKind, Outcome, RunRecord, Visible};
 use crate::testing::{good, library_runs, run, secs};
 use crate::time::SimTime;
 
@@ -224,8 +223,7 @@ fn a_stream_that_missed_the_last_change_fails() {
 #[test]
 fn a_cut_that_dropped_nothing_is_vacuous() {
     planted("faults-bit", Verdict::Vacuous, |record| {
-        record.faults[0].at_apply = LinkCounters::default();
-        record.faults[0].at_heal = LinkCounters::default();
+        record.faults[0].effect = FaultEffect::default();
     });
 }
 

@@ -12,7 +12,7 @@ use crate::time::SimTime;
 pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
     let topology = topology(scenario);
     let agents = workload::agents(scenario, &topology);
-    let (timeline, faults) = timeline::compile(scenario, &topology);
+    let (timeline, faults) = timeline::compile(scenario, &topology, seed);
     let mut drafts = workload::drafts(scenario, &topology, seed);
     // Stable: what falls on the same moment keeps the order of declaration.
     drafts.sort_by_key(|draft| draft.at);

@@ -1,15 +1,16 @@
 //! How a world fills a record.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, Count, DialEvent, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord,
-    SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, Count, DialEvent, FaultEffect, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
+    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
-use crate::plan::{Action, DocKey, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
+use crate::plan::{Action, DocKey, FaultClass, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
 use crate::time::SimTime;
 
 /// Names an operation that was begun; see [`RunRecord::begin`].
@@ -43,6 +44,7 @@ impl RunRecord {
                     healed: None,
                     at_apply: LinkCounters::default(),
                     at_heal: LinkCounters::default(),
+                    effect: FaultEffect::default(),
                 })
                 .collect(),
             sessions: Vec::new(),
@@ -57,6 +59,7 @@ impl RunRecord {
             logs: Default::default(),
             infra_errors: Vec::new(),
             interner: Interner::default(),
+            acknowledged: BTreeMap::new(),
         }
     }
 
@@ -110,8 +113,19 @@ impl RunRecord {
     /// The end of an operation is known at `now`.
     pub fn finish(&mut self, slot: OpSlot, now: SimTime, outcome: Outcome) {
         let operation = &mut self.operations[slot.0];
+        if outcome == Outcome::Ok {
+            *self.acknowledged.entry(self.topology.node(operation.node).group).or_default() += 1;
+        }
         operation.completed = Some(now);
         operation.outcome = outcome;
+    }
+
+    /// How many writes were acknowledged so far, at all nodes or those of one group.
+    pub fn acknowledged(&self, group: Option<u32>) -> u64 {
+        match group {
+            Some(group) => self.acknowledged.get(&group).copied().unwrap_or_default(),
+            None => self.acknowledged.values().sum(),
+        }
     }
 
     /// An operation was not issued at all: its node is not running.
@@ -156,14 +170,44 @@ impl RunRecord {
 
     /// A fault ends.
     pub fn fault_healed(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
-        let record = &mut self.faults[fault.index()];
-        record.healed = Some(now);
-        record.at_heal = counters;
+        self.faults[fault.index()].healed = Some(now);
+        self.fault_lasting(fault, now, counters);
     }
 
-    /// The run ends while a fault lasts: its last counts.
-    pub fn fault_lasting(&mut self, fault: FaultIndex, counters: LinkCounters) {
-        self.faults[fault.index()].at_heal = counters;
+    /// What a fault did up to `now`, when it ends or the run does.
+    pub fn fault_lasting(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
+        let record = &mut self.faults[fault.index()];
+        record.at_heal = counters;
+        let Some(applied) = record.applied else { return };
+        let (before, after, effect) = (&record.at_apply, &record.at_heal, &mut record.effect);
+        match record.spec.class {
+            FaultClass::Cut | FaultClass::Reset => {
+                effect.datagrams_blocked = after.cut().saturating_sub(before.cut());
+            }
+            FaultClass::Degrade | FaultClass::Bloat => {
+                effect.datagrams_carried = after.offered.saturating_sub(before.offered);
+            }
+            FaultClass::Pause => effect.node_paused = now.since(applied),
+            class if class.stops() => {
+                // A node that was down already did not go down.
+                let mut crashes = self.lives.iter().filter(|life| {
+                    Some(life.node) == record.spec.node && life.event == Life::Crashed && life.at >= applied
+                });
+                effect.node_down = crashes.next_back().map_or(Duration::ZERO, |crash| now.since(crash.at));
+            }
+            _ => {}
+        }
+        let directions = u32::try_from(record.spec.pairs.len()).unwrap_or(u32::MAX);
+        effect.links_held = now.since(applied).saturating_mul(directions);
+        // In order of issue.
+        let issued = |at: SimTime| self.operations.partition_point(|operation| operation.invoked < at);
+        let meanwhile = issued(now).saturating_sub(issued(applied));
+        self.faults[fault.index()].effect.operations = meanwhile as u64;
+    }
+
+    /// For what only the world can count of a fault.
+    pub fn effect(&mut self, fault: FaultIndex) -> &mut FaultEffect {
+        &mut self.faults[fault.index()].effect
     }
 
     /// A datagram of `bytes` payload was sent; `dropped` when the link did not take it.
