@@ -29,6 +29,10 @@ passes! {
     outage_1h: "outage-1h",
     latest_telemetry: "latest-telemetry",
     window_plans: "window-plans",
+    contact_plan: "contact-plan",
+    bufferbloat: "bufferbloat",
+    bursty_radio: "bursty-radio",
+    asymmetric_satellite: "asymmetric-satellite",
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.
