@@ -73,6 +73,15 @@ Examples:
   ddil list
   ddil list --json | jq -r '.[].name'";
 
+const LINKS_AFTER: &str = "\
+Any of them may be the `profile` of a link, and every number of it be overridden
+there. Where two numbers stand, the first is up (from the group that the link names
+first), the second down. docs/links.md has the model, plots and sources.
+
+Examples:
+  ddil links
+  ddil links --json | jq '.[] | select(.name == \"geo\") | .forward'";
+
 /// Puts mesh nodes on trial under denied, degraded, intermittent and limited links
 #[derive(Debug, Parser)]
 #[command(name = "ddil", version, max_term_width = 100, after_help = ABOUT_AFTER, subcommand_required = true)]
@@ -96,6 +105,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Show the shipped scenarios
     List(ListArgs),
+    /// Show the named links and their numbers
+    Links(LinksArgs),
     /// Validate scenario files without running them
     Check(CheckArgs),
 }
@@ -201,6 +212,15 @@ impl Plant {
 #[command(after_help = LIST_AFTER)]
 pub struct ListArgs {
     /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ddil links`.
+#[derive(Debug, Args)]
+#[command(after_help = LINKS_AFTER)]
+pub struct LinksArgs {
+    /// Print a JSON array with every parameter
     #[arg(long)]
     pub json: bool,
 }

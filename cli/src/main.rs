@@ -10,6 +10,7 @@ mod check;
 mod document;
 mod exit;
 mod interrupt;
+mod links;
 mod list;
 mod output;
 mod panics;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
         Command::List(arguments) => list::list(arguments),
+        Command::Links(arguments) => links::links(arguments),
         Command::Check(arguments) => check::check(arguments),
     });
     let exit = command.unwrap_or_else(|_| {

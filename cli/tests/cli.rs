@@ -70,6 +70,8 @@ snapshots! {
     nothing_asked: [],
     list: ["list"],
     list_as_json: ["list", "--json"],
+    links: ["links"],
+    help_of_links: ["links", "--help"],
     a_slip_in_a_name: ["run", "two-cluster-blakcout"],
     a_stranger: ["run", "zulu"],
     a_missing_file: ["run", "no-such-file.toml"],
@@ -132,6 +134,37 @@ fn good_and_bad_files_are_checked() {
     insta::assert_snapshot!("check_good", seen(&check(&["good.toml"])));
     insta::assert_snapshot!("check_bad", seen(&check(&["bad.toml"])));
     insta::assert_snapshot!("check_many", seen(&check(&["good.toml", "bad.toml", "binary.toml", "long.toml", "."])));
+}
+
+#[test]
+fn a_trace_is_read_from_beside_its_scenario_wherever_that_is() {
+    let at = directory("traced");
+    fs::create_dir_all(at.join("traces")).unwrap();
+    let island = |trace: &str| ISLAND.replace("\"wan\"", &format!("\"wan\"\nschedule = {{ trace = \"{trace}\" }}"));
+    fs::write(at.join("traces/pass.csv"), "time_s,rate_bps,delay_ms,loss\n0,1000000,30,\n40,down,,\n").unwrap();
+    fs::write(at.join("traces/long"), "1\n".repeat(3 << 20)).unwrap();
+    for (name, trace) in
+        [("good", "traces/pass.csv"), ("folder", "traces"), ("long", "traces/long"), ("up", "../pass.csv")]
+    {
+        fs::write(at.join(format!("{name}.toml")), island(trace)).unwrap();
+    }
+    let check =
+        |files: &[&str]| ddil(&[&["check"], files].concat()).current_dir(at.parent().unwrap()).output().unwrap();
+    let names = ["good", "folder", "long", "up"].map(|name| format!("traced/{name}.toml"));
+    insta::assert_snapshot!("check_traces", seen(&check(&names.each_ref().map(String::as_str))));
+}
+
+#[test]
+fn the_named_links_are_told_with_every_parameter() {
+    let output = ran(&["links", "--json"]);
+    exits(&output, 0);
+    let links: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let geo = links.as_array().unwrap().iter().find(|link| link["name"] == "geo").unwrap();
+    assert_eq!(
+        (&geo["forward"]["bandwidth_bps"], &geo["back"]["bandwidth_bps"]),
+        (&2_000_000.into(), &20_000_000.into())
+    );
+    assert_eq!(geo["forward"]["latency_ns"], 270_000_000);
 }
 
 #[test]

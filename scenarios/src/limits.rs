@@ -104,6 +104,9 @@ pub const CONTACTS: usize = 1_000;
 /// Shortest repetition of a schedule: below, it is jitter, and every datagram would walk many pieces.
 pub const SCHEDULE_PERIOD_MIN: Duration = Duration::from_millis(100);
 
+/// Contacts that begin or end in one run, as far as figures look at them: who could reach whom is worked out anew at each.
+pub const CONTACT_CHANGES: usize = 10_000;
+
 /// Time without writes at the end of a run: a tenth of it, but at most this. It must hold one
 /// reconnect after an idle time-out (10 s to notice, then backoff) and the last catch-up.
 pub const SETTLE_DEFAULT_MAX: Duration = Duration::from_secs(60);

@@ -41,6 +41,10 @@ passes! {
     dial_only_partition: "dial-only-partition",
     clogged_link: "clogged-link",
     torn_write: "torn-write",
+    contact_plan: "contact-plan",
+    bufferbloat: "bufferbloat",
+    bursty_radio: "bursty-radio",
+    asymmetric_satellite: "asymmetric-satellite",
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.

@@ -52,6 +52,9 @@ pub enum TraceProblem {
     /// The last time is zero.
     #[error("the trace has no length: its last time is 0")]
     NoLength,
+    /// It would begin again too soon.
+    #[error("the trace would begin again after {0:?}; at least {least:?}", least = limits::SCHEDULE_PERIOD_MIN)]
+    TooShort(Duration),
 }
 
 /// Characters of a file that a message quotes: the file may be anything.
@@ -132,6 +135,9 @@ pub fn parse_csv(text: &str, repeat: bool) -> Result<Windows, TraceError> {
     };
     if pieces.is_empty() {
         return Err(nothing);
+    }
+    if let Some(period) = period.filter(|period| *period < limits::SCHEDULE_PERIOD_MIN) {
+        return Err(TraceError { line: end, problem: TraceProblem::TooShort(period) });
     }
     let windows = Windows::new(Conditions::UP, pieces, period);
     windows.ok_or(TraceError { line: end, problem: TraceProblem::NoLength })
@@ -226,6 +232,8 @@ mod tests {
             csv("0,fast,,"),
             "line 2: `fast` is not a rate: whole bits per second from 1000, 0 to hold, or `down`"
         );
+        let short = parse_csv(&format!("{CSV_HEADER}\n0,,,\n0.05,,,"), true);
+        assert_eq!(message(short), "line 3: the trace would begin again after 50ms; at least 100ms");
         assert_eq!(csv("0,,-1,"), "line 2: `-1` is not a delay in milliseconds of at most 60000");
         assert_eq!(csv("0,,,2"), "line 2: `2` is not a loss: a probability from 0 to 1");
         assert_eq!(csv("-3,,,"), "line 2: `-3` is not a time in seconds of at most a week");

@@ -84,6 +84,17 @@ impl Windows {
         Windows::new(Conditions::DOWN, pieces, Some(period))
     }
 
+    /// Share of the time in contact, from 0 to 1: of a period, or of all time, which is that of the last piece.
+    pub fn presence(&self) -> f64 {
+        let ends = self.pieces.iter().skip(1).map(|piece| Some(piece.from)).chain([self.period]);
+        let Some(period) = self.period else {
+            return f64::from(u8::from(self.pieces.last().is_some_and(|last| last.conditions.up)));
+        };
+        let up = self.pieces.iter().zip(ends).filter(|(piece, _)| piece.conditions.up);
+        let up: Duration = up.filter_map(|(piece, end)| Some(end? - piece.from)).sum();
+        up.as_secs_f64() / period.as_secs_f64()
+    }
+
     /// What holds at a moment, and until when; `None`: for ever.
     pub(super) fn at(&self, now: SimTime) -> (Conditions, Option<SimTime>) {
         let elapsed = now.as_duration();
@@ -229,6 +240,7 @@ mod tests {
             let cycle = Windows::duty_cycle(secs(3), secs(10), secs(offset)).unwrap();
             let up: Vec<u64> = (30..40).filter(|second| cycle.at(at(*second)).0.up).collect();
             assert_eq!(up.len(), 3, "offset {offset}: {up:?}");
+            assert_eq!(cycle.presence(), 0.3);
             assert!(cycle.at(at(30 + offset)).0.up, "offset {offset}: {up:?}");
         }
     }
