@@ -35,6 +35,7 @@ pub mod hooks;
 mod host;
 mod journal;
 mod observer;
+pub mod planted;
 mod seeds;
 mod tasks;
 pub mod trace;
@@ -45,11 +46,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use peat_node::config::NodeConfig;
-use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{RunRecord, Scenario, SimTime};
 
 pub use hooks::HookError;
+pub use peat_node::node::{Plant, Plants};
 pub use trace::{Event, first_difference};
 
 /// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.

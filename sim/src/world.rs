@@ -11,7 +11,7 @@ use std::time::Duration;
 use iroh::Endpoint;
 use peat_node::config::Timing;
 use peat_node::mesh::{self, Underlay};
-use peat_node::node::Plants;
+use peat_node::node::{Gauge, Plants};
 use peat_node::watcher::PLATFORMS;
 use peat_scenarios::plan::{NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
@@ -175,6 +175,7 @@ impl World {
             if equal && self.schedule.wants_convergence() {
                 self.schedule.converged(now);
             }
+            self.sample(now);
             self.tell(now);
             if now >= self.plan.duration {
                 break;
@@ -186,6 +187,18 @@ impl World {
             if self.lasting.contains_key(&index) {
                 let counters = self.shared.fabric.counters(&fault.pairs);
                 self.shared.journal.lock().record.fault_lasting(peat_scenarios::plan::FaultIndex(index), counters);
+            }
+        }
+    }
+
+    /// How full the limited things of every node are. Nobody notices being looked at.
+    fn sample(&self, now: SimTime) {
+        for host in &self.hosts {
+            let Some((node, _)) = host.ready() else { continue };
+            let gauges = node.gauges();
+            let mut journal = self.shared.journal.lock();
+            for Gauge { name, value, limit } in gauges {
+                journal.record.gauge(now, host.spec().index, name, value, limit);
             }
         }
     }
