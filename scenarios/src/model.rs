@@ -72,6 +72,9 @@ pub struct Group {
     pub joins_at: Option<Duration>,
     /// What they ask their peers for; empty: everything.
     pub interest: Vec<Selector>,
+    /// The formation that they belong to; `None`: the one that every group is in that names none. Nodes of two formations
+    /// may reach each other and must never exchange a document.
+    pub formation: Option<String>,
     /// How they find peers besides those that `peering` names.
     pub discovery: Discovery,
     /// The class of traffic of each collection that has not its usual one.

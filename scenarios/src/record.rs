@@ -51,6 +51,9 @@ pub struct RunRecord {
     /// Moments at which all running nodes were seen to hold the same documents, after having
     /// differed. A world may sample; the convergence *figures* come from `visibility`.
     pub convergences: Vec<SimTime>,
+    /// How full the limited things in nodes were at most, by node and name; empty where a world cannot see it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gauges: Vec<HighMark>,
     /// What crossed the links.
     pub traffic: Traffic,
     /// The state of every replica at the end.
@@ -138,6 +141,9 @@ pub struct OpRecord {
     pub outcome: Outcome,
     /// The full text handed to PutDocument: for an edit, the result of `apply_edit`.
     pub json: Option<Arc<str>>,
+    /// For an edit, the text that GetDocument gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Arc<str>>,
     /// The registers of the document that are this operation's own: name and new counter.
     pub writes: Vec<(Arc<str>, u64)>,
 }
@@ -251,6 +257,21 @@ pub struct RestartSnapshot {
     /// Its documents; tombstones need not be listed.
     #[serde(with = "entries")]
     pub docs: BTreeMap<DocKey, Arc<str>>,
+}
+
+/// How full something in a node was at most, as a share of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HighMark {
+    /// The node.
+    pub node: NodeIndex,
+    /// What it is.
+    pub name: Arc<str>,
+    /// When it was first as full as that.
+    pub at: SimTime,
+    /// How much there was.
+    pub value: u64,
+    /// How much there might have been then.
+    pub limit: u64,
 }
 
 /// Datagrams and their payload bytes.

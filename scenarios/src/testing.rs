@@ -280,8 +280,9 @@ impl World<'_> {
         }
         let slot = self.record.begin(planned, now);
         if let (Action::Edit { edit, .. }, Some(held)) = (&planned.action, &held) {
-            let text = apply_edit(&held.to_string(), edit).unwrap();
-            self.record.writing(slot, &text);
+            let read = held.to_string();
+            self.record.reading(slot, &read);
+            self.record.writing(slot, &apply_edit(&read, edit).unwrap());
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);

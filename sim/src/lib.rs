@@ -39,6 +39,7 @@ mod journal;
 mod life;
 mod net;
 mod observer;
+pub mod planted;
 mod seeds;
 mod tasks;
 pub mod trace;
@@ -50,11 +51,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use peat_node::config::NodeConfig;
-use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{Capabilities, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
+pub use peat_node::node::{Plant, Plants};
 pub use trace::{Event, first_difference};
 
 /// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.

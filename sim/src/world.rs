@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use peat_node::node::Plants;
+use peat_node::node::{Gauge, Plants};
 use peat_node::watcher::PLATFORMS;
 use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
@@ -124,6 +124,7 @@ impl World {
         if equal && self.schedule.wants_convergence() {
             self.schedule.converged(now);
         }
+        self.sample(now);
         self.tell(now);
         if now < self.plan.duration {
             return Some(self.next(now));
@@ -166,6 +167,18 @@ impl World {
         journal.record.trace_hash = Some(journal.trace.hash());
         let events = journal.trace.take_events();
         (journal.record.clone(), events)
+    }
+
+    /// How full the limited things of every node are. Nobody notices being looked at.
+    fn sample(&self, now: SimTime) {
+        for host in &self.hosts {
+            let Some((node, _)) = host.ready() else { continue };
+            let gauges = node.gauges();
+            let mut journal = self.shared.journal.lock();
+            for Gauge { name, value, limit } in gauges {
+                journal.record.gauge(now, host.spec().index, name, value, limit);
+            }
+        }
     }
 
     /// When there is something to do again.

@@ -79,7 +79,7 @@ fn first(
         for &receiver in &receivers {
             let reachable = links.throughout(operation.node, receiver, healed, healed);
             let apart = links.joined(operation.node, receiver, operation.invoked, healed) == Some(healed);
-            if !reachable || !apart || !topology.node(receiver).wants(&operation.key) {
+            if !reachable || !apart || !topology.is_due(operation.node, receiver, &operation.key) {
                 continue;
             }
             match shown.at(position, receiver) {

@@ -137,8 +137,9 @@ impl ClusterBuilder {
 
     fn push(mut self, name: &str, count: u32, joins_at: Option<Duration>) -> Self {
         let (interest, discovery, classes) = (Vec::new(), Discovery::None, BTreeMap::new());
-        let history = BTreeMap::new();
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes, history });
+        let (history, formation) = (BTreeMap::new(), None);
+        let name = name.to_owned();
+        self.0.groups.push(Group { name, count, joins_at, interest, formation, discovery, classes, history });
         self
     }
 
@@ -151,6 +152,14 @@ impl ClusterBuilder {
                 Selector::parse(text).unwrap_or(unread)
             };
             group.interest = wanted.into_iter().map(selector).collect();
+        }
+        self
+    }
+
+    /// The formation of the group just added.
+    pub fn of_formation(mut self, name: &str) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.formation = Some(name.to_owned());
         }
         self
     }

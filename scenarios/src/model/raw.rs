@@ -52,6 +52,8 @@ pub(super) struct RawGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) interest: Field<Vec<Spanned<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) formation: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovery: Field<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) classes: BTreeMap<String, Spanned<String>>,

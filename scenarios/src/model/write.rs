@@ -44,6 +44,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
                 true => None,
                 false => some(group.interest.iter().map(|selector| here(selector.to_string())).collect()),
             },
+            formation: group.formation.clone().map(here),
             discovery: match group.discovery {
                 Discovery::None => None,
                 other => some(other.name().to_owned()),

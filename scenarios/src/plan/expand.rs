@@ -51,6 +51,7 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 joins_at: group.joins_at.map_or(SimTime::ZERO, SimTime::from),
                 peers: Vec::new(),
                 interest: group.interest.clone(),
+                formation: group.formation.clone().unwrap_or_default(),
                 discovery: group.discovery,
                 classes: group.classes.clone(),
                 history: group.history.clone(),

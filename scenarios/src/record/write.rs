@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, Count, DialEvent, FaultEffect, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
-    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome,
+    RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -52,6 +52,7 @@ impl RunRecord {
             lives: Vec::new(),
             restart_snapshots: Vec::new(),
             convergences: Vec::new(),
+            gauges: Vec::new(),
             traffic: Traffic::default(),
             finals: Vec::new(),
             trace_hash: None,
@@ -99,9 +100,33 @@ impl RunRecord {
             completed: None,
             outcome: Outcome::Unknown,
             json,
+            read: None,
             writes,
         });
         OpSlot(self.operations.len() - 1)
+    }
+
+    /// What GetDocument gave an edit.
+    pub fn reading(&mut self, slot: OpSlot, json: &str) {
+        let json = self.intern(json);
+        self.operations[slot.0].read = Some(json);
+    }
+
+    /// Something in a node is as full as this. Only the fullest sample is kept.
+    pub fn gauge(&mut self, at: SimTime, node: NodeIndex, name: &str, value: u64, limit: u64) {
+        let share = |value: u64, limit: u64| value as f64 / limit.max(1) as f64;
+        match self.gauges.binary_search_by(|mark| (mark.node, &*mark.name).cmp(&(node, name))) {
+            Ok(place) => {
+                let mark = &mut self.gauges[place];
+                if share(value, limit) > share(mark.value, mark.limit) {
+                    (mark.at, mark.value, mark.limit) = (at, value, limit);
+                }
+            }
+            Err(place) => {
+                let name = self.intern(name);
+                self.gauges.insert(place, HighMark { node, name, at, value, limit });
+            }
+        }
     }
 
     /// The full text that an edit is about to hand to PutDocument.
