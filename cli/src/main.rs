@@ -8,12 +8,14 @@
 mod args;
 mod check;
 mod document;
+mod engine;
 mod exit;
 mod interrupt;
 mod list;
 mod output;
 mod panics;
 mod progress;
+mod replay;
 mod run;
 mod source;
 mod sweep;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Check(arguments) => check::check(arguments),
     });
