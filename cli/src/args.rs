@@ -2,7 +2,10 @@
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-const EXIT_CODES: &str = "\
+use crate::engine::EngineChoice;
+pub use crate::replay::ReplayArgs;
+
+pub const EXIT_CODES: &str = "\
 Exit codes:
     0  pass
     1  an invariant is broken
@@ -22,6 +25,7 @@ Examples:
   ddil list                        what can be run
   ddil run two-cluster-blackout    run it in virtual time, seconds for half an hour
   ddil sweep outage-1m             does it hold under a hundred seeds?
+  ddil replay line-of-five --load  is one seed one run?
   ddil check my-island.toml        is this file a scenario?
 
 Exit codes are in `ddil run --help`.";
@@ -34,7 +38,7 @@ seed and the line that reproduces it.
 Examples:
   ddil run two-cluster-blackout
   ddil run two-cluster-blackout --seed 7
-  ddil run crash-during-partition --repeat 20    one seed, 20 runs, one trace hash
+  ddil run outage-1m --engine turmoil    the other simulator: the same verdict?
   ddil run my-island.toml --json | jq .verdict
   ddil run -v line-of-five 2> events.log";
 
@@ -103,6 +107,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run one scenario under many seeds, and show how its figures spread
     Sweep(SweepArgs),
+    /// Run scenarios again and again, and say whether one seed is one run
+    Replay(ReplayArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
@@ -123,9 +129,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Run each N times with one seed; the trace hashes must agree
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub repeat: u32,
+    /// What runs them
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
+    pub engine: EngineChoice,
 
     /// Print one JSON document on stdout, and nothing else
     #[arg(long)]

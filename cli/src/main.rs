@@ -8,6 +8,7 @@
 mod args;
 mod check;
 mod document;
+mod engine;
 mod exit;
 mod interrupt;
 mod links;
@@ -15,6 +16,7 @@ mod list;
 mod output;
 mod panics;
 mod progress;
+mod replay;
 mod run;
 mod source;
 mod sweep;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
         Command::Check(arguments) => check::check(arguments),

@@ -79,7 +79,9 @@ snapshots! {
     two_bad_names_among_good_ones: ["run", "line-of-five", "line-of-fvie", "zulu"],
     a_bad_flag: ["run", "line-of-five", "--sead", "3"],
     a_bad_seed: ["run", "line-of-five", "--seed", "many"],
-    no_repetition: ["run", "line-of-five", "--repeat", "0"],
+    help_of_replay: ["replay", "--help"],
+    one_run_is_no_replay: ["replay", "line-of-five", "--times", "1"],
+    too_many_nodes_for_turmoil: ["run", "outage-1m", "two-hundred-spokes", "--engine", "turmoil"],
     no_scenario: ["run"],
     no_seeds: ["sweep", "line-of-five", "--seeds", "0"],
     seeds_beyond_the_last: ["sweep", "line-of-five", "--from", "18446744073709551615", "--seeds", "2"],
@@ -197,16 +199,40 @@ fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
 }
 
 #[test]
-fn a_file_is_repeated_with_one_hash_and_logged() {
+fn a_file_is_run_and_logged() {
     let at = directory("repeated");
     fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let mut command = ddil(&["run", "island.toml", "--repeat", "3", "-v", "--seed", "5"]);
+    let mut command = ddil(&["run", "island.toml", "-v", "--seed", "5"]);
     let output = command.current_dir(&at).output().unwrap();
     exits(&output, 0);
     let (report, log) = (text(&output.stdout), text(&output.stderr));
-    assert!(report.contains("3 runs, one trace hash"), "{report}");
     assert!(!report.contains('\x1b'), "colours in a pipe:\n{report}");
     assert!(log.contains("   00m20.000s storm begins: "), "{log}");
+}
+
+#[test]
+fn a_file_is_replayed_here_and_in_children_under_load_with_one_hash() {
+    let at = directory("replayed");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--load", "--seed", "5"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("3 runs, every other one under load, one trace hash"), "{}", seen(&output));
+    assert!(output.stderr.is_empty(), "{}", seen(&output));
+}
+
+#[test]
+fn a_run_that_the_real_clock_got_into_is_caught_in_both_places() {
+    let at = directory("leaky");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--leak"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 6);
+    let told = text(&output.stdout);
+    assert!(told.contains("3 runs, 2 of them not the first"), "{told}");
+    for part in ["runs 1 and 2 part here:", "both:  ", "run 1: ", "run 2: ", "reproduce: ddil replay island.toml "] {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ mod workload;
 mod world;
 
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peat_node::config::NodeConfig;
 use peat_scenarios::plan::NodeIndex;
@@ -83,6 +83,16 @@ impl Engine {
             Engine::Turmoil => "turmoil",
         }
     }
+
+    /// Why it cannot run a scenario; `None`: it can. Asked before anything starts: what is left out in silence
+    /// would prove what was not tried.
+    pub fn refuses(self, scenario: &Scenario) -> Option<String> {
+        let nodes = scenario.nodes();
+        (self == Engine::Turmoil && nodes > turmoil::NODES_MAX).then(|| {
+            let most = turmoil::NODES_MAX;
+            format!("engine turmoil runs at most {most} nodes, and {} has {nodes}", scenario.name)
+        })
+    }
 }
 
 /// How a scenario is run.
@@ -95,6 +105,8 @@ pub struct RunOptions {
     pub plants: Plants,
     /// What the nodes are told beyond the scenario.
     pub configure: Configure,
+    /// Lets the real clock into the run half-way, to prove that whoever compares runs notices it.
+    pub leak: bool,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
@@ -108,7 +120,8 @@ impl RunOptions {
             seed,
             engine: Engine::default(),
             plants: Plants::default(),
-            configure: Arc::new(|_, _| {}),
+            configure: configure_nothing(),
+            leak: false,
             source: String::new(),
             progress: None,
         }
@@ -131,6 +144,10 @@ impl RunOptions {
         self.plants = plants;
         self
     }
+}
+
+fn configure_nothing() -> Configure {
+    Arc::new(|_, _| {})
 }
 
 /// How far a run is.
@@ -164,6 +181,9 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
+    /// The engine cannot run the scenario, see [`Engine::refuses`].
+    #[error("{0}")]
+    Refused(String),
     /// The hosts of a turmoil simulation did not do what they should.
     #[error("turmoil: {0}")]
     Turmoil(String),
@@ -198,17 +218,20 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     capabilities().admit(scenario)?;
     hooks::self_check()?;
-    let RunOptions { seed, engine, plants, configure, source, progress } = options;
+    let RunOptions { seed, engine, plants, configure, leak, source, progress } = options;
+    if let Some(reason) = engine.refuses(scenario) {
+        return Err(SimError::Refused(reason));
+    }
     let plan = peat_scenarios::plan::expand(scenario, seed);
     let record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
     let began = Instant::now();
+    let leak = leak.then(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos().into());
     let (report, reports) = mpsc::channel();
-    let setup = world::Setup { plan, record, plants, configure, keep, report };
-    let thread = std::thread::Builder::new()
-        .name(format!("sim-{seed}"))
-        .stack_size(STACK_BYTES)
-        .spawn(move || on_its_thread(engine, setup))
-        .map_err(SimError::Thread)?;
+    let setup = world::Setup { plan, record, plants, configure, leak, keep, report };
+    let thread = spawn(seed, move || match engine {
+        Engine::Fabric => fabric::run(setup),
+        Engine::Turmoil => turmoil::run(setup),
+    })?;
     // Told here and not in the simulation: a progress bar that reads the clock or makes a hash map there
     // would change the run.
     let mut progress = progress;
@@ -217,20 +240,28 @@ fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunR
             tell(reached);
         }
     }
-    let (mut record, events) = thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))??;
+    let (mut record, events) = joined(thread)??;
     record.wall = began.elapsed();
     Ok((record, events))
 }
 
-/// Runs on the thread of the simulation.
-fn on_its_thread(engine: Engine, setup: world::Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
-    let _entered = hooks::enter(setup.plan.seed);
-    // A subscriber of the process would make hash maps on this thread, and with that change the run.
-    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
-    match engine {
-        Engine::Fabric => fabric::run(setup),
-        Engine::Turmoil => turmoil::run(setup),
-    }
+/// Runs on a fresh thread, which is inside a simulation for as long as that takes.
+fn spawn<T: Send + 'static>(
+    seed: u64,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, SimError> {
+    let thread = std::thread::Builder::new().name(format!("sim-{seed}")).stack_size(STACK_BYTES);
+    let inside = move || {
+        let _entered = hooks::enter(seed);
+        // A subscriber of the process would make hash maps on this thread, and with that change the run.
+        let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+        run()
+    };
+    thread.spawn(inside).map_err(SimError::Thread)
+}
+
+fn joined<T>(thread: std::thread::JoinHandle<T>) -> Result<T, SimError> {
+    thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) record: RunRecord,
     pub(crate) plants: Plants,
     pub(crate) configure: Configure,
+    /// Entropy from outside that gets in half-way.
+    pub(crate) leak: Option<u64>,
     pub(crate) keep: bool,
     pub(crate) report: Sender<Progress>,
 }
@@ -58,13 +60,14 @@ pub(crate) struct World {
     /// What keeps each node that is down from starting.
     down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
+    leak: Option<u64>,
     report: Sender<Progress>,
 }
 
 impl World {
     /// All hosts dark, before scenario time begins.
     pub(crate) fn new(setup: Setup, clock: SimClock) -> Self {
-        let Setup { plan, record, plants, configure, keep, report } = setup;
+        let Setup { plan, record, plants, configure, leak, keep, report } = setup;
         let journal = Journal::new(record, Trace::new(keep), clock.clone());
         let net = Net::new(&plan.topology, plan.seed, journal.clone());
         let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
@@ -92,6 +95,7 @@ impl World {
             lasting: BTreeMap::new(),
             down: BTreeMap::new(),
             told: None,
+            leak,
             report,
             shared,
             plan,
@@ -108,6 +112,11 @@ impl World {
     /// Does what is due now, and says when there is something to do again; `None`: the run is over.
     pub(crate) fn turn(&mut self, engine: &mut impl Engine) -> Option<SimTime> {
         let now = self.shared.journal.now();
+        if now.as_nanos() >= self.plan.duration.as_nanos() / 2
+            && let Some(entropy) = self.leak.take()
+        {
+            hooks::reseed(entropy);
+        }
         for host in &mut self.hosts {
             if host.is_new() && host.spec().joins_at <= now {
                 host.start(engine);

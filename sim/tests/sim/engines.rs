@@ -62,3 +62,14 @@ fn a_crash_in_the_dark() {
 fn a_crash_during_a_partition() {
     agree(&shipped("crash-during-partition"));
 }
+
+#[test]
+fn turmoil_repeats() {
+    let scenario = shipped("crash-during-partition");
+    let mut hashes = std::collections::BTreeMap::new();
+    for _ in 0..6 {
+        *hashes.entry(on(Engine::Turmoil, &scenario).trace_hash.unwrap()).or_insert(0) += 1;
+    }
+    println!("{hashes:?}");
+    assert_eq!(hashes.len(), 1);
+}
