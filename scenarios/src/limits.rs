@@ -86,3 +86,9 @@ pub const SAMPLES_MIN: u64 = 10;
 /// A session that was up at the heal may not have noticed yet that its path is dead. One that goes
 /// down within this time of the heal counts as lost to the fault: QUIC idle time-outs are 10-30 s.
 pub const LATE_LOSS: Duration = Duration::from_secs(30);
+
+/// Flights of a record: 20,000 are 1 MB of JSON, and more arrows than anybody looks at.
+pub const FLIGHTS: usize = 20_000;
+
+/// A saved run. The largest shipped scenario makes 60 MB; eight times that still fits the memory of a laptop, parsed.
+pub const SAVED_BYTES: usize = 512 * 1024 * 1024;

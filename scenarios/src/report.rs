@@ -3,9 +3,17 @@
 //! [`Report::text`] is for a terminal 100 columns wide; [`Report::json`] has the same content with
 //! documented names. Colours are the caller's choice: [`Paint::Plain`] writes none.
 
+mod curves;
+mod events;
 mod figures;
 mod format;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+mod perfetto;
+mod qlog;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -17,6 +25,9 @@ use anstyle::{AnsiColor, Style};
 pub(crate) use format::wrap;
 pub use format::{bytes, count, plural, span};
 pub use json::JsonReport;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use saved::{SavedError, SavedRun};
 
 use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
@@ -73,6 +84,8 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// Those of the checks that looked at more than this run.
+    across: Vec<CheckResult>,
 }
 
 impl<'a> Report<'a> {
@@ -81,13 +94,14 @@ impl<'a> Report<'a> {
         let figures = measure(record);
         let checks = check::evaluate(scenario, record, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict }
+        Report { record, figures, checks, verdict, across: Vec::new() }
     }
 
     /// Adds the result of a check that looks at more than one run, such as
     /// [`check::same_trace`].
     pub fn add(&mut self, result: CheckResult) {
-        self.checks.push(result);
+        self.checks.push(result.clone());
+        self.across.push(result);
         self.verdict = check::overall(&self.checks);
     }
 

@@ -117,7 +117,7 @@ fn directions(out: &mut String, figures: &Figures) {
     push(out, &table);
 }
 
-fn settled(settled: Settled) -> String {
+pub(super) fn settled(settled: Settled) -> String {
     match settled {
         Settled::Nothing => "at once".to_owned(),
         Settled::Unmeasured => "-".to_owned(),
