@@ -11,10 +11,14 @@ mod document;
 mod exit;
 mod interrupt;
 mod list;
+mod new;
 mod output;
+mod outputs;
 mod panics;
 mod progress;
+mod report;
 mod run;
+mod schema;
 mod source;
 mod sweep;
 
@@ -32,7 +36,10 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Report(arguments) => report::report(arguments),
         Command::List(arguments) => list::list(arguments),
+        Command::New(arguments) => new::new(arguments),
+        Command::Schema(_) => schema::schema(),
         Command::Check(arguments) => check::check(arguments),
     });
     let exit = command.unwrap_or_else(|_| {

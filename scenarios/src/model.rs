@@ -20,6 +20,7 @@ use std::time::Duration;
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
 pub use expect::{Expect, LatencyLevel, RttBound};
+pub(crate) use lower::{fault_kinds, peerings, workload_kinds};
 pub use node::{Class, Discovery, KeptHistory, Selector};
 
 use crate::physics::LinkParams;

@@ -19,6 +19,7 @@ mod tests;
 mod timeline;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
@@ -32,7 +33,7 @@ pub use saved::{SavedError, SavedRun};
 use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
-use crate::record::RunRecord;
+use crate::record::{RunMeta, RunRecord};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -88,6 +89,27 @@ pub struct Report<'a> {
     across: Vec<CheckResult>,
 }
 
+/// A judged run without its record, which may be large: for what is told of many runs together.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// What was run, where.
+    pub meta: RunMeta,
+    /// How many nodes.
+    pub nodes: usize,
+    /// Real time that the run took.
+    pub wall: Duration,
+    /// Hash over the trace, if the world has one.
+    pub trace_hash: Option<String>,
+    /// What to type to see the same run again.
+    pub reproduce: String,
+    /// What was measured.
+    pub figures: Figures,
+    /// What was checked.
+    pub checks: Vec<CheckResult>,
+    /// The whole.
+    pub verdict: Verdict,
+}
+
 impl<'a> Report<'a> {
     /// Measures and judges a run.
     pub fn of(scenario: &Scenario, record: &'a RunRecord) -> Self {
@@ -95,6 +117,20 @@ impl<'a> Report<'a> {
         let checks = check::evaluate(scenario, record, &figures);
         let verdict = check::overall(&checks);
         Report { record, figures, checks, verdict, across: Vec::new() }
+    }
+
+    /// What summaries over many runs tell of this one.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            meta: self.record.meta.clone(),
+            nodes: self.record.topology.nodes.len(),
+            wall: self.record.wall,
+            trace_hash: self.record.trace_hash.clone(),
+            reproduce: self.reproduce(),
+            figures: self.figures.clone(),
+            checks: self.checks.clone(),
+            verdict: self.verdict,
+        }
     }
 
     /// Adds the result of a check that looks at more than one run, such as

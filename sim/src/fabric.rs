@@ -180,6 +180,11 @@ impl Fabric {
         state.sent += 1;
         let sequence = state.sent;
         journal.record.datagram(now, from.host, to, payload.len(), matches!(fate, Fate::Drop(_)));
+        let arrives = match fate {
+            Fate::Deliver { at } => Some(at),
+            Fate::Drop(_) => None,
+        };
+        journal.record.flight(now, from.host, to, payload.len(), arrives);
         let outcome = match fate {
             Fate::Deliver { at } => at.as_nanos(),
             // No arrival time is this late.

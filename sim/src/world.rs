@@ -1,5 +1,6 @@
 //! The run itself: binds, starts the clock, carries out the timeline, and reads the end.
 
+mod classes;
 mod convergence;
 mod finals;
 
@@ -26,6 +27,7 @@ use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
 use crate::{Configure, Progress, SimError, hooks, seeds};
 
+use classes::Classes;
 use convergence::Convergence;
 
 /// Virtual time after each bind. It is a barrier: the clock stands still while a blocking task is out
@@ -95,6 +97,7 @@ async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
         hosts: hosts.collect(),
         schedule: Schedule::new(&plan.timeline),
         convergence: Convergence::default(),
+        classes: Classes::default(),
         lasting: BTreeMap::new(),
         told: None,
         report,
@@ -152,6 +155,7 @@ struct World {
     hosts: Vec<Host>,
     schedule: Schedule,
     convergence: Convergence,
+    classes: Classes,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
     told: Option<SimTime>,
@@ -175,12 +179,15 @@ impl World {
             if equal && self.schedule.wants_convergence() {
                 self.schedule.converged(now);
             }
+            self.classes.look(now, &self.hosts, &self.shared.journal);
             self.tell(now);
             if now >= self.plan.duration {
                 break;
             }
             tokio::time::sleep_until(self.shared.journal.instant(self.next(now))).await;
         }
+        // The last slice may be a part of one.
+        self.hosts.iter().for_each(|host| self.classes.read(self.plan.duration, host, &self.shared.journal));
         for (index, fault) in self.plan.faults.iter().enumerate() {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             if self.lasting.contains_key(&index) {
@@ -220,7 +227,11 @@ impl World {
         }
         self.shared.fabric.apply(now, step);
         match step {
-            Step::Crash { node, .. } => self.hosts[node.index()].crash(),
+            Step::Crash { node, .. } => {
+                self.classes.read(now, &self.hosts[node.index()], &self.shared.journal);
+                self.hosts[node.index()].crash();
+                self.classes.forget(&self.hosts[node.index()]);
+            }
             Step::Restart { node, .. } => self.hosts[node.index()].start(),
             Step::LinksDown { .. } | Step::Degrade { .. } | Step::Heal { .. } => {}
         }

@@ -17,13 +17,28 @@ use super::raw::{Field, RawScenario};
 use super::units::{
     BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration, parse_size,
 };
-use super::{LinkShape, Scenario, builder, write};
+use super::{LinkShape, Peering, Scenario, builder, write};
 use crate::limits;
 use crate::plan;
 use crate::profiles::Profile;
 use crate::suggest::closest;
 
 pub(super) use faults::fault_windows;
+
+/// Every kind of fault, with the fields that it takes besides `at`, `when` and `after`.
+pub(crate) fn fault_kinds() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    faults::KINDS.into_iter()
+}
+
+/// Every kind of workload.
+pub(crate) fn workload_kinds() -> impl Iterator<Item = &'static str> {
+    workloads::KINDS.into_iter()
+}
+
+/// Every way of peering.
+pub(crate) fn peerings() -> impl Iterator<Item = &'static str> {
+    topology::PEERINGS.into_iter().map(Peering::name)
+}
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
     let mut lower = Lower { source: Some(text), diagnostics: Vec::new() };

@@ -75,7 +75,7 @@ impl Default for Flights {
 }
 
 impl Flights {
-    /// A datagram was sent. Calls are in order of time. Cost: a look into a map; once in 10,000 flights a pass over the list.
+    /// A datagram was sent. Calls are in order of time. Cost: a look into a map; once in 10,000 flights some passes over the list.
     pub fn add(&mut self, sent: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrives: Option<SimTime>) {
         self.datagrams += 1;
         let direction = (from, to, arrives.is_some());
@@ -92,9 +92,9 @@ impl Flights {
         self.list.push(Flight { sent, arrives, from, to, datagrams: 1, bytes: bytes as u64 });
     }
 
-    /// Makes room: until half of the places are free.
+    /// Makes room: until a quarter of the places is free.
     fn thin(&mut self) {
-        while self.list.len() > limits::FLIGHTS / 2 {
+        while self.list.len() > limits::FLIGHTS / 4 * 3 {
             if self.least_bytes < *LEAST_BYTES.end() || self.merged_within >= MERGED_AT_MOST {
                 self.least_bytes = self.least_bytes.saturating_mul(2).max(*LEAST_BYTES.start());
                 let (least, mut left_out) = (self.least_bytes, 0);

@@ -59,7 +59,8 @@ impl RunRecord {
         times("convergences", &mut self.convergences.iter().copied())?;
         times("flights.list", &mut self.flights.list.iter().map(|of| of.sent))?;
         self.verify_nodes()?;
-        self.verify_traffic()
+        self.verify_traffic()?;
+        self.verify_size()
     }
 
     fn verify_topology(&self) -> Result<(), RecordFault> {
@@ -123,6 +124,16 @@ impl RunRecord {
             return Err(fault("flights.list", format!("has more than {} entries", limits::FLIGHTS)));
         }
         Ok(())
+    }
+
+    /// Who could reach whom is worked out for every node at every change: as many of both at once would fill the memory.
+    fn verify_size(&self) -> Result<(), RecordFault> {
+        let changes = self.sessions.len() + self.lives.len() + 2 * self.faults.len();
+        let nodes = self.topology.nodes.len();
+        match changes.saturating_mul(nodes) > limits::REACH_CELLS {
+            true => Err(fault("sessions", format!("has too many entries for {nodes} nodes to be judged"))),
+            false => Ok(()),
+        }
     }
 
     /// Sums of counts must not overflow.

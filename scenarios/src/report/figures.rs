@@ -127,6 +127,16 @@ pub(super) fn settled(settled: Settled) -> String {
     }
 }
 
+/// The worst of some recoveries: whatever never came to an end, else the longest.
+pub(super) fn worst(settled: impl Iterator<Item = Settled>) -> Option<Settled> {
+    settled.max_by_key(|settled| match settled {
+        Settled::Nothing | Settled::Unmeasured => (0, Duration::ZERO),
+        Settled::After(after) => (1, *after),
+        Settled::Interrupted { after, .. } => (2, *after),
+        Settled::Never { .. } => (3, Duration::ZERO),
+    })
+}
+
 fn totals(out: &mut String, record: &RunRecord, figures: &Figures, paint: Paint) {
     let operations = &figures.operations;
     let mut text = format!("{} acknowledged", count(operations.ok));

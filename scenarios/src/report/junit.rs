@@ -3,13 +3,13 @@
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::{Report, format::span};
+use super::{Summary, format::span};
 use crate::check::{CheckResult, Verdict};
 
 /// One file over some runs.
-pub fn junit(reports: &[&Report<'_>]) -> String {
+pub fn junit(runs: &[Summary]) -> String {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    write(&mut xml, reports).expect("invariant: writing to a vector cannot fail");
+    write(&mut xml, runs).expect("invariant: writing to a vector cannot fail");
     let mut text = String::from_utf8(xml.into_inner()).expect("invariant: only texts were written");
     text.push('\n');
     text
@@ -17,45 +17,45 @@ pub fn junit(reports: &[&Report<'_>]) -> String {
 
 type Out = Writer<Vec<u8>>;
 
-fn write(xml: &mut Out, reports: &[&Report<'_>]) -> std::io::Result<()> {
+fn write(xml: &mut Out, runs: &[Summary]) -> std::io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    let all = reports.iter().flat_map(|report| &report.checks);
-    let wall: f64 = reports.iter().map(|report| report.record.wall.as_secs_f64()).sum();
+    let all = runs.iter().flat_map(|run| &run.checks);
+    let wall: f64 = runs.iter().map(|run| run.wall.as_secs_f64()).sum();
     let root = with_counts(BytesStart::new("testsuites"), all, wall);
     xml.write_event(Event::Start(root))?;
-    for report in reports {
-        suite(xml, report)?;
+    for run in runs {
+        suite(xml, run)?;
     }
     xml.write_event(Event::End(BytesEnd::new("testsuites")))
 }
 
-fn suite(xml: &mut Out, report: &Report<'_>) -> std::io::Result<()> {
-    let meta = &report.record.meta;
+fn suite(xml: &mut Out, run: &Summary) -> std::io::Result<()> {
+    let meta = &run.meta;
     let start = attribute(BytesStart::new("testsuite"), "name", &meta.scenario);
-    xml.write_event(Event::Start(with_counts(start, report.checks.iter(), report.record.wall.as_secs_f64())))?;
+    xml.write_event(Event::Start(with_counts(start, run.checks.iter(), run.wall.as_secs_f64())))?;
     xml.write_event(Event::Start(BytesStart::new("properties")))?;
-    let figures = &report.figures;
+    let figures = &run.figures;
     let seed = meta.seed.to_string();
     let connected = (figures.connected.count > 0).then(|| (span(figures.connected.p50), span(figures.connected.p99)));
     let mut properties = vec![("seed", seed), ("world", meta.world.clone()), ("engine", meta.engine.clone())];
-    properties.push(("verdict", report.verdict.word().to_owned()));
-    properties.extend(report.record.trace_hash.clone().map(|hash| ("trace", hash)));
+    properties.push(("verdict", run.verdict.word().to_owned()));
+    properties.extend(run.trace_hash.clone().map(|hash| ("trace", hash)));
     properties.extend(connected.into_iter().flat_map(|(p50, p99)| [("connected p50", p50), ("connected p99", p99)]));
     properties.push(("bytes", figures.bytes.to_string()));
-    properties.push(("reproduce", report.reproduce()));
+    properties.push(("reproduce", run.reproduce.clone()));
     for (name, value) in &properties {
         let property = attribute(attribute(BytesStart::new("property"), "name", name), "value", value);
         xml.write_event(Event::Empty(property))?;
     }
     xml.write_event(Event::End(BytesEnd::new("properties")))?;
-    for result in &report.checks {
-        case(xml, report, result)?;
+    for result in &run.checks {
+        case(xml, run, result)?;
     }
     xml.write_event(Event::End(BytesEnd::new("testsuite")))
 }
 
-fn case(xml: &mut Out, report: &Report<'_>, result: &CheckResult) -> std::io::Result<()> {
-    let start = attribute(BytesStart::new("testcase"), "classname", &report.record.meta.scenario);
+fn case(xml: &mut Out, run: &Summary, result: &CheckResult) -> std::io::Result<()> {
+    let start = attribute(BytesStart::new("testcase"), "classname", &run.meta.scenario);
     let start = attribute(start, "name", &result.name);
     let Some(kind) = trouble(result.verdict) else { return xml.write_event(Event::Empty(start)) };
     xml.write_event(Event::Start(start))?;
@@ -63,7 +63,7 @@ fn case(xml: &mut Out, report: &Report<'_>, result: &CheckResult) -> std::io::Re
     xml.write_event(Event::Start(attribute(problem, "message", &result.detail)))?;
     let evidence = result.evidence.iter().map(|finding| format!("- {finding}"));
     let lines = [result.detail.clone()].into_iter().chain(evidence);
-    let text = lines.chain([format!("reproduce: {}", report.reproduce())]).collect::<Vec<_>>().join("\n");
+    let text = lines.chain([format!("reproduce: {}", run.reproduce)]).collect::<Vec<_>>().join("\n");
     xml.write_event(Event::Text(BytesText::new(&clean(&text))))?;
     xml.write_event(Event::End(BytesEnd::new(kind)))?;
     xml.write_event(Event::End(BytesEnd::new("testcase")))
@@ -104,6 +104,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Report;
     use crate::testing::good;
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
         broken.meta.scenario = "bro<k>en".to_owned();
         broken.visibility.retain(|event| event.node.0 != 3 || !event.key.id.contains("-w2"));
         let (one, other) = (Report::of(&scenario, &record), Report::of(&scenario, &broken));
-        insta::assert_snapshot!(junit(&[&one, &other]));
+        insta::assert_snapshot!(junit(&[one.summary(), other.summary()]));
     }
 
     #[test]
@@ -123,7 +124,7 @@ mod tests {
         let mut result = crate::check::same_trace(["a", "b"]);
         result.detail = "]]></failure>\u{0}\u{1b}[31m\"'&<".to_owned();
         report.add(result);
-        let text = junit(&[&report]);
+        let text = junit(&[report.summary()]);
         let mut reader = quick_xml::Reader::from_str(&text);
         loop {
             match reader.read_event().unwrap() {

@@ -1,29 +1,30 @@
 //! A summary for a pull request or a chat.
 
 use super::format::{bytes, count, span};
-use super::{Report, figures::settled};
+use super::Summary;
+use super::figures::{settled, worst};
 use crate::check::{CheckResult, Verdict};
-use crate::figures::{Cause, Percentiles};
+use crate::figures::{Cause, Percentiles, Recovery, Settled};
 
 /// One text over some runs: a line for each, the findings of those that did not pass, the figures in folds.
-pub fn markdown(reports: &[&Report<'_>]) -> String {
-    let passed = reports.iter().filter(|report| report.verdict == Verdict::Pass).count();
-    let mut out = match reports {
-        [one] => format!("## {} {}: {}\n\n", mark(one.verdict), cell(&one.record.meta.scenario), one.verdict),
+pub fn markdown(runs: &[Summary]) -> String {
+    let passed = runs.iter().filter(|run| run.verdict == Verdict::Pass).count();
+    let mut out = match runs {
+        [one] => format!("## {} {}: {}\n\n", mark(one.verdict), cell(&one.meta.scenario), one.verdict),
         many => format!("## {} of {} scenarios passed\n\n", passed, many.len()),
     };
     out.push_str("| | scenario | verdict | converged | reconnected | connected p50 | p99 | bytes per write | seed |\n");
     out.push_str("|---|---|---|---|---|---|---|---|---|\n");
-    for report in reports {
-        out.push_str(&row(report));
+    for run in runs {
+        out.push_str(&row(run));
     }
-    for report in reports {
-        if report.verdict != Verdict::Pass {
-            out.push_str(&findings(report));
+    for run in runs {
+        if run.verdict != Verdict::Pass {
+            out.push_str(&findings(run));
         }
     }
-    for report in reports {
-        out.push_str(&fold(report));
+    for run in runs {
+        out.push_str(&fold(run));
     }
     out
 }
@@ -37,18 +38,14 @@ fn mark(verdict: Verdict) -> &'static str {
     }
 }
 
-fn row(report: &Report<'_>) -> String {
-    let (figures, meta) = (&report.figures, &report.record.meta);
-    let last = |of: fn(&crate::figures::Recovery) -> crate::figures::Settled| match figures.recoveries.as_slice() {
-        [] => "–".to_owned(),
-        [one] => settled(of(one)),
-        many => format!("{} recoveries", many.len()),
-    };
+fn row(run: &Summary) -> String {
+    let (figures, meta) = (&run.figures, &run.meta);
+    let last = |of: fn(&Recovery) -> Settled| worst(figures.recoveries.iter().map(of)).map_or("–".to_owned(), settled);
     let latency = |of: &Percentiles, value| if of.count > 0 { span(value) } else { "–".to_owned() };
     let cells = [
-        mark(report.verdict).to_owned(),
+        mark(run.verdict).to_owned(),
         cell(&meta.scenario),
-        report.verdict.word().to_owned(),
+        run.verdict.word().to_owned(),
         last(|recovery| recovery.converged),
         last(|recovery| recovery.reconnected),
         latency(&figures.connected, figures.connected.p50),
@@ -59,22 +56,22 @@ fn row(report: &Report<'_>) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn findings(report: &Report<'_>) -> String {
-    let mut out = format!("\n### {} {}\n\n", mark(report.verdict), cell(&report.record.meta.scenario));
-    let bad = report.checks.iter().filter(|result| result.verdict != Verdict::Pass);
+fn findings(run: &Summary) -> String {
+    let mut out = format!("\n### {} {}\n\n", mark(run.verdict), cell(&run.meta.scenario));
+    let bad = run.checks.iter().filter(|result| result.verdict != Verdict::Pass);
     for CheckResult { name, verdict, detail, evidence } in bad {
         out.push_str(&format!("- **{}** {verdict}: {}\n", cell(name), cell(detail)));
         evidence.iter().for_each(|finding| out.push_str(&format!("  - {}\n", cell(finding))));
     }
-    out.push_str(&format!("\n```console\n{}\n```\n", report.reproduce().replace(['\n', '`'], " ")));
+    out.push_str(&format!("\n```console\n{}\n```\n", run.reproduce.replace(['\n', '`'], " ")));
     out
 }
 
-fn fold(report: &Report<'_>) -> String {
-    let (figures, meta) = (&report.figures, &report.record.meta);
+fn fold(run: &Summary) -> String {
+    let (figures, meta) = (&run.figures, &run.meta);
     let name = cell(&meta.scenario);
-    let mut out = format!("\n<details><summary>{name}: figures and {} checks</summary>\n\n", report.checks.len());
-    let nodes = count(report.record.topology.nodes.len() as u64);
+    let mut out = format!("\n<details><summary>{name}: figures and {} checks</summary>\n\n", run.checks.len());
+    let nodes = count(run.nodes as u64);
     let time = span(meta.duration.as_duration());
     out.push_str(&format!("{}\n\n{nodes} nodes, {time} of scenario time, seed {}.\n\n", cell(&meta.purpose), meta.seed));
     out.push_str("| sync latency | samples | p50 | p90 | p99 | max |\n|---|---:|---:|---:|---:|---:|\n");
@@ -100,7 +97,7 @@ fn fold(report: &Report<'_>) -> String {
         out.push_str(&format!("| {cause} {} | {} | {reconnected} | {converged} |\n", cell(&recovery.name), recovery.at));
     }
     out.push_str("\n| check | verdict | |\n|---|---|---|\n");
-    for result in &report.checks {
+    for result in &run.checks {
         out.push_str(&format!("| {} | {} | {} |\n", cell(&result.name), result.verdict, cell(&result.detail)));
     }
     out.push_str("\n</details>\n");
@@ -132,6 +129,7 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Report;
     use crate::testing::good;
 
     #[test]
@@ -142,7 +140,7 @@ mod tests {
         let key = record.operations.iter().find(|op| op.key.id.starts_with("alpha-0-w2")).unwrap().key.clone();
         broken.finals[2].docs.remove(&key);
         let (one, other) = (Report::of(&scenario, &record), Report::of(&scenario, &broken));
-        insta::assert_snapshot!("one", markdown(&[&one]));
-        insta::assert_snapshot!("two", markdown(&[&one, &other]));
+        insta::assert_snapshot!("one", markdown(&[one.summary()]));
+        insta::assert_snapshot!("two", markdown(&[one.summary(), other.summary()]));
     }
 }

@@ -17,7 +17,7 @@ use matching::Timeline;
 pub(in super::super) use matching::fault_windows;
 
 /// Each kind with the fields that it takes besides `at`, `when` and `after`.
-const KINDS: [(&str, &[&str]); 7] = [
+pub(super) const KINDS: [(&str, &[&str]); 7] = [
     ("partition", &["id", "for", "repeat", "every", "between"]),
     ("one-way-cut", &["id", "for", "repeat", "every", "from", "to"]),
     ("blackout", &["id", "for", "repeat", "every", "group"]),

@@ -11,7 +11,7 @@ use super::super::{Class, Cluster, Discovery, Group, KeptHistory, LinkSpec, Peer
 use super::{Lower, ShapeFields};
 use crate::limits;
 
-const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
+pub(super) const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
 
 impl Lower<'_> {
     pub(super) fn clusters(&mut self, raw: &RawScenario, scenario: &mut Scenario) {

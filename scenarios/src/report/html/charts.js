@@ -48,26 +48,27 @@ ddil.charts = (() => {
       }
     });
   };
-  // A stepped curve over equal shares of the run; drawn where it is in view.
-  const path = (pen, values, step, base, scale) => {
-    const first = Math.max(0, Math.floor(view.from / step)), last = Math.min(values.length - 1, Math.floor(view.to / step));
-    pen.moveTo(lanes.x(first * step), base);
+  // A stepped curve over equal shares from some moment on; drawn where it is in view.
+  const span = (values, step, origin) => [Math.max(0, Math.floor((view.from - origin) / step)), Math.min(values.length - 1, Math.floor((view.to - origin) / step))];
+  const path = (pen, values, step, base, scale, origin = 0) => {
+    const [first, last] = span(values, step, origin), x = (i) => lanes.x(origin + i * step);
+    pen.moveTo(x(first), base);
     for (let i = first; i <= last; i++) {
       const y = base - scale(values[i]);
-      pen.lineTo(lanes.x(i * step), y);
-      pen.lineTo(lanes.x((i + 1) * step), y);
+      pen.lineTo(x(i), y);
+      pen.lineTo(x(i + 1), y);
     }
-    pen.lineTo(lanes.x((last + 1) * step), base);
+    pen.lineTo(x(last + 1), base);
   };
-  const inView = (values, step) => {
-    const first = Math.max(0, Math.floor(view.from / step)), last = Math.min(values.length - 1, Math.floor(view.to / step));
+  const inView = (values, step, origin = 0) => {
+    const [first, last] = span(values, step, origin);
     let most = 0;
     for (let i = first; i <= last; i++) most = Math.max(most, values[i]);
     return most;
   };
-  const area = (pen, values, step, base, scale, colour, alpha) => {
+  const area = (pen, values, step, base, scale, colour, alpha, origin = 0) => {
     pen.beginPath();
-    path(pen, values, step, base, scale);
+    path(pen, values, step, base, scale, origin);
     pen.fillStyle = colour;
     pen.globalAlpha = alpha;
     pen.fill();
@@ -76,18 +77,19 @@ ddil.charts = (() => {
     pen.lineWidth = 1.25;
     pen.stroke();
   };
-  const missing = (pen, top, base) => {
-    const { total, step, missing: nodes } = data.curves;
-    const most = Math.max(1, inView(total, step));
-    area(pen, total, step, base, (value) => (value / most) * (HEIGHT - 5), colours["late-2"], 0.28);
-    if (view.lane >= 0) area(pen, nodes[view.lane], step, base, (value) => (value / most) * (HEIGHT - 5), colours.accent, 0.3);
+  const two = (pen, base, all, nodes, curves, colour) => {
+    const most = Math.max(1, inView(all, curves.step, curves.origin)), scale = (value) => (value / most) * (HEIGHT - 5);
+    area(pen, all, curves.step, base, scale, colour, 0.24, curves.origin);
+    if (view.lane >= 0) area(pen, nodes[view.lane], curves.step, base, scale, colours.accent, 0.28, curves.origin);
     return most;
   };
+  const missing = (pen, top, base) => {
+    const curves = ddil.curves(view.from, view.to);
+    return two(pen, base, curves.total, curves.missing, curves, colours["late-2"]);
+  };
   const oldest = (pen, top, base) => {
-    const step = data.curves.step, most = Math.max(1, inView(model.worst, step));
-    area(pen, model.worst, step, base, (value) => (value / most) * (HEIGHT - 5), colours["late-3"], 0.2);
-    if (view.lane >= 0) area(pen, data.curves.age[view.lane], step, base, (value) => (value / most) * (HEIGHT - 5), colours.accent, 0.25);
-    return most;
+    const curves = ddil.curves(view.from, view.to);
+    return two(pen, base, curves.worst, curves.age, curves, colours["late-3"]);
   };
   const traffic = (pen, top, base) => {
     const { bytes, classes, step } = data.traffic;
@@ -122,7 +124,9 @@ ddil.charts = (() => {
   };
   // What the curves say at a moment.
   const at = (time) => {
-    const i = model.point(time), facts = [["Missing writes", text.count(data.curves.total[i])], ["Oldest missing", text.span(model.worst[i])]];
+    const curves = ddil.curves(view.from, view.to);
+    const i = Math.max(0, Math.min(curves.total.length - 1, Math.floor((time - curves.origin) / curves.step)));
+    const facts = [["Missing writes", text.count(curves.total[i])], ["Oldest missing", text.span(curves.worst[i])]];
     const slice = Math.floor(time / data.traffic.step), seconds = data.traffic.step / 1000;
     if (slice < data.traffic.bytes.length) facts.push(["All datagrams", text.bytes(data.traffic.bytes[slice] / seconds) + "/s"]);
     for (const [name, values] of data.traffic.classes) if (values[slice]) facts.push([name, text.bytes(values[slice] / seconds) + "/s"]);

@@ -5,6 +5,7 @@ ddil.chrome = (() => {
   const get = (id) => document.getElementById(id);
   const GRAVE = { PASS: "v-pass", FAIL: "v-fail", NONDETERMINISTIC: "v-fail", "INFRA-ERROR": "v-infra" };
   const grave = (verdict) => GRAVE[verdict] || "v-warn";
+  const CAUSES = { heal: "heal of", restart: "restart after", join: "join of" };
   const KINDS = ["put", "edit", "delete"], OUTCOMES = ["acknowledged", "refused", "unknown", "skipped"];
 
   const head = () => {
@@ -83,7 +84,7 @@ ddil.chrome = (() => {
       swatch.style.cssText = "display:inline-block;width:9px;height:9px;border-radius:2.5px;margin-right:7px;background:" + "var(--" + ddil.charts.SERIES[i % 3] + ")";
       row.firstChild.prepend(swatch);
     });
-    const recoveries = data.recoveries.map((of) => [of.cause + " " + of.name, moment(of.at, of.at - 5000, of.at + Math.max(10000, (of.took || 0) * 2)),
+    const recoveries = data.recoveries.map((of) => [CAUSES[of.cause] + " " + of.name, moment(of.at, of.at - 5000, of.at + Math.max(10000, (of.took || 0) * 2)),
       of.reconnected, of.converged]);
     fill("recoveries", ["after", "at", "reconnected", "converged"], recoveries, [1, 2, 3], "There was nothing to recover from.");
     const faults = model.faults.slice(0, 200).map((of) => [of.name, of.text, moment(of.at, ...around(of.at, of.end)), text.span(of.end - of.at),
@@ -105,8 +106,8 @@ ddil.chrome = (() => {
       Object.assign(swatch.style, paint);
       place.append(element("span", "", swatch, words));
     };
-    entry({ background: colours.calm, opacity: ".78" }, "up to date, all sessions up");
-    entry({ background: colours.calm, opacity: ".2" }, "without sessions");
+    entry({ background: colours.calm, opacity: ".68" }, "up to date, all sessions up");
+    entry({ background: colours.calm, opacity: ".13" }, "without sessions");
     entry({ background: `linear-gradient(90deg, ${colours["late-1"]}, ${colours["late-2"]}, ${colours["late-3"]})` }, "a write is missing for 1 s … 10 min");
     entry({ background: `repeating-linear-gradient(135deg, ${colours.cut} 0 1.2px, transparent 1.2px 5px)` }, "link fault");
     entry({ borderTop: `2px dashed ${colours.crash}`, height: "0", borderRadius: "0" }, "down");
@@ -118,14 +119,16 @@ ddil.chrome = (() => {
   // What is known of a thing: a heading and pairs of name and value.
   const facts = {
     lane(node, time) {
-      const i = model.point(time), of = data.nodes[node], found = [["At", text.time(time, view.to - view.from)]];
+      const curves = ddil.curves(view.from, view.to);
+      const i = Math.max(0, Math.min(curves.total.length - 1, Math.floor((time - curves.origin) / curves.step)));
+      const of = data.nodes[node], found = [["At", text.time(time, view.to - view.from)]];
       const runs = model.lives[node].some(([from, to]) => from <= time && time < to);
       if (!runs) found.push(["State", model.lives[node].length && time < model.lives[node][0][0] ? "not started" : "down"]);
       else if (model.sessions[node].known) {
         const peers = model.peersAt(node, time), more = peers.length > 6 ? " and " + (peers.length - 6) + " more" : "";
         found.push(["Sessions", peers.length + " of " + model.sessions[node].most + (peers.length ? ": " + peers.slice(0, 6).join(", ") + more : "")]);
       }
-      found.push(["Missing here", data.curves.missing[node][i] ? text.count(data.curves.missing[node][i]) + " writes, the oldest for " + text.span(data.curves.age[node][i]) : "nothing"]);
+      found.push(["Missing here", curves.missing[node][i] ? text.count(curves.missing[node][i]) + " writes, the oldest for " + text.span(curves.age[node][i]) : "nothing"]);
       for (const fault of model.faults) if (fault.at <= time && time < fault.end && fault.nodes.includes(node)) found.push(["Fault", fault.name + ": " + fault.text]);
       if (of.documents !== null) found.push(["At the end", text.count(of.documents) + " documents" + (of.received ? ", " + text.bytes(of.received) + " received" : "")]);
       return [of.name, found];

@@ -242,7 +242,7 @@ ddil.lanes = (() => {
     for (let i = 0; i < list.length; i++) {
       const start = Math.max(from, list[i][0]), end = Math.min(to, i + 1 < list.length ? list[i + 1][0] : data.duration);
       if (end <= start || end < view.from || start > view.to) continue;
-      pen.globalAlpha = !sessions.known ? 0.55 : sessions.most ? 0.16 + 0.62 * (list[i][1] / sessions.most) : 0.3;
+      pen.globalAlpha = !sessions.known ? 0.55 : sessions.most ? 0.13 + 0.55 * (list[i][1] / sessions.most) : 0.3;
       const x0 = x(start);
       pen.fillRect(x0, y, Math.max(0.5, x(end) - x0), height);
     }
@@ -250,13 +250,24 @@ ddil.lanes = (() => {
   };
   // Below a second is the ordinary way of a satellite link and shows nothing.
   const late = (pen, node, from, to, y, height) => {
-    const age = data.curves.age[node], step = data.curves.step;
-    const strip = laneHeight > 12 ? Math.max(4, Math.round(height * 0.42)) : height;
-    for (let i = model.point(Math.max(from, view.from)); i <= model.point(Math.min(to, view.to)); i++) {
-      if (age[i] < 1000) continue;
-      const start = Math.max(from, i * step), end = Math.min(to, (i + 1) * step), x0 = x(start);
-      pen.fillStyle = colours.age(age[i]);
-      pen.fillRect(x0, y + height - strip, Math.max(0.75, x(end) - x0 + 0.4), strip);
+    const strip = laneHeight > 12 ? Math.max(4, Math.round(height * 0.42)) : height, top = y + height - strip;
+    const paint = (start, end, age) => {
+      const x0 = x(start);
+      pen.fillStyle = colours.age(age);
+      pen.fillRect(x0, top, Math.max(0.75, x(end) - x0 + 0.4), strip);
+    };
+    if (!model.exact) {
+      const age = data.curves.age[node], step = data.curves.step;
+      for (let i = model.point(Math.max(from, view.from)); i <= model.point(Math.min(to, view.to)); i++) {
+        if (age[i] >= 1000) paint(Math.max(from, i * step), Math.min(to, (i + 1) * step), age[i]);
+      }
+      return;
+    }
+    // Three pixels at a time: the colour changes with every one.
+    const piece = (3 * (view.to - view.from)) / (width - GUTTER - RIGHT);
+    for (const [start, end, since] of model.oldest[node]) {
+      const last = Math.min(end, to, view.to);
+      for (let at = Math.max(start, from, view.from, since + 1000); at < last; at += piece) paint(at, Math.min(last, at + piece), at - since);
     }
   };
   const line = (pen, from, to, y, colour, dash) => {
@@ -334,14 +345,14 @@ ddil.lanes = (() => {
     }
   };
   // Dots where something was written.
-  const KINDS = ["accent", "accent", "late-3"];
+  const KINDS = ["ink", "ink", "late-3"];
   const writes = (pen, visible) => {
     const from = lower(model.at, view.from), to = lower(model.at, view.to);
-    if (to - from > 4000 || laneHeight < 8) return;
+    if (to - from > 700 || laneHeight < 8) return;
     for (let i = from; i < to; i++) {
       const node = model.operations.node[i];
       if (!visible(laneTop[node], laneHeight)) continue;
-      const radius = to - from > 800 ? 1.4 : 2.4;
+      const radius = to - from > 250 ? 1.7 : 2.5;
       pen.beginPath();
       pen.arc(x(model.at[i]), middle(node), radius, 0, 7);
       if (model.operations.outcome[i] === 0) {
@@ -382,7 +393,9 @@ ddil.lanes = (() => {
       return;
     }
     const documents = view.arrows === "documents";
-    const alpha = found.length > 800 ? 0.35 : found.length > 200 ? 0.55 : 0.85;
+    // What has been on its way since before the span is many lines of little news.
+    const strength = (count) => (count > 800 ? 0.22 : count > 200 ? 0.5 : 0.85);
+    const old = found.filter((i) => set.start[i] < view.from).length, alphas = [strength(found.length - old), Math.min(0.5, strength(old * 2))];
     for (const i of found) {
       const lost = set.end[i] < 0;
       const [x0, y0] = [x(set.start[i]), middle(set.from[i])];
@@ -391,7 +404,7 @@ ddil.lanes = (() => {
       if (lost) { x1 = x0 + 10; y1 = y0 + Math.sign(y1 - y0) * Math.min(14, Math.abs(y1 - y0) / 2); }
       if (!visible(Math.min(y0, y1), Math.abs(y1 - y0))) continue;
       pen.strokeStyle = lost ? colours.fail : set.kind[i] === 1 ? colours["late-2"] : documents ? colours.accent : colours.soft;
-      pen.globalAlpha = lost ? Math.max(0.5, alpha) : alpha;
+      pen.globalAlpha = lost ? 0.7 : alphas[set.start[i] < view.from ? 1 : 0];
       pen.lineWidth = documents ? 1.1 : Math.min(4, 0.6 + Math.log10(1 + set.size[i] / 400));
       pen.beginPath();
       pen.moveTo(x0, y0);

@@ -90,12 +90,81 @@ ddil.model = (() => {
   }
   findings.sort((a, b) => a.at - b.at);
 
+  // What is missing where: for each node its gaps in order of their beginning, and from them, as [from, to, since], the spans
+  // in which one and the same write is the oldest that is missing. Exact, where every write is listed.
+  const exact = operations.one_of === 1;
+  const gaps = data.nodes.map(() => []);
+  if (exact) {
+    for (let i = 0; i < documents.start.length; i++) {
+      const until = documents.end[i] < 0 ? data.duration : documents.end[i];
+      if (until > documents.start[i]) gaps[documents.to[i]].push([documents.start[i], until]);
+    }
+  }
+  const oldest = gaps.map((list) => {
+    list.sort((a, b) => a[0] - b[0]);
+    const spans = [];
+    let until = 0;
+    for (const [from, to] of list) {
+      if (to <= until) continue;
+      spans.push([Math.max(from, until), to, from]);
+      until = to;
+    }
+    return spans;
+  });
+
   const curves = data.curves;
   const worst = curves.total.map((_, i) => curves.age.reduce((most, node) => Math.max(most, node[i]), 0));
   const point = (time) => Math.min(curves.total.length - 1, Math.max(0, Math.floor(time / curves.step)));
 
   return { operations, at, end, documents, datagrams, lives, sessions, peersAt, faults, faultRows: free.length,
-    findings, worst, point };
+    findings, worst, point, exact, gaps, oldest };
+})();
+
+// The two curves in the span in view: as they were sent for a long span, anew from the gaps for a short one.
+ddil.curves = (() => {
+  const { data, model } = ddil;
+  const POINTS = 400;
+  let kept = null;
+  return (from, to) => {
+    if (kept && kept.from === from && kept.to === to) return kept;
+    if (!model.exact || to - from > POINTS * data.curves.step) {
+      kept = { from, to, origin: 0, step: data.curves.step, total: data.curves.total, worst: model.worst, missing: data.curves.missing, age: data.curves.age };
+      return kept;
+    }
+    const step = (to - from) / POINTS, total = new Float64Array(POINTS), worst = new Float64Array(POINTS);
+    const changes = [], missing = [], age = [];
+    const greatest = (changes) => {
+      changes.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+      const curve = new Float64Array(POINTS);
+      let count = 0, at = 0;
+      for (let i = 0; i < POINTS; i++) {
+        let most = count;
+        if (i === 0) while (at < changes.length && changes[at][0] <= from) most = count += changes[at++][1];
+        while (at < changes.length && changes[at][0] < from + (i + 1) * step) { count += changes[at++][1]; most = Math.max(most, count); }
+        curve[i] = most;
+      }
+      return curve;
+    };
+    data.nodes.forEach((_, node) => {
+      const own = [];
+      for (const [start, end] of model.gaps[node]) if (end > from && start < to) own.push([start, 1], [end, -1]);
+      missing.push(greatest(own));
+      for (const change of own) changes.push(change);
+      const ages = new Float64Array(POINTS);
+      for (const [start, end, since] of model.oldest[node]) {
+        if (end <= from || start >= to) continue;
+        const last = Math.min(POINTS - 1, Math.ceil((end - from) / step) - 1);
+        for (let i = Math.max(0, Math.floor((start - from) / step)); i <= last; i++) {
+          ages[i] = Math.max(ages[i], Math.min(end, from + (i + 1) * step) - since);
+          worst[i] = Math.max(worst[i], ages[i]);
+        }
+      }
+      age.push(ages);
+    });
+    total.set(greatest(changes));
+    kept = { from, to, origin: from, step, total, worst, missing, age };
+    return kept;
+  };
 })();
 
 // The view: a span of time, a lane, what is drawn as arrows.

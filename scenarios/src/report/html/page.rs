@@ -11,7 +11,8 @@ use crate::figures::{Cause, Percentiles, Sample, Settled, arrivals};
 use crate::record::{Life, RunRecord, TRAFFIC_SLICE};
 use crate::report::curves::Curves;
 use crate::report::format::{bytes, count, plural, span};
-use crate::report::{Report, figures::settled};
+use crate::report::Report;
+use crate::report::figures::{settled, worst};
 
 /// Log lines shown of a node, and of all, and characters of a line.
 const LOG_LINES: usize = 200;
@@ -253,16 +254,6 @@ fn of_recovery(of: &crate::figures::Recovery) -> Recovery<'_> {
         converged: settled(of.converged),
         took,
     }
-}
-
-/// The worst of some recoveries: whatever never came to an end, else the longest.
-fn worst(settled: impl Iterator<Item = Settled>) -> Option<Settled> {
-    settled.max_by_key(|settled| match settled {
-        Settled::Nothing | Settled::Unmeasured => (0, Duration::ZERO),
-        Settled::After(after) => (1, *after),
-        Settled::Interrupted { after, .. } => (2, *after),
-        Settled::Never { .. } => (3, Duration::ZERO),
-    })
 }
 
 fn tiles(report: &Report<'_>) -> Vec<Tile> {
