@@ -28,7 +28,7 @@ const SCRIPTS: [&str; 6] = [
 ];
 
 impl Report<'_> {
-    /// The page. Everything in it is bounded: 3 MB at most, less than 1.5 MB for 30 nodes.
+    /// The page. Everything in it is bounded: 5 MB at most.
     pub fn html(&self) -> String {
         let data = block(&page::Page::of(self));
         let nonce = nonce(&data);

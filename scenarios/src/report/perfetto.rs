@@ -1,6 +1,8 @@
 //! The trace-event format that ui.perfetto.dev and chrome://tracing open: a process for each node, a track for each
 //! peer, slices for sessions, operations and faults, arrows from a write to where it is shown, counters.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Report;
@@ -16,9 +18,12 @@ const ARROWS: usize = 20_000;
 const OPERATIONS: usize = 20_000;
 /// The process of the scenario itself; those of nodes come after it.
 const SCENARIO: u32 = 1;
-/// Tracks of a node: its life, its operations, and then one for each peer.
+/// Tracks of a node: its life, its operations, what it shows of others', and then one for each peer.
 const LIFE: u32 = 1;
 const OPERATIONS_TRACK: u32 = 2;
+const SHOWN_TRACK: u32 = 3;
+/// Length of the slice that stands for a moment: an arrow needs something to end in.
+const MOMENT: Duration = Duration::from_micros(100);
 
 impl Report<'_> {
     /// The trace.
@@ -57,6 +62,7 @@ impl Report<'_> {
                 OpKind::Delete => "delete",
             };
             let end = operation.completed.unwrap_or(record.meta.duration);
+            let end = end.max(operation.invoked + MOMENT);
             let mut event = slice(process(operation.node), OPERATIONS_TRACK, operation.invoked, end, kind);
             event["args"] = json!({
                 "document": operation.key.to_string(),
@@ -74,15 +80,15 @@ impl Report<'_> {
             let shown = completed + sample.latency;
             // An arrow needs a slice at both ends.
             let (from, to) = (process(operation.node), process(sample.replica));
-            let mut seen = slice(to, OPERATIONS_TRACK, shown, shown, "shown");
+            let mut seen = slice(to, SHOWN_TRACK, shown, shown + MOMENT, "shown");
             let latency_ms = sample.latency.as_secs_f64() * 1e3;
             seen["args"] = json!({ "document": operation.key.to_string(), "op": operation.op.0, "latency_ms": latency_ms });
             events.push(seen);
-            let flow = |ph: &str, pid: u32, at: SimTime| {
-                json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": OPERATIONS_TRACK, "ts": micros(at) })
+            let flow = |ph: &str, pid: u32, tid: u32, at: SimTime| {
+                json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": tid, "ts": micros(at) })
             };
-            events.push(flow("s", from, operation.invoked));
-            let mut end = flow("f", to, shown);
+            events.push(flow("s", from, OPERATIONS_TRACK, operation.invoked));
+            let mut end = flow("f", to, SHOWN_TRACK, shown);
             end["bp"] = json!("e");
             events.push(end);
         }
@@ -119,6 +125,7 @@ fn names(record: &RunRecord, events: &mut Vec<Value>) {
         events.push(json!({ "ph": "M", "pid": pid, "name": "process_sort_index", "args": { "sort_index": pid } }));
         events.push(named(pid, Some(LIFE), "life"));
         events.push(named(pid, Some(OPERATIONS_TRACK), "operations"));
+        events.push(named(pid, Some(SHOWN_TRACK), "shown"));
     }
 }
 
@@ -156,7 +163,7 @@ fn sessions(record: &RunRecord, events: &mut Vec<Value>) {
         let mut known = std::collections::BTreeSet::new();
         for triple in triples.chunks_exact(3) {
             let peer = NodeIndex(triple[0] as u32);
-            let track = OPERATIONS_TRACK + 1 + peer.0;
+            let track = SHOWN_TRACK + 1 + peer.0;
             let name = format!("session with {}", record.topology.name(peer));
             if known.insert(track) {
                 events.push(named(process(node.index), Some(track), &name));
@@ -213,7 +220,8 @@ mod tests {
         for (begin, end) in begins.iter().zip(&ends) {
             assert_eq!(begin["id"], end["id"]);
             for point in [begin, end] {
-                let here = |slice: &&&Value| slice["pid"] == point["pid"] && slice["ts"] == point["ts"];
+                let same = |slice: &Value, field: &str| slice[field] == point[field];
+                let here = |slice: &&&Value| ["pid", "tid", "ts"].iter().all(|field| same(slice, field));
                 assert!(slices.iter().any(|slice| here(&slice)), "{point}");
             }
         }

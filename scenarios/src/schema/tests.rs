@@ -146,6 +146,19 @@ fn every_shipped_scenario_is_as_it_says() {
     assert_eq!(checked(&starter("my-island").unwrap()), [""; 0]);
 }
 
+/// The pieces of the guide: each is part of a scenario.
+#[test]
+fn the_guide_teaches_what_the_schema_says() {
+    let page = include_str!("../../../docs/scenarios.md");
+    let (guide, _) = page.split_once("## Reference").unwrap();
+    let pieces: Vec<&str> = guide.split("```toml").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(pieces.len() >= 4);
+    for piece in pieces {
+        let whole = format!("name = \"a\"\npurpose = \"b\"\nduration = \"5m\"\n{piece}\n[[cluster]]\nname = \"c\"\n");
+        assert_eq!(checked(&whole), [""; 0], "{piece}");
+    }
+}
+
 #[test]
 fn slips_are_found() {
     let good = starter("my-island").unwrap();
