@@ -3,6 +3,7 @@
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::engine::EngineChoice;
+use crate::outputs::Outputs;
 pub use crate::replay::ReplayArgs;
 
 pub const EXIT_CODES: &str = "\
@@ -27,6 +28,7 @@ Examples:
   ddil sweep outage-1m             does it hold under a hundred seeds?
   ddil replay line-of-five --load  is one seed one run?
   ddil check my-island.toml        is this file a scenario?
+  ddil new my-island               a scenario to begin with
 
 Exit codes are in `ddil run --help`.";
 
@@ -40,6 +42,8 @@ Examples:
   ddil run two-cluster-blackout --seed 7
   ddil run outage-1m --engine turmoil    the other simulator: the same verdict?
   ddil run my-island.toml --json | jq .verdict
+  ddil run two-cluster-blackout --html blackout.html
+  ddil run my-island.toml --out reports/my-island
   ddil run -v line-of-five 2> events.log";
 
 const SWEEP_AFTER: &str = "\
@@ -71,6 +75,32 @@ Examples:
 Exit codes:
   0  every file is a valid scenario
   2  at least one is not";
+
+const REPORT_AFTER: &str = "\
+The run is judged anew, by the checks of this program, and every report that
+`ddil run` can write can be made of it. Without any option the text is printed.
+
+Examples:
+  ddil run two-cluster-blackout --record blackout.json
+  ddil report blackout.json
+  ddil report blackout.json --html blackout.html --markdown -
+
+Exit codes are those of `ddil run`.";
+
+const NEW_AFTER: &str = "\
+The file runs as it is; its comments say what to change. An existing file is left
+alone. docs/scenarios.md teaches the rest in ten minutes.
+
+Examples:
+  ddil new my-island && ddil run my-island.toml";
+
+const SCHEMA_AFTER: &str = "\
+Editors with a TOML plugin complete and check scenario files by it. The first line
+of a file names it:
+  #:schema scenario.schema.json
+
+Examples:
+  ddil schema > scenario.schema.json";
 
 const LIST_AFTER: &str = "\
 Examples:
@@ -109,10 +139,16 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Run scenarios again and again, and say whether one seed is one run
     Replay(ReplayArgs),
+    /// Judge and draw a saved run again
+    Report(ReportArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
     Links(LinksArgs),
+    /// Write a commented scenario to begin with
+    New(NewArgs),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema(SchemaArgs),
     /// Validate scenario files without running them
     Check(CheckArgs),
 }
@@ -145,9 +181,51 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_progress: bool,
 
+    /// Files.
+    #[command(flatten)]
+    pub outputs: Outputs,
+
     /// Plants a bug in every node, to prove that the checks can fail.
     #[arg(long, value_name = "BUG", hide = true)]
     pub plant: Vec<Plant>,
+}
+
+impl RunArgs {
+    /// Is the text report wanted on stdout?
+    pub fn prints_text(&self) -> bool {
+        !self.json && !self.outputs.take_stdout()
+    }
+}
+
+/// `ddil report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_AFTER)]
+pub struct ReportArgs {
+    /// A run that `ddil run --record` saved
+    #[arg(value_name = "RECORD")]
+    pub file: String,
+
+    /// Files.
+    #[command(flatten)]
+    pub outputs: Outputs,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ddil schema`.
+#[derive(Debug, Args)]
+#[command(after_help = SCHEMA_AFTER)]
+pub struct SchemaArgs {}
+
+/// `ddil new`.
+#[derive(Debug, Args)]
+#[command(after_help = NEW_AFTER)]
+pub struct NewArgs {
+    /// What to call it: lower-case letters, digits and dashes; the file is NAME.toml
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }
 
 /// `ddil sweep`.

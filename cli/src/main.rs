@@ -13,11 +13,15 @@ mod exit;
 mod interrupt;
 mod links;
 mod list;
+mod new;
 mod output;
+mod outputs;
 mod panics;
 mod progress;
 mod replay;
+mod report;
 mod run;
+mod schema;
 mod source;
 mod sweep;
 
@@ -36,8 +40,11 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
+        Command::Report(arguments) => report::report(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
+        Command::New(arguments) => new::new(arguments),
+        Command::Schema(_) => schema::schema(),
         Command::Check(arguments) => check::check(arguments),
     });
     let exit = command.unwrap_or_else(|_| {

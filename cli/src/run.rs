@@ -2,7 +2,7 @@
 
 use peat_scenarios::RunRecord;
 use peat_scenarios::check::Verdict;
-use peat_scenarios::report::{Report, WIDTH};
+use peat_scenarios::report::{Report, Summary, WIDTH};
 use peat_sim::{Event, RunOptions, SimError};
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use crate::args::{Plant, RunArgs};
 use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
+use crate::outputs::Judged;
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
 use crate::{interrupt, panics};
@@ -28,6 +29,10 @@ struct Outcome {
     /// Trace hash, or why there is none.
     trace: String,
     json: Value,
+    /// What summaries over all scenarios tell of it; `None` if it could not be run.
+    summary: Option<Summary>,
+    /// Could everything be written that was asked for?
+    written: bool,
 }
 
 /// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario,
@@ -48,29 +53,37 @@ pub fn run(arguments: &RunArgs) -> Exit {
     if bad > 0 || arguments.engine.refuses_any(&sources) {
         return Exit::Usage;
     }
+    if let Err(error) = arguments.outputs.check(sources.len(), arguments.json) {
+        output::complain(&error);
+        return Exit::Usage;
+    }
     interrupt::watch();
     let mut outcomes = Vec::new();
     for (position, sourced) in sources.iter().enumerate() {
-        if position > 0 && !arguments.json {
+        if position > 0 && arguments.prints_text() {
             output::print("\n");
         }
-        outcomes.push(Trial { arguments, sourced }.hold());
+        outcomes.push(Trial { arguments, sourced, several: sources.len() > 1 }.hold());
     }
     let verdicts = outcomes.iter().map(|outcome| outcome.verdict);
     let exit = verdicts.clone().map(Exit::of).min().unwrap_or(Exit::Unclear);
     if arguments.json {
         let document = Document::new(verdicts, outcomes.iter().map(|outcome| outcome.json.clone()).collect());
         output::print(&document::pretty(&document));
-    } else if outcomes.len() > 1 {
+    } else if outcomes.len() > 1 && arguments.prints_text() {
         output::print(&summary(&outcomes));
     }
-    exit
+    let summaries: Vec<Summary> = outcomes.iter().filter_map(|outcome| outcome.summary.clone()).collect();
+    let written = arguments.outputs.write_all(&summaries) && outcomes.iter().all(|outcome| outcome.written);
+    if written { exit } else { Exit::Usage }
 }
 
 /// One scenario on trial.
 struct Trial<'a> {
     arguments: &'a RunArgs,
     sourced: &'a Sourced,
+    /// There are other scenarios.
+    several: bool,
 }
 
 impl Trial<'_> {
@@ -82,10 +95,13 @@ impl Trial<'_> {
         };
         self.log(&events);
         let report = Report::of(&self.sourced.scenario, &record);
-        if !self.arguments.json {
+        if self.arguments.prints_text() {
             output::print(&report.text(output::stdout_paint()));
         }
+        let judged = Judged { scenario: &self.sourced.scenario, report: &report };
         Outcome {
+            written: self.arguments.outputs.write_one(&judged, self.several),
+            summary: self.arguments.outputs.any().then(|| report.summary()),
             name: record.meta.scenario.clone(),
             seed: record.meta.seed,
             verdict: report.verdict,
@@ -153,6 +169,8 @@ impl Trial<'_> {
             seed,
             verdict: Verdict::InfraError,
             trace: error.to_string(),
+            summary: None,
+            written: true,
             json: document::not_run(name, &self.source(), seed, &error.to_string(), &reproduce),
         }
     }

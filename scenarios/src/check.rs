@@ -26,7 +26,7 @@ mod streams;
 mod tests;
 mod writes;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 use crate::model::Scenario;
@@ -35,7 +35,7 @@ use crate::record::history::History;
 
 /// How a check, or a whole run, ended. In order of precedence: the verdict of a run is the first of
 /// these that any check has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// The world failed, not the nodes: nothing else in the run can be trusted.
     #[serde(rename = "INFRA-ERROR")]
@@ -94,7 +94,7 @@ impl std::fmt::Display for Verdict {
 }
 
 /// What one check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// Its name.
     pub name: String,

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod profiles;
 pub mod record;
 pub mod report;
+pub mod schema;
 mod suggest;
 pub mod sweep;
 #[cfg(test)]

@@ -139,3 +139,13 @@ pub const SAMPLES_MIN: u64 = 10;
 /// A session that was up at the heal may not have noticed yet that its path is dead. One that goes
 /// down within this time of the heal counts as lost to the fault: QUIC idle time-outs are 10-30 s.
 pub const LATE_LOSS: Duration = Duration::from_secs(30);
+
+/// Flights of a record: 40,000 are 4 MB of JSON and 1 MB of a page, and more arrows than anybody looks at.
+pub const FLIGHTS: usize = 40_000;
+
+/// A saved run. The largest shipped scenario makes 60 MB; eight times that still fits the memory of a laptop, parsed.
+pub const SAVED_BYTES: usize = 512 * 1024 * 1024;
+
+/// Nodes times changes of sessions, lives and faults of a saved run: each costs 8 bytes while it is judged, so 1.6 GB. A
+/// thousand nodes may have 200,000 changes.
+pub const REACH_CELLS: usize = 200_000_000;

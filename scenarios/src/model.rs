@@ -25,6 +25,7 @@ pub use expect::{Expect, LatencyLevel, RttBound};
 pub use fault::{Composite, End, Event, Fault, FaultKind, Repeat, Trouble, When};
 pub(crate) use link::directed;
 pub use link::{Contact, Direction, LinkSchedule, LinkShape, LinkSpec, Peering, Trace};
+pub(crate) use lower::{fault_kinds, peerings, workload_kinds};
 pub use node::{Class, Discovery, KeptHistory, Selector};
 
 /// A validated scenario.

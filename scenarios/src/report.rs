@@ -3,25 +3,37 @@
 //! [`Report::text`] is for a terminal 100 columns wide; [`Report::json`] has the same content with
 //! documented names. Colours are the caller's choice: [`Paint::Plain`] writes none.
 
+mod curves;
+mod events;
 mod figures;
 mod format;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+mod perfetto;
+mod qlog;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod timeline;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use format::wrap;
 pub use format::{bytes, count, plural, span};
 pub use json::JsonReport;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use saved::{SavedError, SavedRun};
 
 use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
-use crate::record::RunRecord;
+use crate::record::{RunMeta, RunRecord};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -73,6 +85,29 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// Those of the checks that looked at more than this run.
+    across: Vec<CheckResult>,
+}
+
+/// A judged run without its record, which may be large: for what is told of many runs together.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// What was run, where.
+    pub meta: RunMeta,
+    /// How many nodes.
+    pub nodes: usize,
+    /// Real time that the run took.
+    pub wall: Duration,
+    /// Hash over the trace, if the world has one.
+    pub trace_hash: Option<String>,
+    /// What to type to see the same run again.
+    pub reproduce: String,
+    /// What was measured.
+    pub figures: Figures,
+    /// What was checked.
+    pub checks: Vec<CheckResult>,
+    /// The whole.
+    pub verdict: Verdict,
 }
 
 impl<'a> Report<'a> {
@@ -82,13 +117,28 @@ impl<'a> Report<'a> {
         let figures = measure(&judged);
         let checks = check::evaluate(scenario, &judged, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict }
+        Report { record, figures, checks, verdict, across: Vec::new() }
+    }
+
+    /// What summaries over many runs tell of this one.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            meta: self.record.meta.clone(),
+            nodes: self.record.topology.nodes.len(),
+            wall: self.record.wall,
+            trace_hash: self.record.trace_hash.clone(),
+            reproduce: self.reproduce(),
+            figures: self.figures.clone(),
+            checks: self.checks.clone(),
+            verdict: self.verdict,
+        }
     }
 
     /// Adds the result of a check that looks at more than one run, such as
     /// [`check::same_trace`].
     pub fn add(&mut self, result: CheckResult) {
-        self.checks.push(result);
+        self.checks.push(result.clone());
+        self.across.push(result);
         self.verdict = check::overall(&self.checks);
     }
 

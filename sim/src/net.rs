@@ -239,6 +239,11 @@ impl Net {
         let sent = state.network.send(now, from.host, to, payload);
         let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
         journal.record.datagram(now, from.host, to, payload.len(), dropped);
+        let arrives = match sent {
+            Sent::Offered(Fate::Deliver(copies)) => Some(copies.first.at),
+            Sent::Offered(Fate::Drop(_)) | Sent::Held => None,
+        };
+        journal.record.flight(now, from.host, to, payload.len(), arrives);
         state.launch(&mut journal, now, (from.host, to), payload, sent)
     }
 

@@ -1,6 +1,7 @@
 //! The run itself, whichever engine runs it: carries out the timeline, looks for convergence, tells how far it is,
 //! and reads the end.
 
+mod classes;
 mod convergence;
 pub(crate) mod finals;
 mod steps;
@@ -26,6 +27,7 @@ use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
 use crate::{Configure, Progress, hooks, seeds};
 
+use classes::Classes;
 use convergence::Convergence;
 use finals::Replica;
 
@@ -55,6 +57,7 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     schedule: Schedule,
     convergence: Convergence,
+    classes: Classes,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
     /// What keeps each node that is down from starting.
@@ -92,6 +95,7 @@ impl World {
             hosts: hosts.collect(),
             schedule: Schedule::new(&plan.timeline),
             convergence: Convergence::default(),
+            classes: Classes::default(),
             lasting: BTreeMap::new(),
             down: BTreeMap::new(),
             told: None,
@@ -133,11 +137,14 @@ impl World {
         if equal && self.schedule.wants_convergence() {
             self.schedule.converged(now);
         }
+        self.classes.look(now, &self.hosts, &self.shared.journal);
         self.sample(now);
         self.tell(now);
         if now < self.plan.duration {
             return Some(self.next(now));
         }
+        // The last slice may be a part of one.
+        self.hosts.iter().for_each(|host| self.classes.read(self.plan.duration, host, &self.shared.journal));
         self.close_lasting();
         None
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome,
-    RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, ClassTraffic, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind,
+    OpRecord, Outcome, RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -54,6 +54,7 @@ impl RunRecord {
             convergences: Vec::new(),
             gauges: Vec::new(),
             traffic: Traffic::default(),
+            flights: Default::default(),
             finals: Vec::new(),
             trace_hash: None,
             wall: Duration::ZERO,
@@ -249,6 +250,26 @@ impl RunRecord {
             count.bytes += bytes as u64;
         }
         traffic.dropped += u64::from(dropped);
+    }
+
+    /// The same datagram for the drawings: when it will arrive, or `None` when the link did not take it.
+    pub fn flight(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrives: Option<SimTime>) {
+        self.flights.add(now, from, to, bytes, arrives);
+    }
+
+    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at `now`.
+    pub fn class_bytes(&mut self, now: SimTime, class: &str, bytes: u64) {
+        let slice = (now.as_nanos().saturating_sub(1) / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
+        let classes = &mut self.traffic.by_class;
+        let position = classes.iter().position(|known| known.class == class).unwrap_or_else(|| {
+            classes.push(ClassTraffic { class: class.to_owned(), by_slice: Vec::new() });
+            classes.len() - 1
+        });
+        let slices = &mut classes[position].by_slice;
+        if slices.len() <= slice {
+            slices.resize(slice + 1, 0);
+        }
+        slices[slice] += bytes;
     }
 
     /// A datagram of `bytes` payload reached its receiver.

@@ -12,7 +12,7 @@ use super::Lower;
 use crate::limits;
 use crate::profiles::Profile;
 
-const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
+pub(super) const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
 
 impl Lower<'_> {
     pub(super) fn clusters(&mut self, raw: &RawScenario, scenario: &mut Scenario) {

@@ -11,7 +11,7 @@ use super::super::{Away, Scenario, Workload, WorkloadKind};
 use super::Lower;
 use crate::limits;
 
-const KINDS: [&str; 7] = ["heartbeat", "put", "edit", "delete", "burst", "command", "agent"];
+pub(super) const KINDS: [&str; 7] = ["heartbeat", "put", "edit", "delete", "burst", "command", "agent"];
 
 impl Lower<'_> {
     pub(super) fn workloads(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
