@@ -25,7 +25,7 @@ pub(crate) use handle::JSON_LIMITS;
 pub use handle::{ListQuery, NodeHandle, Page, Phase, ReadDocument, Wanted, Watching};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
-pub use world::{Observation, Observer, Plants, WallClock, World};
+pub use world::{FrameSeen, Observation, Observer, Plants, WallClock, World};
 pub use write::{Content, Write};
 
 use crate::config::NodeConfig;

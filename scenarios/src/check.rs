@@ -14,6 +14,7 @@
 //! | `session-order` | a replica whose stream goes back to an older state |
 //! | `stream-complete` | a stream that ends with something else than the replica holds |
 //! | `faults-bit` | faults that disturbed nothing |
+//! | `physics` | something seen before the links could have brought it: a lie of the world |
 
 mod agents;
 mod convergence;
@@ -24,6 +25,7 @@ mod interest;
 mod latest_once;
 mod levels;
 mod phantom;
+mod physics;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -166,6 +168,7 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
     results.extend(latest_once::check(scenario, record, &history));
     results.extend(agents::check(scenario, record, &history));
     results.extend(interest::check(record));
+    results.extend(physics::check(record, &history));
     results.extend(faults::check(record));
     results.extend(levels::check(&scenario.expect, figures));
     results

@@ -9,6 +9,7 @@ pub mod connectivity;
 pub mod history;
 mod intern;
 mod serial;
+pub mod transfer;
 mod write;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub struct RunRecord {
     /// Trouble of the world itself (a container died, an address was taken): the run says nothing
     /// about the nodes.
     pub infra_errors: Vec<String>,
+    /// What passed between the nodes; `None` unless the world was asked for it, and in worlds that cannot see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<transfer::Transfers>,
     #[serde(skip)]
     interner: Interner,
 }

@@ -192,7 +192,10 @@ impl Fabric {
             &[&from.host.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
             || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(fate)),
         );
-        let Fate::Deliver { at: arrives_at } = fate else { return };
+        let Fate::Deliver { at: arrives_at } = fate else {
+            journal.record.flew(now, from.host, to, payload.len(), None);
+            return;
+        };
         state.flights.push(Reverse(Flight {
             arrives_at,
             sequence,
@@ -237,7 +240,9 @@ impl Fabric {
             }
             let Some(Reverse(flight)) = state.flights.pop() else { break };
             let (from, to, sequence, bytes) = (flight.from, flight.to, flight.sequence, flight.payload.len());
+            let sent_at = flight.sent_at;
             let arrival = state.arrive(flight);
+            journal.record.flew(sent_at, from, to, bytes, (arrival == Arrival::Delivered).then_some(now));
             if arrival == Arrival::Delivered {
                 journal.record.arrived(from, to, bytes);
             }

@@ -68,6 +68,9 @@ pub struct RunOptions {
     pub configure: Configure,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
+    /// Whether the record is to say what passed between the nodes, for [`peat_scenarios::explain`]. The run and its trace are
+    /// the same either way.
+    pub transfers: bool,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
     pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
 }
@@ -75,12 +78,25 @@ pub struct RunOptions {
 impl RunOptions {
     /// A run of a scenario with this seed and nothing special.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, plants: Plants::default(), configure: Arc::new(|_, _| {}), source: String::new(), progress: None }
+        Self {
+            seed,
+            plants: Plants::default(),
+            configure: Arc::new(|_, _| {}),
+            source: String::new(),
+            transfers: false,
+            progress: None,
+        }
     }
 
     /// The same with nodes that are told more.
     pub fn configure(mut self, configure: impl Fn(NodeIndex, &mut NodeConfig) + Send + Sync + 'static) -> Self {
         self.configure = Arc::new(configure);
+        self
+    }
+
+    /// The same, with what passed between the nodes in the record.
+    pub fn with_transfers(mut self) -> Self {
+        self.transfers = true;
         self
     }
 
@@ -144,9 +160,10 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     hooks::self_check()?;
-    let RunOptions { seed, plants, configure, source, progress } = options;
+    let RunOptions { seed, plants, configure, source, transfers, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
-    let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
+    let mut record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
+    record.transfers = transfers.then(Default::default);
     let began = Instant::now();
     let (report, reports) = mpsc::channel();
     let setup = world::Setup { plan, record, plants, configure, keep, report };

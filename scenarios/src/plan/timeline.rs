@@ -101,7 +101,14 @@ impl Compiled<'_> {
             Some(repetition) => format!("{}#{repetition}", fault.id),
             None => fault.id.clone(),
         };
-        FaultSpec { name, class, description: format!("{} {what}", fault.kind.name()), pairs, node }
+        let becomes = match &fault.kind {
+            FaultKind::Degrade { shape, .. } => {
+                let links = pairs.iter().filter_map(|&(from, to)| self.topology.link(from, to));
+                links.map(|base| shape.params(base)).collect()
+            }
+            _ => Vec::new(),
+        };
+        FaultSpec { name, class, description: format!("{} {what}", fault.kind.name()), pairs, node, becomes }
     }
 
     fn one_way(&self, from: &str, to: &str) -> Vec<(NodeIndex, NodeIndex)> {
