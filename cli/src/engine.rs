@@ -37,7 +37,8 @@ impl EngineChoice {
     /// Says which of the scenarios it cannot run, and whether there are any.
     pub fn refuses_any<'a>(self, scenarios: impl IntoIterator<Item = &'a Sourced>) -> bool {
         let scenarios = scenarios.into_iter().map(|sourced| &sourced.scenario);
-        let reasons: Vec<String> = scenarios.filter_map(|scenario: &Scenario| self.engine().refuses(scenario)).collect();
+        let reasons: Vec<String> =
+            scenarios.filter_map(|scenario: &Scenario| self.engine().refuses(scenario)).collect();
         for reason in &reasons {
             output::complain(&format!("error: {reason}\n  = help: `--engine fabric` runs it\n"));
         }

@@ -31,7 +31,7 @@ pub use pause::{Held, Pause};
 pub use plants::{Plant, Plants};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
-pub use world::{Observation, Observer, WallClock, World};
+pub use world::{FrameSeen, Observation, Observer, WallClock, World};
 pub use write::{Content, Write};
 
 use crate::config::NodeConfig;

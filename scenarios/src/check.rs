@@ -20,6 +20,7 @@ mod isolation;
 mod latest_once;
 mod levels;
 mod phantom;
+mod physics;
 mod quiet;
 mod streams;
 #[cfg(test)]
@@ -234,6 +235,7 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
     results.extend(bounded::check(record));
     results.extend(quiet::check(record));
     results.extend(flat::check(record, figures));
+    results.extend(physics::check(record, &history));
     results.extend(faults::check(record));
     results.extend(levels::check(&scenario.expect, figures));
     results

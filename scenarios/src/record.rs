@@ -14,6 +14,7 @@ pub mod flights;
 pub mod history;
 mod intern;
 mod serial;
+pub mod transfer;
 mod verify;
 mod write;
 
@@ -77,6 +78,9 @@ pub struct RunRecord {
     /// Trouble of the world itself (a container died, an address was taken): the run says nothing
     /// about the nodes.
     pub infra_errors: Vec<String>,
+    /// What passed between the nodes; `None` unless the world was asked for it, and in worlds that cannot see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<transfer::Transfers>,
     #[serde(skip)]
     interner: Interner,
     /// Acknowledged writes by group, for what waits for them.

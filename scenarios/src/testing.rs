@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
-use crate::physics::{Fate, Network, Sent};
+use crate::physics::{Fate, LinkParams, Network, Sent};
 use crate::plan::{
-    Action, DocKey, FaultClass, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of,
+    Action, DocKey, FaultClass, NodeIndex, Plan, Schedule, Step, Topology, apply_edit, expand, registers, registers_of,
 };
 use crate::profiles::Profile;
 use crate::record::{FinalDoc, Life, Outcome, ReplicaState, RestartSnapshot, RunRecord};
@@ -93,6 +93,8 @@ struct World<'p> {
     parked: Vec<(NodeIndex, usize)>,
     sessions: Vec<(NodeIndex, NodeIndex)>,
     islands: Vec<NodeIndex>,
+    /// With the links as they are now.
+    topology: Topology,
     delays: BTreeMap<NodeIndex, Vec<Option<Duration>>>,
 }
 
@@ -118,6 +120,11 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
             .into_iter()
             .collect(),
         islands: plan.topology.nodes.iter().map(|node| node.index).collect(),
+        topology: {
+            let mut topology = plan.topology.clone();
+            topology.links.values_mut().for_each(with_header);
+            topology
+        },
         delays: BTreeMap::new(),
         plan: &plan,
     };
@@ -147,6 +154,11 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         }
     }
     world.finish()
+}
+
+/// Nothing crosses a link without the header of a datagram.
+fn with_header(link: &mut LinkParams) {
+    link.latency += link.serialisation(0);
 }
 
 impl World<'_> {
@@ -190,7 +202,7 @@ impl World<'_> {
     }
 
     fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
-        let delays = self.delays.entry(from).or_insert_with(|| self.plan.topology.one_way_delays(from));
+        let delays = self.delays.entry(from).or_insert_with(|| self.topology.one_way_delays(from));
         delays[to.index()]
     }
 
@@ -265,6 +277,42 @@ impl World<'_> {
         }
     }
 
+    /// A degraded link takes as long as it takes.
+    fn reshape(&mut self, step: &Step) {
+        let group = |node: NodeIndex| self.plan.topology.node(node).group;
+        let ends = |from, to| (group(from).min(group(to)), group(from).max(group(to)));
+        match step {
+            Step::Degrade { links, .. } => {
+                for (from, to, params) in links {
+                    self.topology.links.insert(ends(*from, *to), params.clone());
+                    self.topology.links.get_mut(&ends(*from, *to)).into_iter().for_each(with_header);
+                }
+            }
+            Step::Heal { pairs, .. } => {
+                for (from, to) in pairs {
+                    let ends = ends(*from, *to);
+                    self.topology.links.insert(ends, self.plan.topology.links[&ends].clone());
+                    self.topology.links.get_mut(&ends).into_iter().for_each(with_header);
+                }
+            }
+            _ => return,
+        }
+        self.delays.clear();
+    }
+
+    /// What is on its way between nodes that are apart now is lost, and comes again when they are joined.
+    fn lose_in_flight(&mut self) {
+        let lost = |event: &Event| match event {
+            Event::Deliver(node, op) => (!self.reaches(self.plan.operations[*op].node, *node)).then_some((*node, *op)),
+            _ => None,
+        };
+        let lost: Vec<_> = self.queue.iter().filter_map(|(key, event)| Some((*key, lost(event)?))).collect();
+        for (key, parked) in lost {
+            self.queue.remove(&key);
+            self.parked.push(parked);
+        }
+    }
+
     fn operation(&mut self, now: SimTime, op: usize) {
         let planned = &self.plan.operations[op];
         let key = planned.action.key();
@@ -287,8 +335,12 @@ impl World<'_> {
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
         for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
-            if let Some(delay) = self.delay(planned.node, node) {
-                self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+            match self.delay(planned.node, node) {
+                Some(delay) if self.reaches(planned.node, node) => {
+                    self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+                }
+                Some(_) => self.parked.push((node, op)),
+                None => {}
             }
         }
     }
@@ -346,7 +398,11 @@ impl World<'_> {
             Step::Restart { node, .. } => drop(self.running.insert(*node)),
             Step::DialCut { .. } | Step::Degrade { .. } | Step::Trouble { .. } => {}
         }
+        self.reshape(step);
         self.regroup();
+        if matches!(step, Step::LinksDown { .. }) {
+            self.lose_in_flight();
+        }
         let counters = self.network.counters(&self.plan.faults[fault.index()].pairs);
         if step.begins() {
             self.record.fault_applied(fault, now, counters);

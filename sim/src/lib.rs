@@ -109,6 +109,9 @@ pub struct RunOptions {
     pub leak: bool,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
+    /// Whether the record is to say what passed between the nodes, for [`peat_scenarios::explain`]. The run and its trace are
+    /// the same either way.
+    pub transfers: bool,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
     pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
 }
@@ -123,6 +126,7 @@ impl RunOptions {
             configure: configure_nothing(),
             leak: false,
             source: String::new(),
+            transfers: false,
             progress: None,
         }
     }
@@ -136,6 +140,12 @@ impl RunOptions {
     /// The same with nodes that are told more.
     pub fn configure(mut self, configure: impl Fn(NodeIndex, &mut NodeConfig) + Send + Sync + 'static) -> Self {
         self.configure = Arc::new(configure);
+        self
+    }
+
+    /// The same, with what passed between the nodes in the record.
+    pub fn with_transfers(mut self) -> Self {
+        self.transfers = true;
         self
     }
 
@@ -218,12 +228,13 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     capabilities().admit(scenario)?;
     hooks::self_check()?;
-    let RunOptions { seed, engine, plants, configure, leak, source, progress } = options;
+    let RunOptions { seed, engine, plants, configure, leak, source, transfers, progress } = options;
     if let Some(reason) = engine.refuses(scenario) {
         return Err(SimError::Refused(reason));
     }
     let plan = peat_scenarios::plan::expand(scenario, seed);
-    let record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
+    let mut record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
+    record.transfers = transfers.then(Default::default);
     let began = Instant::now();
     let leak = leak.then(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos().into());
     let (report, reports) = mpsc::channel();

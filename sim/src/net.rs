@@ -256,7 +256,9 @@ impl Net {
         let mut journal = self.journal.lock();
         let now = journal.now();
         let (from, to, sequence, bytes) = (flight.from, flight.to, flight.sequence, flight.payload.len());
+        let sent_at = flight.sent_at;
         let arrival = state.arrive(flight);
+        journal.record.flew(sent_at, from, to, bytes, (arrival == Arrival::Delivered).then_some(now));
         if arrival == Arrival::Delivered {
             journal.record.arrived(from, to, bytes);
         }
@@ -294,6 +296,9 @@ impl State {
         );
         let mut flights = [None, None];
         let Sent::Offered(fate) = sent else { return flights };
+        if matches!(fate, Fate::Drop(_)) {
+            journal.record.flew(now, from, to, payload.len(), None);
+        }
         for (position, copy) in fate.deliveries().enumerate() {
             if position > 0 {
                 self.sent += 1;

@@ -166,6 +166,7 @@ impl Link<'_> {
         let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
         while let Some(payload) = frames.next().await? {
             self.shared.count_received(TrafficClass::of_stream(class.code()), payload.len());
+            self.shared.observe_frame(self.peer, false, &payload);
             let now = self.shared.now();
             let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, class, &payload, now));
             taken?;
@@ -221,6 +222,7 @@ impl Link<'_> {
             while burst.as_ref().is_none_or(|(_, bytes)| bytes.len() < limits::SEND_BURST_BYTES) {
                 let now = self.shared.now();
                 let Some((class, payload)) = self.shared.with_core(|core| core.next_data(self.id, now))? else { break };
+                self.shared.observe_frame(self.peer, true, &payload);
                 let frame = wire::frame(&payload);
                 match &mut burst {
                     Some((of, bytes)) if *of == class => bytes.extend_from_slice(&frame),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use iroh::EndpointId;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ReadError;
 use super::pause::Pause;
 use super::plants::{Plant, Plants};
-use super::world::{Observation, Observer, WallClock};
+use super::world::{FrameSeen, Observation, Observer, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::document::NOBODY;
@@ -28,7 +29,7 @@ use crate::core::engine::{Core, Wakes};
 use crate::core::key::DocKey;
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
-use crate::core::wire::Seq;
+use crate::core::wire::{self, Seq};
 use crate::limits;
 use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
@@ -377,6 +378,15 @@ impl Shared {
         lock(&self.ledger).observe(&event, self.now());
         if let Some(observer) = &self.observer {
             observer.observe(event);
+        }
+    }
+
+    /// Tells whoever follows frames of the payload of one. If nobody does, that costs a look at a pointer.
+    pub fn observe_frame(&self, peer: EndpointId, sent: bool, payload: &[u8]) {
+        let Some(observer) = self.observer.as_ref().filter(|observer| observer.follows_frames()) else { return };
+        if let Some((check, key)) = wire::label(payload) {
+            let (collection, id, bytes) = (key.collection(), key.id(), payload.len());
+            observer.frame(FrameSeen { peer, sent, collection, id, check, bytes });
         }
     }
 

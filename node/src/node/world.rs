@@ -36,6 +36,34 @@ pub struct World {
 pub trait Observer: Send + Sync {
     /// Called at the moment the thing happens.
     fn observe(&self, event: Observation);
+
+    /// Whether [`Observer::frame`] is to be called: frames are too many to be told of unasked.
+    fn follows_frames(&self) -> bool {
+        false
+    }
+
+    /// Called for every frame that carries changes of a document, at the moment at which it is taken out of the outbox of a
+    /// session, or has been received whole.
+    fn frame(&self, frame: FrameSeen<'_>) {
+        let _ = frame;
+    }
+}
+
+/// A frame that carries changes of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameSeen<'a> {
+    /// The other end.
+    pub peer: EndpointId,
+    /// `true`: to it; `false`: from it.
+    pub sent: bool,
+    /// Collection of the document.
+    pub collection: &'a str,
+    /// Its id.
+    pub id: &'a str,
+    /// The check that the frame begins with: the same at both ends.
+    pub check: u32,
+    /// Length of the payload.
+    pub bytes: usize,
 }
 
 /// Something that a node did.

@@ -202,6 +202,30 @@ fn durability_that_nobody_looked_at_is_inconclusive() {
 }
 
 #[test]
+fn what_is_seen_before_light_could_bring_it_is_a_lie_of_the_world() {
+    let result = planted("physics", Verdict::Fail, |record| {
+        let beats = |event: &&mut Visible| &*event.key.id == "bravo-0" && event.node == NodeIndex(0);
+        // The satellite takes 300 ms, and 28 bytes of header at 2 Mbit/s take 0.11 ms.
+        record.visibility.iter_mut().find(beats).unwrap().at = {
+            let beat = record.operations.iter().find(|op| &*op.key.id == "bravo-0").unwrap();
+            beat.invoked + std::time::Duration::from_millis(299)
+        };
+    });
+    assert!(result.evidence[0].contains("alpha-0 at"), "{result:#?}");
+    assert!(result.evidence[0].ends_with("1.11 ms before it can be there"), "{result:#?}");
+}
+
+#[test]
+fn a_delete_that_crosses_a_cut_is_a_lie_of_the_world() {
+    planted("physics", Verdict::Fail, |record| {
+        let cut = record.faults[0].applied.unwrap();
+        let gone = |event: &&mut Visible| event.change == Change::Delete && event.node.0 >= 2 && event.at > cut;
+        let event = record.visibility.iter_mut().find(gone).unwrap();
+        event.at = record.faults[0].healed.unwrap();
+    });
+}
+
+#[test]
 fn a_stream_that_goes_back_fails() {
     planted("session-order", Verdict::Fail, |record| {
         let beats = |event: &&Visible| &*event.key.id == "bravo-0" && event.node == NodeIndex(0);

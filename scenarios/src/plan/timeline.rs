@@ -121,8 +121,13 @@ impl Compiled<'_> {
         let index = FaultIndex(self.faults.len() as u32);
         let Elementary { class, pairs, node, what, shape, trouble } = elementary;
         let step = self.beginning(index, class, &pairs, node, shape.as_ref(), trouble);
+        let becomes = match &step {
+            Step::Degrade { links, .. } => links.iter().map(|(_, _, params)| params.clone()).collect(),
+            _ => Vec::new(),
+        };
         self.steps.push(TimedStep { trigger, step });
-        self.faults.push(FaultSpec { name, family, class, description: format!("{kind} {what}"), pairs, node });
+        let description = format!("{kind} {what}");
+        self.faults.push(FaultSpec { name, family, class, description, pairs, node, becomes });
         if let End::After(after) = end {
             let step = self.ending(index);
             self.steps.push(TimedStep { trigger: Trigger::AfterFault { fault: index, after }, step });

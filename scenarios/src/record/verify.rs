@@ -31,7 +31,10 @@ impl RunRecord {
         self.verify_topology()?;
         let end = self.meta.duration;
         if end > SimTime::from(limits::DURATION_MAX) {
-            return Err(fault("meta.duration", format!("is longer than {} days", limits::DURATION_MAX.as_secs() / 86_400)));
+            return Err(fault(
+                "meta.duration",
+                format!("is longer than {} days", limits::DURATION_MAX.as_secs() / 86_400),
+            ));
         }
         if self.meta.writes_end > end {
             return Err(fault("meta.writes_end", "is after the end of the run"));
@@ -80,7 +83,8 @@ impl RunRecord {
             }
             self.known(&node.peers, || format!("{}.peers", field()))?;
         }
-        let pairs = topology.links.keys().chain(self.traffic.by_group.keys()).chain(self.traffic.received_by_group.keys());
+        let pairs =
+            topology.links.keys().chain(self.traffic.by_group.keys()).chain(self.traffic.received_by_group.keys());
         for (a, b) in pairs {
             if *a as usize >= groups || *b as usize >= groups {
                 return Err(fault("topology.links or traffic", format!("names the groups {a} and {b} of {groups}")));

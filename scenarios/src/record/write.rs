@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::transfer::{Flight, Frame, FrameEvent, Loss};
 use super::{
     Change, ClassTraffic, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind,
     OpRecord, Outcome, RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
@@ -60,6 +61,7 @@ impl RunRecord {
             wall: Duration::ZERO,
             logs: Default::default(),
             infra_errors: Vec::new(),
+            transfers: None,
             interner: Interner::default(),
             acknowledged: BTreeMap::new(),
         }
@@ -270,6 +272,25 @@ impl RunRecord {
             slices.resize(slice + 1, 0);
         }
         slices[slice] += bytes;
+    }
+
+    /// A frame with changes of a document left an outbox (`sent`), or was received. Kept if transfers are.
+    pub fn frame(&mut self, at: SimTime, ends: (NodeIndex, NodeIndex), sent: bool, frame: Frame<'_>) {
+        let Some(mut transfers) = self.transfers.take() else { return };
+        let (key, check) = (self.key(frame.collection, frame.id), frame.check);
+        let bytes = u32::try_from(frame.bytes).unwrap_or(u32::MAX);
+        transfers.frames.push(FrameEvent { at, from: ends.0, to: ends.1, sent, key, check, bytes });
+        self.transfers = Some(transfers);
+    }
+
+    /// What became of a datagram that was handed to its link at `sent`. Kept if transfers are.
+    pub fn flew(&mut self, sent: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrived: Option<SimTime>) {
+        let Some(transfers) = &mut self.transfers else { return };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match arrived {
+            Some(arrived) => transfers.flights.push(Flight { sent, arrived, from, to, bytes }),
+            None => transfers.losses.push(Loss { sent, from, to }),
+        }
     }
 
     /// A datagram of `bytes` payload reached its receiver.

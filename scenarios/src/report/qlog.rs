@@ -96,7 +96,8 @@ mod tests {
         record.flight(at(500), NodeIndex(3), NodeIndex(1), 40, Some(at(800)));
         record.topology.nodes[1].name = "../../etc/x".to_owned();
         let files = Report::of(&scenario, &record).qlogs();
-        let shown: Vec<String> = files.iter().map(|(name, text)| format!("{name}\n{}", text.replace('\u{1e}', "␞"))).collect();
+        let shown: Vec<String> =
+            files.iter().map(|(name, text)| format!("{name}\n{}", text.replace('\u{1e}', "␞"))).collect();
         insta::assert_snapshot!(shown.join("\n"));
     }
 }
