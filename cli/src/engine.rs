@@ -1,7 +1,7 @@
 //! `--engine`: what runs a scenario.
 
 use clap::ValueEnum;
-use peat_scenarios::Scenario;
+use peat_scenarios::Unsupported;
 use peat_sim::Engine;
 
 use crate::output;
@@ -36,12 +36,13 @@ impl EngineChoice {
 
     /// Says which of the scenarios it cannot run, and whether there are any.
     pub fn refuses_any<'a>(self, scenarios: impl IntoIterator<Item = &'a Sourced>) -> bool {
-        let scenarios = scenarios.into_iter().map(|sourced| &sourced.scenario);
-        let reasons: Vec<String> =
-            scenarios.filter_map(|scenario: &Scenario| self.engine().refuses(scenario)).collect();
-        for reason in &reasons {
-            output::complain(&format!("error: {reason}\n  = help: `--engine fabric` runs it\n"));
+        let can = self.engine().capabilities();
+        let refusals = scenarios.into_iter().filter_map(|sourced| can.admit(&sourced.scenario).err());
+        let refusals: Vec<Unsupported> = refusals.collect();
+        let help = if self == Self::Fabric { "" } else { "  = help: `--engine fabric` runs it\n" };
+        for refusal in &refusals {
+            output::complain(&format!("error: {refusal}\n{help}"));
         }
-        !reasons.is_empty()
+        !refusals.is_empty()
     }
 }

@@ -52,7 +52,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peat_node::config::NodeConfig;
 use peat_scenarios::plan::NodeIndex;
-use peat_scenarios::{Capabilities, RunRecord, Scenario, SimTime, Unsupported};
+use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
 pub use peat_node::node::{Plant, Plants};
@@ -84,14 +84,18 @@ impl Engine {
         }
     }
 
-    /// Why it cannot run a scenario; `None`: it can. Asked before anything starts: what is left out in silence
-    /// would prove what was not tried.
-    pub fn refuses(self, scenario: &Scenario) -> Option<String> {
-        let nodes = scenario.nodes();
-        (self == Engine::Turmoil && nodes > turmoil::NODES_MAX).then(|| {
-            let most = turmoil::NODES_MAX;
-            format!("engine turmoil runs at most {most} nodes, and {} has {nodes}", scenario.name)
-        })
+    /// What it can do. [`run`] refuses what a scenario asks for beyond that, before anything starts: what is left out in
+    /// silence would prove what was not tried.
+    pub fn capabilities(self) -> Capabilities {
+        match self {
+            Engine::Fabric => Capabilities::all("sim/fabric"),
+            // What a clog lets go leaves from no host, and turmoil's sockets belong to hosts.
+            Engine::Turmoil => Capabilities::only(
+                "sim/turmoil",
+                Capability::ALL.into_iter().filter(|capability| *capability != Capability::ClogLinks),
+            )
+            .at_most(turmoil::NODES_MAX),
+        }
     }
 }
 
@@ -191,9 +195,6 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
-    /// The engine cannot run the scenario, see [`Engine::refuses`].
-    #[error("{0}")]
-    Refused(String),
     /// The hosts of a turmoil simulation did not do what they should.
     #[error("turmoil: {0}")]
     Turmoil(String),
@@ -203,11 +204,6 @@ pub enum SimError {
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
-}
-
-/// What the engine `fabric` can do: everything. [`run`] refuses what a scenario asks for beyond that.
-pub fn capabilities() -> Capabilities {
-    Capabilities::all("sim/fabric")
 }
 
 /// Runs a scenario in virtual time.
@@ -226,12 +222,9 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
-    capabilities().admit(scenario)?;
+    options.engine.capabilities().admit(scenario)?;
     hooks::self_check()?;
     let RunOptions { seed, engine, plants, configure, leak, source, transfers, progress } = options;
-    if let Some(reason) = engine.refuses(scenario) {
-        return Err(SimError::Refused(reason));
-    }
     let plan = peat_scenarios::plan::expand(scenario, seed);
     let mut record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
     record.transfers = transfers.then(Default::default);

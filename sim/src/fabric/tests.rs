@@ -12,6 +12,10 @@ use peat_scenarios::profiles::Profile;
 use peat_scenarios::{RunRecord, Scenario};
 use tokio::task::AbortHandle;
 
+use bytes::Bytes;
+use peat_scenarios::physics::LinkCounters;
+use peat_scenarios::plan::NodeIndex;
+
 use super::*;
 use crate::clock::SimClock;
 use crate::hooks;
@@ -193,24 +197,22 @@ fn received(shape: LinkShape, datagrams: usize) -> (Vec<Bytes>, LinkCounters) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let plan = plan::expand(&scenario, 1);
-        let journal = Journal::new(RunRecord::new(&scenario, &plan, "", "sim", "fabric"), Trace::new(false));
-        let fabric = Fabric::new(&plan.topology, 1, journal.clone());
-        let [a, b] = [0, 1].map(|host| LifeKey { host: NodeIndex(host), life: 0 });
-        let _interface = fabric.transport(b.host, b.life);
-        fabric.activate(a.host, a.life);
-        fabric.activate(b.host, b.life);
+        let record = RunRecord::new(&scenario, &plan, "", "sim", "fabric");
+        let journal = Journal::new(record, Trace::new(false), SimClock::Tokio);
+        let net = Net::new(&plan.topology, 1, journal.clone());
+        let fabric = Fabric::new(net.clone());
+        let [a, b] = [0, 1].map(NodeIndex);
+        let _interfaces = [a, b].map(|host| fabric.transport(host, 0));
+        [a, b].iter().for_each(|host| net.activate(*host, 0));
         journal.start_clock();
         let delivering = tokio::spawn(fabric.clone().run());
         for _ in 0..datagrams {
-            fabric.send(a, b.host, &[0; 100]);
+            net.send(a, b, &[0; 100]);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(seconds(10)).await;
         delivering.abort();
-        let counters = fabric.counters(&[(a.host, b.host)]);
-        let mut state = fabric.lock();
-        let inbox = state.inboxes.get_mut(&b).unwrap();
-        (inbox.waiting.drain(..).map(|(_, payload)| payload).collect(), counters)
+        (net.take_inbox(b), net.counters(&[(a, b)]))
     })
 }
 

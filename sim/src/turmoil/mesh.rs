@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 
 use ::turmoil::{Sim, ToIpAddr};
-use peat_node::node::Plants;
+use peat_node::node::{Pause, Plants};
 use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use peat_scenarios::plan::{NodeIndex, NodeSpec};
 use peat_scenarios::{RunRecord, Scenario};
 use tonic::transport::Channel;
 
 use super::machine::{self, API_PORT};
+use crate::calendar::Calendar;
 use crate::clock::{Passed, SimClock};
 use crate::disk::Disk;
 use crate::host::Shared;
@@ -143,6 +144,8 @@ impl Resident {
             shared: self.shared.clone(),
             spec: spec.clone(),
             disk: self.disk.clone(),
+            calendar: Calendar::new(self.shared.clock.clone()),
+            pause: Pause::default(),
             agenda: Agenda::new([]),
             agent: None,
             bookmark: Bookmark::default(),
@@ -156,7 +159,7 @@ impl Resident {
         };
         // Dropped before the node is: no destructor reaches disk or network.
         let _power = Power { disk: self.disk.clone(), net: net.clone(), node: spec.index, observer };
-        machine::serve(&node, || {}).await
+        machine::serve(&node, &Pause::default(), || {}).await
     }
 }
 
