@@ -13,6 +13,7 @@ mod interrupt;
 mod list;
 mod output;
 mod panics;
+mod plants;
 mod progress;
 mod run;
 mod source;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Plants(arguments) => plants::plants(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Check(arguments) => check::check(arguments),
     });

@@ -6,13 +6,13 @@ use peat_scenarios::report::{Report, WIDTH};
 use peat_sim::{Event, RunOptions, SimError, first_difference};
 use serde_json::Value;
 
-use crate::args::{Plant, RunArgs};
+use crate::args::RunArgs;
 use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics};
+use crate::{interrupt, panics, plants};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
@@ -124,7 +124,7 @@ impl Trial<'_> {
         let mut options = RunOptions::seed(self.seed());
         options.source = self.source();
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
-        Plant::all(&self.arguments.plant, &mut options);
+        plants::plant(&self.arguments.plant, &mut options);
         let keep = self.arguments.verbose > 0 || self.arguments.repeat > 1;
         let done = match keep {
             true => peat_sim::run_with_events(scenario, options),
@@ -147,7 +147,7 @@ impl Trial<'_> {
         if self.arguments.repeat > 1 {
             typed.push_str(&format!(" --repeat {}", self.arguments.repeat));
         }
-        typed.push_str(&Plant::typed(&self.arguments.plant));
+        typed.push_str(&plants::typed(&self.arguments.plant));
         typed
     }
 
