@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and the help that explains it.
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use peat_sim::Plant;
 
 use crate::engine::EngineChoice;
 use crate::outputs::Outputs;
@@ -56,6 +57,7 @@ Examples:
   ddil sweep outage-1m                        seeds 1 to 100
   ddil sweep outage-24h --seeds 5
   ddil sweep my-island.toml --seeds 1000 --from 5000 --jobs 2
+  ddil sweep --library --except two-hundred-spokes --seeds 1000
   ddil sweep outage-1m --json | jq '.figures[] | {name, p99}'";
 
 const RUN_ORDER: &str = "\
@@ -102,6 +104,26 @@ of a file names it:
 Examples:
   ddil schema > scenario.schema.json";
 
+const PLANTS_AFTER: &str = "\
+A check that has never caught a bug is not trusted. Each bug is a class of failure
+that somebody has shipped; it is planted where it would be made, and a small
+scenario is run that brings it out, and once more without the bug: the control. The
+bugs are in the nodes of this program only. A node that is built for production has
+none of this compiled in.
+
+Examples:
+  ddil plants                       who catches what
+  ddil plants echo-loop stale-read
+  ddil plants --json | jq -r '.bugs[] | [.bug, .verdict] | @tsv'
+  ddil run line-of-five --plant dropped-change
+
+Exit codes:
+    0  every bug was caught, every check caught one, every control passed
+    1  a bug was not caught, a check caught none, or a control did not pass
+    2  usage
+    5  a run could not be carried out
+  130  interrupted";
+
 const LIST_AFTER: &str = "\
 Examples:
   ddil list
@@ -135,12 +157,14 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios and judge them
     Run(RunArgs),
-    /// Run one scenario under many seeds, and show how its figures spread
+    /// Run scenarios under many seeds, and show how their figures spread
     Sweep(SweepArgs),
     /// Run scenarios again and again, and say whether one seed is one run
     Replay(ReplayArgs),
     /// Judge and draw a saved run again
     Report(ReportArgs),
+    /// Plant known bugs in the nodes, and show which check catches each
+    Plants(PlantsArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
@@ -186,7 +210,7 @@ pub struct RunArgs {
     pub outputs: Outputs,
 
     /// Plants a bug in every node, to prove that the checks can fail.
-    #[arg(long, value_name = "BUG", hide = true)]
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
     pub plant: Vec<Plant>,
 }
 
@@ -232,11 +256,19 @@ pub struct NewArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("{SWEEP_AFTER}\n\n{EXIT_CODES}\n\n{SWEEP_ORDER}"))]
 pub struct SweepArgs {
-    /// A shipped scenario by name (see `ddil list`), or a scenario file by path
-    #[arg(value_name = "NAME|FILE")]
-    pub scenario: String,
+    /// Shipped scenarios by name (see `ddil list`), and scenario files by path
+    #[arg(value_name = "NAME|FILE", required_unless_present = "library")]
+    pub scenarios: Vec<String>,
 
-    /// How many seeds
+    /// All shipped scenarios
+    #[arg(long, conflicts_with = "scenarios")]
+    pub library: bool,
+
+    /// Not these, of the shipped ones
+    #[arg(long, value_name = "NAME", requires = "library")]
+    pub except: Vec<String>,
+
+    /// How many seeds; with several scenarios: how many runs, spread over them evenly
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub seeds: u32,
 
@@ -257,38 +289,29 @@ pub struct SweepArgs {
     pub no_progress: bool,
 
     /// Plants a bug in every node, to prove that the checks can fail.
-    #[arg(long, value_name = "BUG", hide = true)]
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
     pub plant: Vec<Plant>,
 }
 
-/// A bug to plant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Plant {
-    /// Some of the changes that came from a peer are not relayed to the others.
-    DropRelayedChange,
-    /// No tombstone is loaded at start.
-    ForgetTombstone,
-    /// A write is acknowledged when it is queued.
-    AckBeforeDurable,
-}
+/// `ddil plants`.
+#[derive(Debug, Args)]
+#[command(after_help = PLANTS_AFTER)]
+pub struct PlantsArgs {
+    /// Bugs by name [default: all of them]
+    #[arg(value_name = "BUG", value_parser = crate::plants::parse)]
+    pub bugs: Vec<Plant>,
 
-impl Plant {
-    /// Plants them all.
-    pub fn all(plants: &[Plant], options: &mut peat_sim::RunOptions) {
-        for plant in plants {
-            match plant {
-                Plant::DropRelayedChange => options.plants.drop_relayed_changes = true,
-                Plant::ForgetTombstone => options.plants.forget_tombstones_at_restart = true,
-                Plant::AckBeforeDurable => options.plants.acknowledge_before_durable = true,
-            }
-        }
-    }
+    /// Runs at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
 
-    /// The options that plant them, each after a space.
-    pub fn typed(plants: &[Plant]) -> String {
-        let values = plants.iter().filter_map(clap::ValueEnum::to_possible_value);
-        values.map(|value| format!(" --plant {}", value.get_name())).collect()
-    }
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
 }
 
 /// `ddil list`.

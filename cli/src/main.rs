@@ -17,6 +17,7 @@ mod new;
 mod output;
 mod outputs;
 mod panics;
+mod plants;
 mod progress;
 mod replay;
 mod report;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::sweep(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
         Command::Report(arguments) => report::report(arguments),
+        Command::Plants(arguments) => plants::plants(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
         Command::New(arguments) => new::new(arguments),

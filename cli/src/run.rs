@@ -6,14 +6,14 @@ use peat_scenarios::report::{Report, Summary, WIDTH};
 use peat_sim::{Event, RunOptions, SimError};
 use serde_json::Value;
 
-use crate::args::{Plant, RunArgs};
+use crate::args::RunArgs;
 use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
 use crate::outputs::Judged;
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics};
+use crate::{interrupt, panics, plants};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
@@ -116,7 +116,7 @@ impl Trial<'_> {
         let mut options = RunOptions::seed(self.seed()).engine(self.arguments.engine.engine());
         options.source = self.source();
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
-        Plant::all(&self.arguments.plant, &mut options);
+        plants::plant(&self.arguments.plant, &mut options);
         let done = match self.arguments.verbose > 0 {
             true => peat_sim::run_with_events(scenario, options),
             false => peat_sim::run(scenario, options).map(|record| (record, Vec::new())),
@@ -136,7 +136,7 @@ impl Trial<'_> {
     fn source(&self) -> String {
         let mut typed = quoted(&self.sourced.argument);
         typed.push_str(self.arguments.engine.typed());
-        typed.push_str(&Plant::typed(&self.arguments.plant));
+        typed.push_str(&plants::typed(&self.arguments.plant));
         typed
     }
 

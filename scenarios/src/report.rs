@@ -63,7 +63,8 @@ impl Paint {
         self.paint(Style::new().dimmed(), text)
     }
 
-    pub(crate) fn verdict(self, verdict: Verdict, text: &str) -> String {
+    /// In the colour of a verdict.
+    pub fn verdict(self, verdict: Verdict, text: &str) -> String {
         let colour = match verdict {
             Verdict::Pass => AnsiColor::Green,
             Verdict::Fail | Verdict::Nondeterministic => AnsiColor::Red,

@@ -4,6 +4,7 @@
 //! of fewer than a hundred seeds every single one must keep the bound, of a hundred one may miss it.
 
 mod measure;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use measure::{Measure, Unit};
+pub use summary::summary;
 
 use crate::check::Verdict;
 use crate::model::Scenario;
@@ -102,6 +104,11 @@ impl Sweep {
     pub fn new(scenario: &Scenario, world: &str, wall: Duration, mut runs: Vec<SweptRun>) -> Self {
         runs.sort_by_key(|run| run.seed);
         Sweep { scenario: scenario.clone(), world: world.to_owned(), wall, runs }
+    }
+
+    /// The real time of all runs together.
+    pub fn wall(&self) -> Duration {
+        self.wall
     }
 
     /// Every run, by seed.

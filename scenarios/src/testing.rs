@@ -91,6 +91,8 @@ struct World<'p> {
     cuts: BTreeMap<u32, Vec<(NodeIndex, NodeIndex)>>,
     replicas: Vec<BTreeMap<DocKey, Option<Value>>>,
     parked: Vec<(NodeIndex, usize)>,
+    /// What each edit left of its document where it was made.
+    causes: BTreeMap<usize, Value>,
     sessions: Vec<(NodeIndex, NodeIndex)>,
     islands: Vec<NodeIndex>,
     /// With the links as they are now.
@@ -110,6 +112,7 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         cuts: BTreeMap::new(),
         replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
         parked: Vec::new(),
+        causes: BTreeMap::new(),
         // In a perfect world whoever may find each other does.
         sessions: plan
             .topology
@@ -159,6 +162,24 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
 /// Nothing crosses a link without the header of a datagram.
 fn with_header(link: &mut LinkParams) {
     link.latency += link.serialisation(0);
+}
+
+/// What the author of an edit had seen comes with it: a perfect mesh is causal.
+fn catch_up(document: &mut Value, cause: &Value) {
+    let counter = |own: &Value| own["counter"].as_u64().unwrap_or(0);
+    for (author, own) in cause["by"].as_object().unwrap() {
+        if counter(&document["by"][author]) < counter(own) {
+            document["by"][author] = own.clone();
+        }
+    }
+    let entries = document["entries"].as_array_mut().unwrap();
+    for own in cause["entries"].as_array().unwrap() {
+        match entries.iter_mut().find(|entry| entry["author"] == own["author"]) {
+            Some(entry) if counter(entry) < counter(own) => *entry = own.clone(),
+            Some(_) => {}
+            None => entries.push(own.clone()),
+        }
+    }
 }
 
 impl World<'_> {
@@ -334,6 +355,10 @@ impl World<'_> {
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
+        if let Action::Edit { .. } = planned.action {
+            let left = self.replicas[planned.node.index()].get(key).cloned().flatten();
+            self.causes.extend(left.map(|left| (op, left)));
+        }
         for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
             match self.delay(planned.node, node) {
                 Some(delay) if self.reaches(planned.node, node) => {
@@ -367,6 +392,9 @@ impl World<'_> {
             (Action::Edit { .. }, None) => return,
             (Action::Edit { edit, .. }, Some(Some(held))) => {
                 let mut merged: Value = serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
+                if let Some(cause) = self.causes.get(&op) {
+                    catch_up(&mut merged, cause);
+                }
                 let by = merged["by"].as_object_mut().unwrap();
                 by.sort_keys();
                 merged["entries"].as_array_mut().unwrap().sort_by_key(|entry| entry["author"].to_string());

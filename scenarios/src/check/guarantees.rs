@@ -1,11 +1,12 @@
 //! The four guarantees of a session between an application and its node, per document. Together they are causal
 //! consistency.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{CheckResult, Findings, brief};
-use crate::plan::{DocKey, NodeIndex};
+use crate::plan::{DocKey, NodeIndex, OpId};
 use crate::record::history::{DocHistory, History, Registers};
 use crate::record::{OpKind, OpRecord, RunRecord};
 use crate::report::{count, plural};
@@ -16,6 +17,7 @@ type Raised<'r> = BTreeMap<&'r str, (u64, &'r OpRecord)>;
 
 /// What a node's application read of a document.
 struct Read<'r> {
+    by: OpId,
     at: SimTime,
     text: &'r Arc<str>,
 }
@@ -26,6 +28,7 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Vec<CheckResul
     for (key, doc) in &history.docs {
         // What a delete leaves of writes beside it is for `deletes-stay` to say.
         if !history.deleted(key) {
+            judge.excuses.get_mut().clear();
             judge.reads(key, doc);
             judge.states(key, doc);
         }
@@ -37,6 +40,9 @@ struct Judge<'r> {
     record: &'r RunRecord,
     history: &'r History<'r>,
     finals: BTreeMap<&'r DocKey, Vec<(NodeIndex, &'r Arc<str>)>>,
+    /// How low an application may have put a register of the present document after it had a value: to find that out costs
+    /// a walk through its history.
+    excuses: RefCell<BTreeMap<(String, u64), Option<u64>>>,
     reads: u64,
     states: u64,
     own: Findings,
@@ -54,14 +60,14 @@ impl<'r> Judge<'r> {
             }
         }
         let [own, back, half, causes] = [(); 4].map(|()| Findings::default());
-        Judge { record, history, finals, reads: 0, states: 0, own, back, half, causes }
+        Judge { record, history, finals, excuses: RefCell::default(), reads: 0, states: 0, own, back, half, causes }
     }
 
     /// Read your writes, and monotonic reads: each read of a node in turn, and what the node holds at the end.
     fn reads(&mut self, key: &DocKey, doc: &DocHistory<'r>) {
         let mut nodes: BTreeMap<NodeIndex, Vec<Read<'_>>> = BTreeMap::new();
         for operation in &doc.operations {
-            let read = operation.read.as_ref().map(|text| Read { at: operation.invoked, text });
+            let read = operation.read.as_ref().map(|text| Read { by: operation.op, at: operation.invoked, text });
             nodes.entry(operation.node).or_default().extend(read);
         }
         for (node, reads) in &mut nodes {
@@ -69,7 +75,7 @@ impl<'r> Judge<'r> {
                 continue;
             }
             let last = self.finals.get(key).into_iter().flatten().find(|(of, _)| of == node);
-            reads.extend(last.map(|(_, text)| Read { at: SimTime::MAX, text }));
+            reads.extend(last.map(|(_, text)| Read { by: OpId(u64::MAX), at: SimTime::MAX, text }));
             let own: Vec<&OpRecord> =
                 doc.operations.iter().copied().filter(|op| op.node == *node && is_write(op)).collect();
             let mut before: Option<&Read<'_>> = None;
@@ -77,7 +83,8 @@ impl<'r> Judge<'r> {
                 self.reads += 1;
                 let (history, name) = (self.history, self.record.topology.name(*node));
                 let shown = history.registers(read.text);
-                let done = own.iter().filter(|op| op.acknowledged() && op.completed.is_some_and(|end| end <= read.at));
+                let is_before = |op: &OpRecord| op.op < read.by && op.completed.is_some_and(|end| end <= read.at);
+                let done = own.iter().filter(|op| op.acknowledged() && is_before(op));
                 if let Some((register, counter, value)) = self.lacking(key, shown, &raised(done.copied())) {
                     let when = moment(read.at);
                     self.own.add(|| {
@@ -173,8 +180,13 @@ impl<'r> Judge<'r> {
 
     fn behind(&self, key: &DocKey, shown: &Registers, register: &str, counter: u64) -> Option<u64> {
         let value = shown.get(register).copied().unwrap_or(0);
-        let excused = || self.history.overwritten(key, register, counter).is_some_and(|low| value >= low);
-        (value < counter && !excused()).then_some(value)
+        if value >= counter {
+            return None;
+        }
+        let mut excuses = self.excuses.borrow_mut();
+        let low = excuses.entry((register.to_owned(), counter));
+        let low = *low.or_insert_with(|| self.history.overwritten(key, register, counter));
+        low.is_none_or(|low| value < low).then_some(value)
     }
 
     fn results(self) -> Vec<CheckResult> {
