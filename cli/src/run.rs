@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics};
+use crate::{admission, interrupt, panics};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
@@ -33,8 +33,8 @@ struct Outcome {
     json: Value,
 }
 
-/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario,
-/// nothing is run: better to know before the first ten minutes than after.
+/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario, or is one that
+/// the world cannot run, nothing is run: better to know before the first ten minutes than after.
 pub fn run(arguments: &RunArgs) -> Exit {
     let mut sources = Vec::new();
     let mut bad = 0;
@@ -48,7 +48,7 @@ pub fn run(arguments: &RunArgs) -> Exit {
             }
         }
     }
-    if bad > 0 {
+    if bad > 0 || !admission::admit(&sources, &peat_sim::capabilities()) {
         return Exit::Usage;
     }
     interrupt::watch();

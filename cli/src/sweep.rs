@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::output::{self, quoted};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{document, interrupt, panics};
+use crate::{admission, document, interrupt, panics};
 
 /// Runs every seed and prints how the figures spread; the gravest verdict is the exit code.
 #[expect(clippy::disallowed_methods, reason = "how long the sweep takes in real time")]
@@ -28,6 +28,9 @@ pub fn sweep(arguments: &SweepArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    if !admission::admit(std::slice::from_ref(&sourced), &peat_sim::capabilities()) {
+        return Exit::Usage;
+    }
     let Some(last) = arguments.from.checked_add(u64::from(arguments.seeds) - 1) else {
         let text = format!("error: there are no {} seeds from {} on\n", arguments.seeds, arguments.from);
         output::complain(&format!("{text}  = help: the greatest seed is {}\n", u64::MAX));

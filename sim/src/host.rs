@@ -3,6 +3,7 @@
 mod trouble;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future;
 use iroh::Endpoint;
@@ -33,6 +34,10 @@ use crate::{Configure, seeds};
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
+
+/// A node that does not start because of its disk is started again after this time: the first pause of systemd and of
+/// Kubernetes, rounded.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// What all hosts of a run share.
 #[derive(Clone)]
@@ -226,9 +231,16 @@ struct Begin {
 impl Begin {
     /// A whole life. It ends by being dropped, and takes everything with it.
     async fn live(self) {
-        let node = match self.start_node().await {
-            Ok(node) => node,
-            Err(problem) => return trouble(&self.shared.journal, &self.spec, &problem),
+        let node = loop {
+            match self.start_node().await {
+                Ok(node) => break node,
+                // Whoever watches over the process starts it again; without a cause that passes, to no avail.
+                Err(problem) if self.disk.ails() => {
+                    trouble(&self.shared.journal, &self.spec, &problem);
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+                Err(problem) => return trouble(&self.shared.journal, &self.spec, &problem),
+            }
         };
         if self.life > 0 {
             self.snapshot(node.handle()).await;

@@ -1,5 +1,7 @@
 //! What is accepted, and how errors read.
 
+mod faults;
+
 use super::*;
 use crate::profiles::Profile;
 use crate::testing::scenario;
