@@ -22,7 +22,7 @@ use peat_scenarios::record::{Life, RestartSnapshot};
 
 use crate::agent::SimAgent;
 use crate::client::{self, Client};
-use crate::clock::HostClock;
+use crate::calendar::HostClock;
 use crate::disk::Disk;
 use crate::fabric::{Fabric, FabricResolver, address_text};
 use crate::journal::Journal;

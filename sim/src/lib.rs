@@ -29,7 +29,7 @@
 
 mod agent;
 mod client;
-mod clock;
+mod calendar;
 mod disk;
 mod fabric;
 pub mod hooks;
