@@ -1,11 +1,8 @@
 //! `--engine`: what runs a scenario.
 
 use clap::ValueEnum;
-use peat_scenarios::Unsupported;
+use peat_scenarios::Capabilities;
 use peat_sim::Engine;
-
-use crate::output;
-use crate::source::Sourced;
 
 /// The engines by the names that people type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -34,15 +31,8 @@ impl EngineChoice {
         }
     }
 
-    /// Says which of the scenarios it cannot run, and whether there are any.
-    pub fn refuses_any<'a>(self, scenarios: impl IntoIterator<Item = &'a Sourced>) -> bool {
-        let can = self.engine().capabilities();
-        let refusals = scenarios.into_iter().filter_map(|sourced| can.admit(&sourced.scenario).err());
-        let refusals: Vec<Unsupported> = refusals.collect();
-        let help = if self == Self::Fabric { "" } else { "  = help: `--engine fabric` runs it\n" };
-        for refusal in &refusals {
-            output::complain(&format!("error: {refusal}\n{help}"));
-        }
-        !refusals.is_empty()
+    /// What it can do.
+    pub fn capabilities(self) -> Capabilities {
+        self.engine().capabilities()
     }
 }

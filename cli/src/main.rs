@@ -2,9 +2,11 @@
 //!
 //! The binary is thin: a scenario is read by `peat-scenarios`, run by `peat-sim`, judged and told by
 //! `peat-scenarios` again. What is here is what a person at a terminal meets: arguments ([`args`]), which
-//! scenario was meant ([`source`]), progress ([`progress`]), colours ([`output`]), exit codes ([`exit`]), and
-//! what happens when someone presses Ctrl-C ([`interrupt`]) or something panics ([`panics`]).
+//! scenario was meant ([`source`]), whether the world can run it ([`admission`]), progress ([`progress`]), colours
+//! ([`output`]), exit codes ([`exit`]), and what happens when someone presses Ctrl-C ([`interrupt`]) or something panics
+//! ([`panics`]).
 
+mod admission;
 mod args;
 mod check;
 mod document;

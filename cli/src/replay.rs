@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics};
+use crate::{admission, interrupt, panics};
 
 pub use args::ReplayArgs;
 
@@ -40,7 +40,7 @@ pub fn replay(arguments: &ReplayArgs) -> Exit {
             }
         }
     }
-    if arguments.engine.refuses_any(&sources) {
+    if !admission::admit(&sources, &arguments.engine.capabilities()) {
         return Exit::Usage;
     }
     if let Some(expected) = &arguments.child {

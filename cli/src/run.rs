@@ -13,7 +13,7 @@ use crate::output::{self, quoted, styled};
 use crate::outputs::Judged;
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics, plants};
+use crate::{admission, interrupt, panics, plants};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
@@ -35,8 +35,8 @@ struct Outcome {
     written: bool,
 }
 
-/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario,
-/// nothing is run: better to know before the first ten minutes than after.
+/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario, or is one that
+/// the world cannot run, nothing is run: better to know before the first ten minutes than after.
 pub fn run(arguments: &RunArgs) -> Exit {
     let mut sources = Vec::new();
     let mut bad = 0;
@@ -50,7 +50,7 @@ pub fn run(arguments: &RunArgs) -> Exit {
             }
         }
     }
-    if bad > 0 || arguments.engine.refuses_any(&sources) {
+    if bad > 0 || !admission::admit(&sources, &arguments.engine.capabilities()) {
         return Exit::Usage;
     }
     if let Err(error) = arguments.outputs.check(sources.len(), arguments.json) {

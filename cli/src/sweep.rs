@@ -18,12 +18,15 @@ use crate::exit::Exit;
 use crate::output::{self, quoted};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{document, interrupt, panics, plants};
+use crate::{admission, document, interrupt, panics, plants};
 
 /// Runs every seed and prints how the figures spread; the gravest verdict is the exit code.
 #[expect(clippy::disallowed_methods, reason = "how long the sweep takes in real time")]
 pub fn sweep(arguments: &SweepArgs) -> Exit {
     let Some(sources) = sources(arguments) else { return Exit::Usage };
+    if !admission::admit(&sources, &peat_sim::Engine::default().capabilities()) {
+        return Exit::Usage;
+    }
     if arguments.from.checked_add(u64::from(arguments.seeds) - 1).is_none() {
         let text = format!("error: there are no {} seeds from {} on\n", arguments.seeds, arguments.from);
         output::complain(&format!("{text}  = help: the greatest seed is {}\n", u64::MAX));

@@ -210,6 +210,23 @@ fn a_file_is_run_and_logged() {
     assert!(log.contains("   00m20.000s storm begins: "), "{log}");
 }
 
+/// A link that nobody uses is cut: nothing was survived.
+#[test]
+fn a_partition_without_traffic_is_vacuous() {
+    let at = directory("vacuous");
+    let spare = "\n[[cluster]]\nname = \"spare\"\n[[cluster.group]]\nname = \"spare-edge\"\ncount = 1\n\n[[link]]\n";
+    let idle = "between = [\"shore-edge\", \"spare-edge\"]\nprofile = \"wan\"\npeering = \"none\"\n";
+    let mesh = "\n[[link]]\nbetween = [\"island-edge\", \"spare-edge\"]\nprofile = \"wan\"\n";
+    let cut = ISLAND
+        .replace("between = [\"shore-edge\", \"island-edge\"]\nat", "between = [\"shore-edge\", \"spare-edge\"]\nat");
+    fs::write(at.join("idle.toml"), format!("{cut}{spare}{idle}{mesh}")).unwrap();
+    let output = ddil(&["run", "idle.toml"]).current_dir(&at).output().unwrap();
+    exits(&output, 4);
+    let report = text(&output.stdout);
+    assert!(report.contains("storm: not one datagram was dropped"), "{report}");
+    assert!(report.lines().any(|line| line.starts_with("VACUOUS")), "{report}");
+}
+
 #[test]
 fn a_file_is_replayed_here_and_in_children_under_load_with_one_hash() {
     let at = directory("replayed");

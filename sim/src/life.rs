@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future;
 use iroh::Endpoint;
@@ -32,6 +33,10 @@ use crate::observer::LifeObserver;
 use crate::seeds;
 use crate::trace::Kind;
 use crate::workload::{self, Agenda, Bookmark};
+
+/// A node that does not start because of its disk is started again after this time: the first pause of systemd and of
+/// Kubernetes, rounded.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
@@ -72,11 +77,18 @@ impl Boot {
     /// Starts the node on an endpoint, and takes the picture of what a restarted one kept. `None`: it does not
     /// start, and why is written down.
     pub(crate) async fn node(&self, endpoint: Endpoint) -> Option<Node> {
-        let node = match self.start(endpoint).await {
-            Ok(node) => node,
-            Err(problem) => {
-                self.trouble(&problem);
-                return None;
+        let node = loop {
+            match self.start(endpoint.clone()).await {
+                Ok(node) => break node,
+                // Whoever watches over the process starts it again; without a cause that passes, to no avail.
+                Err(problem) if self.disk.ails() => {
+                    self.trouble(&problem);
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+                Err(problem) => {
+                    self.trouble(&problem);
+                    return None;
+                }
             }
         };
         if self.life > 0 {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Shown;
 use crate::limits;
-use crate::plan::NodeIndex;
+use crate::plan::{FaultClass, NodeIndex};
 use crate::record::connectivity::Connectivity;
 use crate::record::history::History;
 use crate::record::{Life, OpKind, RunRecord};
@@ -81,6 +81,7 @@ pub(super) fn recoveries(
         let name = fault.spec.name.clone();
         match (fault.spec.class, fault.spec.node) {
             (class, Some(node)) if class.stops() => causes.push((healed, Cause::Restart, name, of_node(node))),
+            (FaultClass::Pause, Some(node)) => causes.push((healed, Cause::Heal, name, of_node(node))),
             _ => {
                 let cut = |&(a, b): &(NodeIndex, NodeIndex)| {
                     fault.spec.pairs.contains(&(a, b)) || fault.spec.pairs.contains(&(b, a))

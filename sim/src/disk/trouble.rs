@@ -90,6 +90,11 @@ impl Disk {
         platter.troubles.armed.take_if(|(by, _)| *by == fault);
     }
 
+    /// True while something lasts that may keep a store from being opened.
+    pub(crate) fn ails(&self) -> bool {
+        !self.lock().troubles.lasting.is_empty()
+    }
+
     /// True while the next sync is to be the last.
     pub(crate) fn is_armed(&self) -> bool {
         self.lock().troubles.armed.is_some()

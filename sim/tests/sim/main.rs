@@ -4,6 +4,7 @@
 
 mod agents;
 mod engines;
+mod faults;
 mod gossip;
 mod interest;
 mod judged;
