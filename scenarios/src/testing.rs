@@ -252,7 +252,9 @@ impl World<'_> {
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
-        for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
+        let key = planned.action.key();
+        let others = self.plan.topology.nodes.iter().filter(|node| node.index != planned.node && node.wants(key));
+        for node in others.map(|node| node.index).collect::<Vec<_>>() {
             if let Some(delay) = self.delay(planned.node, node) {
                 self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
             }
