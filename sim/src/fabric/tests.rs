@@ -6,16 +6,19 @@ use std::time::Duration;
 use iroh::{Endpoint, EndpointAddr, TransportAddr};
 use peat_node::config::Timing;
 use peat_node::mesh::{ALPN, Underlay, bind};
-use peat_scenarios::model::{Contact, LinkSchedule, LinkShape, LinkSpec, Workload};
-use peat_scenarios::plan::{self, FaultIndex};
+use peat_scenarios::model::{LinkShape, LinkSpec, Workload};
+use peat_scenarios::plan::{self, FaultIndex, Step};
 use peat_scenarios::profiles::Profile;
 use peat_scenarios::{RunRecord, Scenario};
 use tokio::task::AbortHandle;
 
 use super::*;
+use crate::clock::SimClock;
 use crate::hooks;
-use crate::host::identity;
-use crate::trace::{Event, Trace, first_difference};
+use crate::journal::Journal;
+use crate::life::identity;
+use crate::net::{SimResolver, address_text, custom_address};
+use crate::trace::{Event, Kind, Trace, first_difference};
 
 const NODES: u32 = 4;
 const CUT: FaultIndex = FaultIndex(0);
@@ -77,7 +80,7 @@ async fn keep_asking(endpoint: Endpoint, peer: NodeIndex, journal: Journal, me: 
 }
 
 struct Mesh {
-    fabric: Fabric,
+    net: Net,
     journal: Journal,
     endpoints: BTreeMap<(NodeIndex, u32), Endpoint>,
     tasks: BTreeMap<NodeIndex, Vec<AbortHandle>>,
@@ -85,7 +88,7 @@ struct Mesh {
 
 impl Mesh {
     fn start(&mut self, host: NodeIndex, life: u32) {
-        self.fabric.activate(host, life);
+        self.net.activate(host, life);
         let endpoint = self.endpoints.get(&(host, life)).unwrap();
         let tasks = self.tasks.entry(host).or_default();
         tasks.push(tokio::spawn(echo(endpoint.clone())).abort_handle());
@@ -96,7 +99,7 @@ impl Mesh {
     }
 
     fn crash(&mut self, host: NodeIndex, life: u32) {
-        self.fabric.deactivate(host);
+        self.net.deactivate(host);
         self.tasks.remove(&host).unwrap().iter().for_each(AbortHandle::abort);
         let endpoint = self.endpoints.remove(&(host, life)).unwrap();
         tokio::spawn(async move { endpoint.close().await });
@@ -108,8 +111,9 @@ async fn story(keep: bool) -> (String, Vec<Event>) {
     let scenario = scenario();
     let plan = plan::expand(&scenario, 1);
     let record = RunRecord::new(&scenario, &plan, "", "sim", "fabric");
-    let journal = Journal::new(record, Trace::new(keep));
-    let fabric = Fabric::new(&plan.topology, 1, journal.clone());
+    let journal = Journal::new(record, Trace::new(keep), SimClock::Tokio);
+    let net = Net::new(&plan.topology, 1, journal.clone());
+    let fabric = Fabric::new(net.clone());
     let mut endpoints = BTreeMap::new();
     for host in (0..NODES).map(NodeIndex) {
         for life in 0..1 + u32::from(host.0 == 1) {
@@ -120,18 +124,18 @@ async fn story(keep: bool) -> (String, Vec<Event>) {
     }
     hooks::reseed(1);
     journal.start_clock();
-    tokio::spawn(fabric.clone().run());
-    let mut mesh = Mesh { fabric, journal: journal.clone(), endpoints, tasks: BTreeMap::new() };
+    tokio::spawn(fabric.run());
+    let mut mesh = Mesh { net, journal: journal.clone(), endpoints, tasks: BTreeMap::new() };
     (0..NODES).map(NodeIndex).for_each(|host| mesh.start(host, 0));
 
     tokio::time::sleep(seconds(20)).await;
     let others = (1..NODES).map(NodeIndex);
     let pairs: Vec<_> = others.flat_map(|other| [(NodeIndex(0), other), (other, NodeIndex(0))]).collect();
-    mesh.fabric.apply(journal.now(), &Step::LinksDown { fault: CUT, pairs: pairs.clone() });
+    mesh.net.apply(journal.now(), &Step::LinksDown { fault: CUT, pairs: pairs.clone() });
     tokio::time::sleep(seconds(10)).await;
     mesh.crash(NodeIndex(1), 0);
     tokio::time::sleep(seconds(20)).await;
-    mesh.fabric.apply(journal.now(), &Step::Heal { fault: CUT, pairs });
+    mesh.net.apply(journal.now(), &Step::Heal { fault: CUT, pairs });
     tokio::time::sleep(seconds(5)).await;
     mesh.start(NodeIndex(1), 1);
     tokio::time::sleep(seconds(40)).await;
@@ -170,67 +174,10 @@ fn quic_through_a_cut_and_a_crash_repeats_to_the_last_byte() {
 #[test]
 fn an_address_leads_to_its_host_and_nothing_else_is_one() {
     use peat_node::mesh::AddressResolver;
-    let resolve = |text: &str| futures::executor::block_on(FabricResolver.resolve(text));
+    let resolve = |text: &str| futures::executor::block_on(SimResolver.resolve(text));
     let host = NodeIndex(700);
     assert_eq!(resolve(&address_text(host)).unwrap(), [TransportAddr::Custom(custom_address(host))]);
     for other in ["10.0.0.7:7777", "sim:", "sim:0", "sim:-1", "sim7", "sim:4294967296", ""] {
         assert!(resolve(other).is_err(), "{other}");
     }
-}
-
-/// What the first host's inbox holds after `datagrams` equal ones were sent to it over a link of this shape.
-fn received(shape: LinkShape, datagrams: usize) -> (Vec<Bytes>, LinkCounters) {
-    let scenario = Scenario::builder("one-way")
-        .cluster("c", |cluster| cluster.group("a", 1).group("b", 1))
-        .link(LinkSpec::shaped("a", "b", shape))
-        .workload(Workload::heartbeat(["a"], seconds(30)))
-        .build()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let plan = plan::expand(&scenario, 1);
-        let journal = Journal::new(RunRecord::new(&scenario, &plan, "", "sim", "fabric"), Trace::new(false));
-        let fabric = Fabric::new(&plan.topology, 1, journal.clone());
-        let [a, b] = [0, 1].map(|host| LifeKey { host: NodeIndex(host), life: 0 });
-        let _interface = fabric.transport(b.host, b.life);
-        fabric.activate(a.host, a.life);
-        fabric.activate(b.host, b.life);
-        journal.start_clock();
-        let delivering = tokio::spawn(fabric.clone().run());
-        for _ in 0..datagrams {
-            fabric.send(a, b.host, &[0; 100]);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        tokio::time::sleep(seconds(10)).await;
-        delivering.abort();
-        let counters = fabric.counters(&[(a.host, b.host)]);
-        let mut state = fabric.lock();
-        let inbox = state.inboxes.get_mut(&b).unwrap();
-        (inbox.waiting.drain(..).map(|(_, payload)| payload).collect(), counters)
-    })
-}
-
-#[test]
-fn every_copy_is_delivered_and_the_corrupted_ones_with_flipped_bits() {
-    let shape = LinkShape { duplicate: Some(0.3), corrupt: Some(0.2), ..LinkShape::profile(Profile::Wan) };
-    let (payloads, counters) = received(shape, 200);
-    let flipped = payloads.iter().filter(|payload| payload.iter().any(|byte| *byte != 0)).count();
-    assert_eq!((payloads.len() as u64, flipped as u64), (counters.arrived, counters.corrupted));
-    assert!(counters.duplicated > 30 && counters.corrupted > 20, "{counters:?}");
-    assert_eq!(counters.offered + counters.duplicated, counters.dropped() + counters.arrived);
-}
-
-#[test]
-fn a_link_without_contact_delivers_what_was_sent_within_one() {
-    let schedule =
-        LinkSchedule::Contacts { contacts: vec![Contact::new(Duration::ZERO, Duration::from_millis(50))], every: None };
-    let shape = LinkShape {
-        latency: Some(seconds(2)),
-        jitter: Some(Duration::ZERO),
-        loss: Some(0.0),
-        schedule: Some(schedule),
-        ..LinkShape::profile(Profile::Wan)
-    };
-    let (payloads, counters) = received(shape, 100);
-    assert_eq!((payloads.len(), counters.no_contact, counters.cut()), (50, 50, 0));
 }
