@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::CellAlignment;
+use comfy_table::{CellAlignment, ColumnConstraint};
 use peat_scenarios::model::Direction;
 use peat_scenarios::physics::{LinkParams, Schedule};
 use peat_scenarios::profiles::Profile;
@@ -46,7 +46,7 @@ impl Entry {
 
 fn table(entries: &[Entry]) -> String {
     let mut table = list::bare_table();
-    table.set_header(["NAME", "LATENCY", "JITTER", "LOSS", "RATE", "QUEUE", "THERE", "WHAT IT IS"]);
+    table.set_header(["NAME", "LATENCY", "JITTER", "LOSS", "RATE", "THERE", "WHAT IT IS"]);
     for entry in entries {
         table.add_row([
             entry.name.to_owned(),
@@ -54,14 +54,14 @@ fn table(entries: &[Entry]) -> String {
             entry.both(jitter),
             entry.both(loss),
             entry.both(|link| link.bandwidth_bps.map_or("-".to_owned(), rate)),
-            entry.both(|link| format!("{}k", link.queue_bytes / 1024)),
             entry.both(presence),
             entry.purpose.to_owned(),
         ]);
     }
-    for number in 1..=6 {
+    for number in 0..=5 {
         if let Some(column) = table.column_mut(number) {
-            column.set_cell_alignment(CellAlignment::Right);
+            column.set_constraint(ColumnConstraint::ContentWidth);
+            column.set_cell_alignment(if number == 0 { CellAlignment::Left } else { CellAlignment::Right });
         }
     }
     list::print_out(table)

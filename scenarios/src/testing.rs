@@ -359,7 +359,8 @@ impl World<'_> {
             let left = self.replicas[planned.node.index()].get(key).cloned().flatten();
             self.causes.extend(left.map(|left| (op, left)));
         }
-        for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
+        let others = self.plan.topology.nodes.iter().filter(|node| node.index != planned.node && node.wants(key));
+        for node in others.map(|node| node.index).collect::<Vec<_>>() {
             match self.delay(planned.node, node) {
                 Some(delay) if self.reaches(planned.node, node) => {
                     self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));

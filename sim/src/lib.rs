@@ -29,8 +29,8 @@
 
 mod agent;
 mod calendar;
-mod calendar;
 mod client;
+mod clock;
 mod disk;
 mod fabric;
 pub mod hooks;

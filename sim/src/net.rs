@@ -11,6 +11,9 @@
 //! present life, or nowhere while it has none.
 
 mod interface;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -245,23 +248,6 @@ impl Net {
         };
         journal.record.flight(now, from.host, to, payload.len(), arrives);
         state.launch(&mut journal, now, (from.host, to), payload, sent)
-    }
-
-    /// Sends as the first life of a host would.
-    #[cfg(test)]
-    pub(crate) fn send(&self, from: NodeIndex, to: NodeIndex, payload: &[u8]) {
-        let me = LifeKey { host: from, life: 0 };
-        let carrier = self.lock().carriers.get(&me).cloned();
-        let flights = self.offer(me, to, payload).into_iter().flatten();
-        carrier.into_iter().cycle().zip(flights).for_each(|(carrier, flight)| carrier.carry(flight));
-    }
-
-    /// What waits for the first life of a host.
-    #[cfg(test)]
-    pub(crate) fn take_inbox(&self, host: NodeIndex) -> Vec<Bytes> {
-        let mut state = self.lock();
-        let inbox = state.inboxes.get_mut(&LifeKey { host, life: 0 });
-        inbox.into_iter().flat_map(|inbox| inbox.waiting.drain(..)).map(|(_, payload)| payload).collect()
     }
 
     /// A datagram comes to the end of its link, now.

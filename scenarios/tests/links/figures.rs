@@ -106,7 +106,8 @@ fn batch() -> Plot {
     }
 }
 
-/// A sender that does what TCP does: more by one datagram a round trip, half as much after a loss. Its waits, in
+/// A sender that does what TCP does: twice as much a round trip until the first loss, then one datagram more, and half as
+/// much after each further loss. Its waits, in
 /// milliseconds, by the second in which a datagram was sent.
 fn greedy(discipline: Discipline) -> Vec<(f64, f64)> {
     const SIZE: usize = 1_200;
@@ -121,7 +122,7 @@ fn greedy(discipline: Discipline) -> Vec<(f64, f64)> {
     let service = params.serialisation(SIZE).as_secs_f64() * 1e3;
     let (mut link, mut rng) = (Link::new(params), rng());
     let (mut window, mut in_flight, mut waits) = (10.0, 0u32, Vec::new());
-    let mut deaf_until = SimTime::ZERO;
+    let (mut deaf_until, mut starting) = (SimTime::ZERO, true);
     // What comes back to the sender, and when: an acknowledgement, or that something is missing.
     let mut news: BTreeMap<(SimTime, u64), bool> = BTreeMap::new();
     let (mut now, mut sequence) = (SimTime::ZERO, 0);
@@ -142,10 +143,12 @@ fn greedy(discipline: Discipline) -> Vec<(f64, f64)> {
         now = at;
         in_flight -= 1;
         if arrived {
-            window += 1.0 / window;
+            window += if starting { 1.0 } else { 1.0 / window };
         } else if now >= deaf_until {
+            starting = false;
             window = (window / 2.0f64).max(2.0);
-            deaf_until = now + Duration::from_millis(300);
+            // What else is missing was sent before.
+            deaf_until = now + Duration::from_millis(1_300);
         }
     }
     // One point a quarter of a second: the longest wait in it.

@@ -54,7 +54,7 @@ fn jitter(link: &LinkParams) -> String {
 fn percent(share: f64) -> String {
     match share {
         0.0 => "0".to_owned(),
-        share => format!("{} %", (share * 1e6).round() / 1e4),
+        share => format!("{} %", (share * 1e4).round() / 1e2),
     }
 }
 
