@@ -10,10 +10,10 @@ use crate::source::Sourced;
 /// The engines by the names that people type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum EngineChoice {
-    /// One runtime, from event to event: the fastest
+    // One runtime, from event to event. No doc comments here: they would make every help text three times as long.
     #[default]
     Fabric,
-    /// turmoil: a runtime a host, ticks of 1 ms, crash and bounce; up to 50 nodes
+    // A runtime a host, in ticks.
     Turmoil,
 }
 
@@ -37,7 +37,8 @@ impl EngineChoice {
     /// Says which of the scenarios it cannot run, and whether there are any.
     pub fn refuses_any<'a>(self, scenarios: impl IntoIterator<Item = &'a Sourced>) -> bool {
         let scenarios = scenarios.into_iter().map(|sourced| &sourced.scenario);
-        let reasons: Vec<String> = scenarios.filter_map(|scenario: &Scenario| self.engine().refuses(scenario)).collect();
+        let reasons: Vec<String> =
+            scenarios.filter_map(|scenario: &Scenario| self.engine().refuses(scenario)).collect();
         for reason in &reasons {
             output::complain(&format!("error: {reason}\n  = help: `--engine fabric` runs it\n"));
         }

@@ -42,6 +42,7 @@ const LIBRARY: &[Shipped] = shipped![
     "two-hundred-spokes",
     "thin-link",
     "gossip-islands",
+    "five-nodes-ten-minutes",
 ];
 
 /// No shipped scenario has that name.

@@ -5,9 +5,11 @@
 mod agents;
 mod engines;
 mod gossip;
+mod guests;
 mod interest;
 mod judged;
 mod library;
 mod planted;
 mod replay;
+mod sources;
 mod stories;
