@@ -1,6 +1,7 @@
 //! What a simulation runs must not reach for what it cannot repeat. `clippy.toml` forbids what is wrong everywhere;
 //! here is what is wrong only in code that a simulation runs, and where it stands all the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -113,7 +114,7 @@ fn is_comment(line: &str) -> bool {
 #[test]
 fn what_a_simulation_runs_does_not_reach_for_what_it_cannot_repeat() {
     let mut found = Vec::new();
-    let mut used = std::collections::BTreeSet::new();
+    let mut used: BTreeSet<&str> = BTreeSet::new();
     for (name, lines) in sources() {
         for (number, line) in lines.iter().enumerate().filter(|(_, line)| !is_comment(line)) {
             for ban in BANS.iter().filter(|ban| ban.what.iter().any(|what| line.contains(what))) {
@@ -127,7 +128,7 @@ fn what_a_simulation_runs_does_not_reach_for_what_it_cannot_repeat() {
     }
     assert!(found.is_empty(), "\n{}", found.join("\n"));
     // An exception that nobody uses would excuse the next one.
-    let unused: Vec<_> = BANS.iter().flat_map(|ban| ban.except).filter(|path| !used.contains(*path)).collect();
+    let unused: Vec<_> = BANS.iter().flat_map(|ban| ban.except).filter(|path| !used.contains(**path)).collect();
     assert!(unused.is_empty(), "exceptions that are not needed any more: {unused:?}");
 }
 
