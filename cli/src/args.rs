@@ -7,7 +7,7 @@ use crate::engine::EngineChoice;
 use crate::outputs::Outputs;
 pub use crate::replay::ReplayArgs;
 
-pub const EXIT_CODES: &str = "\
+const EXIT_CODES: &str = "\
 Exit codes:
     0  pass
     1  an invariant is broken
@@ -189,7 +189,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// What runs them
+    /// What runs them: `fabric` is the fast one, `turmoil` a second opinion on up to 50 nodes
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
     pub engine: EngineChoice,
 

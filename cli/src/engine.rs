@@ -7,10 +7,10 @@ use peat_sim::Engine;
 /// The engines by the names that people type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum EngineChoice {
-    /// One runtime, from event to event: the fastest
+    // One runtime, from event to event. No doc comments here: they would make every help text three times as long.
     #[default]
     Fabric,
-    /// turmoil: a runtime a host, ticks of 1 ms, crash and bounce; up to 50 nodes
+    // A runtime a host, in ticks.
     Turmoil,
 }
 

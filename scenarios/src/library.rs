@@ -59,6 +59,7 @@ const LIBRARY: &[Shipped] = shipped![
     "dial-only-partition",
     "clogged-link",
     "torn-write",
+    "five-nodes-ten-minutes",
 ];
 
 /// No shipped scenario has that name.

@@ -178,17 +178,16 @@ impl<'a> Report<'a> {
             "" => meta.world.clone(),
             engine => format!("{}/{engine}", meta.world),
         };
-        line(
-            out,
-            &format!(
-                "seed {} · world {world} · {} in {} · {} of scenario time in {}",
-                meta.seed,
-                plural(nodes as u64, "node"),
-                plural(clusters.len() as u64, "cluster"),
-                span(meta.duration.as_duration()),
-                span(record.wall)
-            ),
+        let told = format!(
+            "seed {} · world {world} · {} in {} · {} of scenario time in {}{}",
+            meta.seed,
+            plural(nodes as u64, "node"),
+            plural(clusters.len() as u64, "cluster"),
+            span(meta.duration.as_duration()),
+            span(record.wall),
+            times_real(meta.duration.as_duration(), record.wall)
         );
+        format::wrap(&told, WIDTH).iter().for_each(|row| line(out, row));
     }
 
     fn check(&self, out: &mut String, paint: Paint, result: &CheckResult) {
@@ -225,6 +224,16 @@ impl<'a> Report<'a> {
         let bad = self.checks.iter().filter(|result| result.verdict != Verdict::Pass).count();
         line(out, &format!("{word}  {bad} of {} checks, seed {}", self.checks.len(), self.record.meta.seed));
         line(out, &format!("reproduce: {}", paint.bold(&self.reproduce())));
+    }
+}
+
+/// `, 512x real time`: how much faster than life a run was; nothing for worlds that take real time.
+fn times_real(scenario: Duration, wall: Duration) -> String {
+    let factor = scenario.as_secs_f64() / wall.as_secs_f64().max(1e-9);
+    match factor {
+        factor if factor >= 9.95 => format!(", {}x real time", count(factor.round() as u64)),
+        factor if factor >= 1.05 => format!(", {factor:.1}x real time"),
+        _ => String::new(),
     }
 }
 

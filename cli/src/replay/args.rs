@@ -41,7 +41,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub load: bool,
 
-    /// What runs them
+    /// What runs them: `fabric` is the fast one, `turmoil` a second opinion on up to 50 nodes
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
     pub engine: EngineChoice,
 

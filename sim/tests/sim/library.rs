@@ -48,7 +48,8 @@ passes! {
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.
-const IN_RELEASE: &[&str] = &["outage-24h", "two-hundred-spokes", "thin-link", "gossip-islands"];
+const IN_RELEASE: &[&str] =
+    &["outage-24h", "two-hundred-spokes", "thin-link", "gossip-islands", "five-nodes-ten-minutes"];
 
 #[test]
 fn no_shipped_scenario_is_left_out() {
