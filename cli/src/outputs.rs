@@ -92,7 +92,8 @@ impl Outputs {
         let single = self.files().into_iter().take(4).chain([("--qlog", self.qlog.as_deref())]);
         match single.filter(|(_, path)| path.is_some()).map(|(option, _)| option).next() {
             Some(option) if scenarios > 1 => Err(format!(
-                "error: {option} takes one scenario, and there are {scenarios}\n  = help: --out DIR makes a directory for each\n"
+                "error: {option} takes one scenario, and there are {scenarios}\n\
+                 \x20 = help: --out DIR makes a directory for each\n"
             )),
             _ => Ok(()),
         }
@@ -103,7 +104,8 @@ impl Outputs {
     pub fn write_one(&self, run: &Judged<'_>, several: bool) -> bool {
         let Judged { scenario, report } = run;
         let mut good = true;
-        let mut put = |path: Option<&Path>, text: &dyn Fn() -> String| good &= path.is_none_or(|path| write(path, &text()));
+        let mut put =
+            |path: Option<&Path>, text: &dyn Fn() -> String| good &= path.is_none_or(|path| write(path, &text()));
         put(self.html.as_deref(), &|| report.html());
         put(self.events.as_deref(), &|| report.events());
         put(self.perfetto.as_deref(), &|| report.perfetto());
@@ -132,7 +134,8 @@ impl Outputs {
     /// Writes what is over all runs.
     pub fn write_all(&self, runs: &[Summary]) -> bool {
         let mut good = true;
-        let mut put = |path: Option<&Path>, text: &dyn Fn() -> String| good &= path.is_none_or(|path| write(path, &text()));
+        let mut put =
+            |path: Option<&Path>, text: &dyn Fn() -> String| good &= path.is_none_or(|path| write(path, &text()));
         put(self.markdown.as_deref(), &|| markdown(runs));
         put(self.junit.as_deref(), &|| junit(runs));
         if let Some(out) = &self.out {

@@ -79,7 +79,9 @@ fn a_run_of_thirty_nodes_opens_draws_its_lanes_and_obeys_the_keys() {
     let bytes = fs::metadata(&page).unwrap().len();
     assert!(bytes < BYTES, "{bytes} bytes");
     let Some(browser) = chromium() else {
-        eprintln!("SKIPPED in part: no Chromium (ci/browser installs it); the page has {bytes} bytes and was NOT opened");
+        eprintln!(
+            "SKIPPED in part: no Chromium (ci/browser installs it); the page has {bytes} bytes and was NOT opened"
+        );
         return;
     };
     let dom = dumped(&browser, &place, &page);

@@ -1,9 +1,9 @@
 //! The JSON Schema of scenario files, so that editors complete and check them.
 //!
-//! Built by hand from [`fields`], and not derived from the raw structures: those are all texts with positions, and what helps a
-//! person (which words there are, what a field means, which of them go together) is not in their types. A test holds it
-//! to the structures, another holds every shipped scenario to it. Validation proper is [`crate::Scenario::parse`]; what the schema
-//! cannot say (that a group exists, that a fault ends) is said there.
+//! Built by hand from [`fields`], and not derived from the raw structures: those are all texts with positions, and
+//! what helps a person (which words there are, what a field means, which of them go together) is not in their types.
+//! A test holds it to the structures, another holds every shipped scenario to it. Validation proper is
+//! [`crate::Scenario::parse`]; what the schema cannot say (that a group exists, that a fault ends) is said there.
 
 mod fields;
 #[cfg(test)]
@@ -37,7 +37,7 @@ fn schema() -> Value {
     let head = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "ddil scenario",
-        "description": "Who is there, how they are linked, who writes what, what goes wrong and when, and what is expected.",
+        "description": "Who is there, how they are linked, who writes what, what goes wrong, and what is expected.",
     });
     let mut whole = head.as_object().cloned().unwrap_or_default();
     whole.extend(schema.as_object_mut().map(std::mem::take).unwrap_or_default());
@@ -79,9 +79,11 @@ fn shape(shape: Shape) -> Value {
         json!({ "type": "string", "anyOf": words.into_iter().map(one).collect::<Vec<_>>() })
     };
     let named = |name: &str| fields::WORDS.iter().find(|(word, _)| *word == name).map_or("", |(_, about)| *about);
-    let described = |names: &mut dyn Iterator<Item = &'static str>| words(names.map(|name| (name, named(name))).collect());
+    let described =
+        |names: &mut dyn Iterator<Item = &'static str>| words(names.map(|name| (name, named(name))).collect());
     let text = |pattern: &str, examples: &[&str]| json!({ "type": "string", "pattern": pattern, "examples": examples });
-    let name = || json!({ "type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": limits::NAME_CHARS });
+    let name =
+        || json!({ "type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": limits::NAME_CHARS });
     match shape {
         Shape::Text => json!({ "type": "string" }),
         Shape::Name => name(),
@@ -107,13 +109,16 @@ fn shape(shape: Shape) -> Value {
         Shape::Discovery => described(&mut Discovery::ALL.into_iter().map(Discovery::name)),
         Shape::WorkloadKind => described(&mut workload_kinds()),
         Shape::FaultKind => described(&mut fault_kinds().map(|(kind, _)| kind)),
-        Shape::When => words(vec![("converged", "all running nodes hold the same documents, after everything declared before")]),
+        Shape::When => {
+            words(vec![("converged", "all running nodes hold the same documents, after everything declared before")])
+        }
         Shape::Classes => {
             let classes = described(&mut Class::ALL.into_iter().map(Class::name));
             json!({ "type": "object", "additionalProperties": classes })
         }
         Shape::Histories => {
-            let history = text("^(full|latest|window(:[0-9]+)?(:[0-9]+s)?)$", &["full", "latest", "window:20", "window:300s"]);
+            let history =
+                text("^(full|latest|window(:[0-9]+)?(:[0-9]+s)?)$", &["full", "latest", "window:20", "window:300s"]);
             json!({ "type": "object", "additionalProperties": history })
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Change, ClassTraffic, Count, DialEvent, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord,
-    SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, ClassTraffic, Count, DialEvent, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
+    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -188,7 +188,8 @@ impl RunRecord {
         self.flights.add(now, from, to, bytes, arrives);
     }
 
-    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at `now`.
+    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at
+    /// `now`.
     pub fn class_bytes(&mut self, now: SimTime, class: &str, bytes: u64) {
         let slice = (now.as_nanos().saturating_sub(1) / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
         let classes = &mut self.traffic.by_class;

@@ -209,6 +209,9 @@ mod tests {
                 assert!(shown.insert((op.as_u64().unwrap(), line["node"].to_string())), "{line}");
             }
         }
-        assert_eq!(shown.len(), arrivals(&record).0.iter().filter(|sample| sample.latency > std::time::Duration::ZERO).count());
+        assert_eq!(
+            shown.len(),
+            arrivals(&record).0.iter().filter(|sample| sample.latency > std::time::Duration::ZERO).count()
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! A summary for a pull request or a chat.
 
-use super::format::{bytes, count, span};
 use super::Summary;
 use super::figures::{settled, worst};
+use super::format::{bytes, count, span};
 use crate::check::{CheckResult, Verdict};
 use crate::figures::{Cause, Percentiles, Recovery, Settled};
 
@@ -73,7 +73,11 @@ fn fold(run: &Summary) -> String {
     let mut out = format!("\n<details><summary>{name}: figures and {} checks</summary>\n\n", run.checks.len());
     let nodes = count(run.nodes as u64);
     let time = span(meta.duration.as_duration());
-    out.push_str(&format!("{}\n\n{nodes} nodes, {time} of scenario time, seed {}.\n\n", cell(&meta.purpose), meta.seed));
+    out.push_str(&format!(
+        "{}\n\n{nodes} nodes, {time} of scenario time, seed {}.\n\n",
+        cell(&meta.purpose),
+        meta.seed
+    ));
     out.push_str("| sync latency | samples | p50 | p90 | p99 | max |\n|---|---:|---:|---:|---:|---:|\n");
     let kinds = [
         ("connected", &figures.connected),
@@ -94,7 +98,11 @@ fn fold(run: &Summary) -> String {
             Cause::Join => "join of",
         };
         let (reconnected, converged) = (settled(recovery.reconnected), settled(recovery.converged));
-        out.push_str(&format!("| {cause} {} | {} | {reconnected} | {converged} |\n", cell(&recovery.name), recovery.at));
+        out.push_str(&format!(
+            "| {cause} {} | {} | {reconnected} | {converged} |\n",
+            cell(&recovery.name),
+            recovery.at
+        ));
     }
     out.push_str("\n| check | verdict | |\n|---|---|---|\n");
     for result in &run.checks {

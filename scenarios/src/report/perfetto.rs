@@ -46,10 +46,7 @@ impl Report<'_> {
         });
         // One event per line: such files are looked at with grep too.
         let lines: Vec<String> = events.iter().map(Value::to_string).collect();
-        format!(
-            "{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":[\n{}\n]}}\n",
-            lines.join(",\n")
-        )
+        format!("{{\"displayTimeUnit\":\"ms\",\"otherData\":{about},\"traceEvents\":[\n{}\n]}}\n", lines.join(",\n"))
     }
 
     fn operations(&self, events: &mut Vec<Value>) {
@@ -82,10 +79,12 @@ impl Report<'_> {
             let (from, to) = (process(operation.node), process(sample.replica));
             let mut seen = slice(to, SHOWN_TRACK, shown, shown + MOMENT, "shown");
             let latency_ms = sample.latency.as_secs_f64() * 1e3;
-            seen["args"] = json!({ "document": operation.key.to_string(), "op": operation.op.0, "latency_ms": latency_ms });
+            seen["args"] =
+                json!({ "document": operation.key.to_string(), "op": operation.op.0, "latency_ms": latency_ms });
             events.push(seen);
             let flow = |ph: &str, pid: u32, tid: u32, at: SimTime| {
-                json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": tid, "ts": micros(at) })
+                let at = micros(at);
+                json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": tid, "ts": at })
             };
             events.push(flow("s", from, OPERATIONS_TRACK, operation.invoked));
             let mut end = flow("f", to, SHOWN_TRACK, shown);

@@ -35,9 +35,8 @@ impl<'r> Places<'r> {
             documents.entry(operation.key.to_string()).or_insert((operation.invoked, operation.node));
         }
         // What is said of a fault is mostly said of its end.
-        let ends = |fault: &'r crate::record::FaultRecord| {
-            Some((fault.spec.name.as_str(), fault.healed.or(fault.applied)?))
-        };
+        let ends =
+            |fault: &'r crate::record::FaultRecord| Some((fault.spec.name.as_str(), fault.healed.or(fault.applied)?));
         Places {
             nodes: record.topology.nodes.iter().map(|node| (node.name.as_str(), node.index)).collect(),
             faults: record.faults.iter().filter_map(ends).collect(),

@@ -9,10 +9,10 @@ use super::finding::{Finding, Places};
 use crate::check::Verdict;
 use crate::figures::{Cause, Percentiles, Sample, Settled, arrivals};
 use crate::record::{Life, RunRecord, TRAFFIC_SLICE};
-use crate::report::curves::Curves;
-use crate::report::format::{bytes, count, plural, span};
 use crate::report::Report;
+use crate::report::curves::Curves;
 use crate::report::figures::{settled, worst};
+use crate::report::format::{bytes, count, plural, span};
 
 /// Log lines shown of a node, and of all, and characters of a line.
 const LOG_LINES: usize = 200;

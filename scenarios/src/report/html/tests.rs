@@ -14,7 +14,9 @@ fn data(page: &str) -> Value {
 fn a_page_asks_nobody_for_anything() {
     let (scenario, record) = good();
     let page = Report::of(&scenario, &record).html();
-    for word in ["http://", "https://", "//cdn", "@import", "url(", "src=", "fetch(", "XMLHttpRequest", "innerHTML", "eval("] {
+    for word in
+        ["http://", "https://", "//cdn", "@import", "url(", "src=", "fetch(", "XMLHttpRequest", "innerHTML", "eval("]
+    {
         assert!(!page.contains(word), "{word}");
     }
     assert!(page.contains("default-src 'none'"));
@@ -116,7 +118,11 @@ fn a_page_is_bounded() {
     let node = record.topology.nodes[3].clone();
     for index in 4..10_000 {
         let name = format!("node-{index}");
-        record.topology.nodes.push(crate::plan::NodeSpec { index: crate::plan::NodeIndex(index), name, ..node.clone() });
+        record.topology.nodes.push(crate::plan::NodeSpec {
+            index: crate::plan::NodeIndex(index),
+            name,
+            ..node.clone()
+        });
     }
     for n in 0..200_000u64 {
         let at = crate::SimTime::from_millis(n * 3);
