@@ -92,7 +92,8 @@ impl Outputs {
         let single = self.files().into_iter().take(4).chain([("--qlog", self.qlog.as_deref())]);
         match single.filter(|(_, path)| path.is_some()).map(|(option, _)| option).next() {
             Some(option) if scenarios > 1 => Err(format!(
-                "error: {option} takes one scenario, and there are {scenarios}\n  = help: --out DIR makes a directory for each\n"
+                "error: {option} takes one scenario, and there are {scenarios}\n\
+                 \x20 = help: --out DIR makes a directory for each\n"
             )),
             _ => Ok(()),
         }

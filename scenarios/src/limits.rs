@@ -146,6 +146,6 @@ pub const FLIGHTS: usize = 40_000;
 /// A saved run. The largest shipped scenario makes 60 MB; eight times that still fits the memory of a laptop, parsed.
 pub const SAVED_BYTES: usize = 512 * 1024 * 1024;
 
-/// Nodes times changes of sessions, lives and faults of a saved run: each costs 8 bytes while it is judged, so 1.6 GB. A
-/// thousand nodes may have 200,000 changes.
+/// Nodes times changes of sessions, lives and faults of a saved run: each costs 8 bytes while it is judged, so 1.6
+/// GB. A thousand nodes may have 200,000 changes.
 pub const REACH_CELLS: usize = 200_000_000;

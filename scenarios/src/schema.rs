@@ -1,9 +1,9 @@
 //! The JSON Schema of scenario files, so that editors complete and check them.
 //!
-//! Built by hand from [`fields`], and not derived from the raw structures: those are all texts with positions, and what helps a
-//! person (which words there are, what a field means, which of them go together) is not in their types. A test holds it
-//! to the structures, another holds every shipped scenario to it. Validation proper is [`crate::Scenario::parse`]; what the schema
-//! cannot say (that a group exists, that a fault ends) is said there.
+//! Built by hand from [`fields`], and not derived from the raw structures: those are all texts with positions, and
+//! what helps a person (which words there are, what a field means, which of them go together) is not in their types.
+//! A test holds it to the structures, another holds every shipped scenario to it. Validation proper is
+//! [`crate::Scenario::parse`]; what the schema cannot say (that a group exists, that a fault ends) is said there.
 
 mod fields;
 #[cfg(test)]
@@ -37,7 +37,7 @@ fn schema() -> Value {
     let head = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "ddil scenario",
-        "description": "Who is there, how they are linked, who writes what, what goes wrong and when, and what is expected.",
+        "description": "Who is there, how they are linked, who writes what, what goes wrong, and what is expected.",
     });
     let mut whole = head.as_object().cloned().unwrap_or_default();
     whole.extend(schema.as_object_mut().map(std::mem::take).unwrap_or_default());

@@ -51,14 +51,14 @@ pub struct Flights {
     open: BTreeMap<(NodeIndex, NodeIndex, bool), usize>,
 }
 
-/// Within this time, what an endpoint sends is one burst: its pacer sends every few milliseconds, and the simulated clock
-/// has a grain of one.
+/// Within this time, what an endpoint sends is one burst: its pacer sends every few milliseconds, and the simulated
+/// clock has a grain of one.
 const MERGED_WITHIN: Duration = Duration::from_millis(5);
 /// Where leaving out by size begins, and where it ends: a keep-alive has 30 to 60 bytes, an acknowledgement less than
 /// 100, and a document that somebody may look for more than 256.
 const LEAST_BYTES: std::ops::RangeInclusive<u64> = 64..=256;
-/// Where merging ends: an arrow for a minute of traffic says little already. Beyond, size decides again: a hundred nodes that
-/// all talk to all have more directions than the log has places.
+/// Where merging ends: an arrow for a minute of traffic says little already. Beyond, size decides again: a hundred
+/// nodes that all talk to all have more directions than the log has places.
 const MERGED_AT_MOST: Duration = Duration::from_secs(60);
 
 impl Default for Flights {
@@ -75,7 +75,8 @@ impl Default for Flights {
 }
 
 impl Flights {
-    /// A datagram was sent. Calls are in order of time. Cost: a look into a map; once in 10,000 flights some passes over the list.
+    /// A datagram was sent. Calls are in order of time. Cost: a look into a map; once in 10,000 flights some passes
+    /// over the list.
     pub fn add(&mut self, sent: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrives: Option<SimTime>) {
         self.datagrams += 1;
         let direction = (from, to, arrives.is_some());

@@ -7,7 +7,8 @@ use crate::limits;
 use crate::plan::NodeIndex;
 use crate::time::SimTime;
 
-/// The greatest count: 2 to the power of 40 datagrams are more than a week of any link, and a million of them can be added up.
+/// The greatest count: 2 to the power of 40 datagrams are more than a week of any link, and a million of them can be
+/// added up.
 const COUNT_MAX: u64 = 1 << 40;
 
 /// What is wrong with a record.
@@ -25,8 +26,8 @@ fn fault(field: impl Into<String>, problem: impl Into<String>) -> RecordFault {
 }
 
 impl RunRecord {
-    /// Checks that every position is in range, every sequence in order of time and every count within limits. What passes
-    /// can be judged, measured and drawn without a panic; whether it is true, nobody can say.
+    /// Checks that every position is in range, every sequence in order of time and every count within limits. What
+    /// passes can be judged, measured and drawn without a panic; whether it is true, nobody can say.
     pub fn verify(&self) -> Result<(), RecordFault> {
         self.verify_topology()?;
         let end = self.meta.duration;
@@ -130,7 +131,8 @@ impl RunRecord {
         Ok(())
     }
 
-    /// Who could reach whom is worked out for every node at every change: as many of both at once would fill the memory.
+    /// Who could reach whom is worked out for every node at every change: as many of both at once would fill the
+    /// memory.
     fn verify_size(&self) -> Result<(), RecordFault> {
         let changes = self.sessions.len() + self.lives.len() + 2 * self.faults.len();
         let nodes = self.topology.nodes.len();

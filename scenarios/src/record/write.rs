@@ -259,7 +259,8 @@ impl RunRecord {
         self.flights.add(now, from, to, bytes, arrives);
     }
 
-    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at `now`.
+    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at
+    /// `now`.
     pub fn class_bytes(&mut self, now: SimTime, class: &str, bytes: u64) {
         let slice = (now.as_nanos().saturating_sub(1) / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
         let classes = &mut self.traffic.by_class;

@@ -1,13 +1,14 @@
 //! How far behind everybody is, over time.
 //!
-//! A write is *missing* at a replica from its acknowledgement at the origin to the first event that shows it there. The
+//! A write is *missing* at a replica from its acknowledgement at the origin to the first event that shows it there,
+//! and not before the replica was first started. The
 //! *age* of a replica is that of the oldest write that is missing there: what a person at that node does not know yet.
 
 use std::time::Duration;
 
 use crate::figures::{Missing, Sample};
 use crate::plan::NodeIndex;
-use crate::record::RunRecord;
+use crate::record::{Life, RunRecord};
 use crate::time::SimTime;
 
 /// Points of a curve: one for every two pixels of a usual screen.
@@ -28,11 +29,12 @@ pub(super) struct Curves {
     pub(super) total: Vec<u32>,
 }
 
-/// While something is missing: where, from when, to when.
+/// While something is missing: where, from when, to when, and since when it is there elsewhere.
 struct Gap {
     node: NodeIndex,
     from: SimTime,
     to: SimTime,
+    since: SimTime,
 }
 
 impl Curves {
@@ -41,15 +43,22 @@ impl Curves {
         let points = POINTS.min(POINTS_ALL / record.topology.nodes.len().max(1) as u64).clamp(2, end.max(2));
         let (step, points) = (end.div_ceil(points), points as usize);
         let committed = |operation: usize| record.operations[operation].completed.unwrap_or_default();
+        // Nobody misses anything at a node that has not begun to be.
+        let mut starts = vec![SimTime::ZERO; record.topology.nodes.len()];
+        for life in record.lives.iter().filter(|life| life.event == Life::Started) {
+            starts[life.node.index()] = life.at;
+        }
+        let gap = |node: NodeIndex, since: SimTime, to: SimTime| Gap {
+            node,
+            from: since.max(starts[node.index()]),
+            to,
+            since,
+        };
         let seen = samples.iter().map(|sample| {
-            let from = committed(sample.operation);
-            Gap { node: sample.replica, from, to: from + sample.latency }
+            let since = committed(sample.operation);
+            gap(sample.replica, since, since + sample.latency)
         });
-        let unseen = never.iter().map(|missing| Gap {
-            node: missing.replica,
-            from: committed(missing.operation),
-            to: record.meta.duration,
-        });
+        let unseen = never.iter().map(|of| gap(of.replica, committed(of.operation), record.meta.duration));
         let gaps: Vec<Gap> = seen.chain(unseen).filter(|gap| gap.to > gap.from).collect();
         let nodes = record.topology.nodes.len();
         let mut by_node: Vec<Vec<(SimTime, i32)>> = vec![Vec::new(); nodes];
@@ -64,7 +73,7 @@ impl Curves {
             for point in first..=last.min(points as u64 - 1) {
                 let upto = SimTime::from_nanos(((point + 1) * step).min(gap.to.as_nanos()));
                 let place = &mut age[gap.node.index()][point as usize];
-                *place = (*place).max(upto.since(gap.from));
+                *place = (*place).max(upto.since(gap.since));
             }
         }
         Curves {

@@ -1,8 +1,8 @@
 //! One self-contained HTML page: style, code and data in one file that asks nobody for anything.
 //!
-//! What is drawn, and how it is used, is in `docs/reports.md`; the page itself is in `html/`. It is vanilla JavaScript on a
-//! canvas: a hundred nodes with thousands of events are too many elements for a document, and a library would be
-//! most of the file.
+//! What is drawn, and how it is used, is in `docs/reports.md`; the page itself is in `html/`. It is vanilla
+//! JavaScript on a canvas: a hundred nodes with thousands of events are too many elements for a document, and a
+//! library would be most of the file.
 
 mod columns;
 mod finding;
@@ -67,8 +67,8 @@ fn block(value: &impl Serialize) -> String {
     out
 }
 
-/// Lets the page's own scripts run and no others: whoever wanted to smuggle one in would have to know a number that depends
-/// on what he smuggles. FNV-1a; escaping is what the safety rests on, this is the second lock.
+/// Lets the page's own scripts run and no others: whoever wanted to smuggle one in would have to know a number that
+/// depends on what he smuggles. FNV-1a; escaping is what the safety rests on, this is the second lock.
 fn nonce(data: &str) -> String {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     format!("{:016x}", data.bytes().fold(0xcbf2_9ce4_8422_2325, step))

@@ -82,7 +82,10 @@ impl Report<'_> {
             seen["args"] =
                 json!({ "document": operation.key.to_string(), "op": operation.op.0, "latency_ms": latency_ms });
             events.push(seen);
-            let flow = |ph: &str, pid: u32, tid: u32, at: SimTime| json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": tid, "ts": micros(at) });
+            let flow = |ph: &str, pid: u32, tid: u32, at: SimTime| {
+                let at = micros(at);
+                json!({ "ph": ph, "cat": "sync", "name": "sync", "id": id, "pid": pid, "tid": tid, "ts": at })
+            };
             events.push(flow("s", from, OPERATIONS_TRACK, operation.invoked));
             let mut end = flow("f", to, SHOWN_TRACK, shown);
             end["bp"] = json!("e");

@@ -1,7 +1,7 @@
 //! qlog of what the network saw, one file for each pair of nodes.
 //!
-//! JSON text sequences as in draft-ietf-quic-qlog-main-schema, datagram events as in draft-ietf-quic-qlog-quic-events. The
-//! network sees ciphertext, so there are no packets or frames in them: ADR 27.
+//! JSON text sequences as in draft-ietf-quic-qlog-main-schema, datagram events as in
+//! draft-ietf-quic-qlog-quic-events. The network sees ciphertext, so there are no packets or frames in them: ADR 27.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,10 @@ impl Report<'_> {
                     merged.as_secs_f64() * 1e3
                 ),
                 "vantage_point": { "name": name(a), "type": "network", "flow": "client" },
-                "common_fields": { "time_format": "relative_to_epoch", "reference_time": { "clock_type": "monotonic", "epoch": "unknown" } },
+                "common_fields": {
+                    "time_format": "relative_to_epoch",
+                    "reference_time": { "clock_type": "monotonic", "epoch": "unknown" },
+                },
                 "event_schemas": ["urn:ietf:params:qlog:events:quic-12"],
             },
         });

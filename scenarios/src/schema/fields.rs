@@ -92,14 +92,14 @@ pub(super) const TABLES: &[(&str, &[Field])] = &[
             may(
                 "interest",
                 Shape::Texts,
-                "What they ask their peers for: collections, and beginnings of ids (`commands/ship-7`); default everything.",
+                "What they ask their peers for: collections, beginnings of ids (`commands/ship-7`); default everything.",
             ),
             may("discovery", Shape::Discovery, "How they find peers besides those that `peering` names."),
             may("classes", Shape::Classes, "The class of traffic of collections that have not their usual one."),
             may(
                 "history",
                 Shape::Histories,
-                "How much history collections keep that do not keep all: `full`, `latest`, `window:20`, `window:300s`, `window:20:300s`.",
+                "How much history collections keep: `full`, `latest`, `window:20`, `window:300s`, `window:20:300s`.",
             ),
         ],
     ),

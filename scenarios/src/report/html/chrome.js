@@ -22,7 +22,7 @@ ddil.chrome = (() => {
     get("program").textContent = "Written by " + data.program + ". This file asks nobody for anything.";
     for (const note of data.notes) get("notes").append(element("li", "", note));
     for (const tile of data.tiles) {
-      get("tiles").append(element("li", "", element("span", "label", tile.label), element("span", "value", tile.value),
+      get("tiles").append(element("li", "", element("span", "label", tile.label), element("span", tile.value.length > 11 ? "value long" : "value", tile.value),
         element("span", "note", tile.note)));
     }
   };

@@ -158,7 +158,8 @@ ddil.keys = (() => {
   timeline.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || event.target.tagName !== "CANVAS") return;
     drag = { x: event.clientX, from: view.from, to: view.to, far: false, brush: event.target.id === "overview", start: overviewTime(event) };
-    timeline.setPointerCapture(event.pointerId);
+    // A pointer that the page made up for its own test cannot be captured.
+    if (event.isTrusted) timeline.setPointerCapture(event.pointerId);
     timeline.classList.add("dragging");
     drag.target = event.target;
   });

@@ -4,6 +4,8 @@
 ddil.lanes = (() => {
   const { data, model, view, colours, text } = ddil;
   const GUTTER = 168, RIGHT = 14, GROUP = 24, TICKS = 22, PHASES = 8, FAULT = 17, FAULT_ROWS = 6, OVERVIEW = 46;
+  // Pixels of lanes that are in view at once; what is beyond can be scrolled to.
+  const MOST = 900;
   // More arrows than this are a grey mess.
   const ARROWS = 2500;
   const canvases = {};
@@ -15,7 +17,8 @@ ddil.lanes = (() => {
   let rows = [], laneTop = [], total = 0, width = 0, laneHeight = 0;
   const layout = () => {
     const nodes = data.nodes.length;
-    laneHeight = view.laneHeight || Math.max(6, Math.min(30, Math.floor(780 / nodes)));
+    const room = MOST - data.groups.length * (GROUP + 4) - 4;
+    laneHeight = view.laneHeight || Math.max(6, Math.min(30, Math.floor(room / nodes)));
     rows = [];
     laneTop = new Array(nodes);
     let y = 0;
@@ -145,7 +148,7 @@ ddil.lanes = (() => {
     pen.fillStyle = colours.soft;
     pen.font = "11px " + getComputedStyle(document.body).fontFamily;
     pen.textAlign = "center";
-    for (const at of ticks()) pen.fillText(text.time(at, view.to - view.from), Math.max(GUTTER + 12, Math.min(width - 22, x(at))), TICKS / 2);
+    for (const at of ticks()) pen.fillText(text.time(at, view.to - view.from), Math.max(GUTTER + 14, Math.min(width - (view.to - view.from < 20000 ? 30 : 18), x(at))), TICKS / 2);
     pen.textAlign = "left";
     pen.fillText("Phase", 2, TICKS + PHASES / 2);
     if (shown) pen.fillText(model.faultRows > FAULT_ROWS ? "Faults (first rows)" : "Faults", 2, TICKS + PHASES + 4 + FAULT / 2);
@@ -178,7 +181,7 @@ ddil.lanes = (() => {
 
   let drawn = [];
   const lanes = () => {
-    const seen = Math.min(total, 900), offset = scroller.scrollTop;
+    const seen = Math.min(total, MOST), offset = scroller.scrollTop;
     const pen = prepare("lanes", seen);
     pen.translate(0, -offset);
     const visible = (y, height) => y + height >= offset && y <= offset + seen;
@@ -378,19 +381,22 @@ ddil.lanes = (() => {
     const set = model[view.arrows];
     hint.hidden = true;
     if (!set) return;
-    const found = [];
-    let all = 0;
+    let found = [], fresh = [], all = 0, begun = 0;
     for (let i = 0; i < set.start.length; i++) {
       const end = set.end[i] < 0 ? set.start[i] : set.end[i];
       if (end < view.from || set.start[i] > view.to) continue;
       if (view.lane >= 0 && set.from[i] !== view.lane && set.to[i] !== view.lane) continue;
-      all++;
-      if (all <= ARROWS) found.push(i);
+      if (++all <= ARROWS) found.push(i);
+      if (set.start[i] >= view.from && ++begun <= ARROWS) fresh.push(i);
     }
     if (all > ARROWS) {
       hint.hidden = false;
-      hint.textContent = text.count(all) + " arrows in view: zoom in" + (view.lane < 0 ? ", or choose a lane," : "") + " to see them";
-      return;
+      if (begun > ARROWS) {
+        hint.textContent = text.count(all) + " arrows in view: zoom in" + (view.lane < 0 ? ", or choose a lane," : "") + " to see them";
+        return;
+      }
+      hint.textContent = text.count(all - begun) + " arrows that begin before this span are not drawn" + (view.lane < 0 ? ": choose a lane to see its own" : "");
+      found = fresh;
     }
     const documents = view.arrows === "documents";
     // What has been on its way since before the span is many lines of little news.

@@ -30,13 +30,17 @@ ddil.model = (() => {
       documents.of.push(i);
     }
   }
-  const flights = data.flights;
-  const sent = running(flights.at);
-  const datagrams = {
-    from: flights.from, to: flights.to, start: sent,
-    end: Float64Array.from(sent, (time, i) => (flights.took[i] < 0 ? -1 : time + flights.took[i] / 1000)),
-    kind: flights.took.map((took) => (took < 0 ? 2 : 0)),
-    of: flights.from.map((_, i) => i), size: flights.bytes,
+  // Decoded when somebody asks for them.
+  let decoded = null;
+  const datagrams = () => {
+    if (decoded) return decoded;
+    const flights = data.flights, sent = running(flights.at);
+    decoded = {
+      from: flights.from, to: flights.to, start: sent,
+      end: Float64Array.from(sent, (time, i) => (flights.took[i] < 0 ? -1 : time + flights.took[i] / 1000)),
+      kind: flights.took.map((took) => (took < 0 ? 2 : 0)), size: flights.bytes,
+    };
+    return decoded;
   };
 
   // When each node ran. A world that does not tell has nodes that always run.
@@ -90,23 +94,25 @@ ddil.model = (() => {
   }
   findings.sort((a, b) => a.at - b.at);
 
-  // What is missing where: for each node its gaps in order of their beginning, and from them, as [from, to, since], the spans
+  // What is missing where: for each node its gaps as [from, to, since] in order of the writes, and from them, as [from, to, since], the spans
   // in which one and the same write is the oldest that is missing. Exact, where every write is listed.
   const exact = operations.one_of === 1;
   const gaps = data.nodes.map(() => []);
   if (exact) {
     for (let i = 0; i < documents.start.length; i++) {
-      const until = documents.end[i] < 0 ? data.duration : documents.end[i];
-      if (until > documents.start[i]) gaps[documents.to[i]].push([documents.start[i], until]);
+      const until = documents.end[i] < 0 ? data.duration : documents.end[i], replica = documents.to[i];
+      // Nobody misses anything at a node that has not begun to be.
+      const from = Math.max(documents.start[i], lives[replica].length ? lives[replica][0][0] : 0);
+      if (until > from) gaps[replica].push([from, until, documents.start[i]]);
     }
   }
   const oldest = gaps.map((list) => {
-    list.sort((a, b) => a[0] - b[0]);
+    list.sort((a, b) => a[2] - b[2]);
     const spans = [];
     let until = 0;
-    for (const [from, to] of list) {
+    for (const [from, to, since] of list) {
       if (to <= until) continue;
-      spans.push([Math.max(from, until), to, from]);
+      spans.push([Math.max(from, until), to, since]);
       until = to;
     }
     return spans;
@@ -116,7 +122,7 @@ ddil.model = (() => {
   const worst = curves.total.map((_, i) => curves.age.reduce((most, node) => Math.max(most, node[i]), 0));
   const point = (time) => Math.min(curves.total.length - 1, Math.max(0, Math.floor(time / curves.step)));
 
-  return { operations, at, end, documents, datagrams, lives, sessions, peersAt, faults, faultRows: free.length,
+  return { operations, at, end, documents, get datagrams() { return datagrams(); }, lives, sessions, peersAt, faults, faultRows: free.length,
     findings, worst, point, exact, gaps, oldest };
 })();
 

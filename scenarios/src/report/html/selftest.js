@@ -87,6 +87,35 @@ ddil.selftest = () => {
   check("lanes are drawn in the other theme", other.drawn === other.seen, other.drawn);
   chrome.applyTheme(chosen);
 
+  // The mouse: a lane is told about, a drag moves, a click keeps.
+  const pointer = (kind, canvas, px, py) => {
+    const box = canvas.getBoundingClientRect();
+    canvas.dispatchEvent(new PointerEvent(kind, { bubbles: true, button: 0, clientX: box.left + px, clientY: box.top + py }));
+    chrome.draw();
+  };
+  press("0");
+  const canvas = lanes.canvases.lanes, centre = lanes.width() / 2, row = lanes.laneTop(0) + lanes.height() / 2;
+  pointer("pointermove", canvas, centre, row);
+  const tip = document.getElementById("tip");
+  check("a lane is told about", !tip.hidden && tip.textContent.includes(data.nodes[0].name), tip.textContent.slice(0, 80));
+  press("+");
+  const start = view.from;
+  pointer("pointerdown", canvas, centre, row);
+  pointer("pointermove", canvas, centre - 60, row);
+  pointer("pointerup", canvas, centre - 60, row);
+  check("a drag moves", view.from > start, view.from - start);
+  pointer("pointerdown", canvas, centre, row);
+  pointer("pointerup", canvas, centre, row);
+  check("a click keeps the details", !document.getElementById("pinned").hidden, document.getElementById("pinned").textContent.slice(0, 80));
+  press("Escape");
+  if (model.faults.length) {
+    press("n");
+    const fault = model.faults[view.fault];
+    const found = chrome.facts.fault(fault)[1].map(([name]) => name);
+    check("a fault tells what it dropped", found.includes("Dropped"), found);
+    press("Escape");
+  }
+
   // The closest look at a write and where it went.
   const shown = model.documents.end.findIndex((end) => end >= 0);
   if (shown >= 0) {
