@@ -7,8 +7,10 @@
 
 mod args;
 mod check;
+mod diff;
 mod document;
 mod exit;
+mod explain;
 mod interrupt;
 mod list;
 mod output;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Explain(arguments) => explain::explain(arguments),
+        Command::Diff(arguments) => diff::diff(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Check(arguments) => check::check(arguments),
     });

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod figures;
 pub mod library;

@@ -22,6 +22,7 @@ use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
 use crate::record::RunRecord;
+use crate::sweep::{Measure, measures};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -73,6 +74,8 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// The figures one by one, to be compared with those of other runs.
+    pub measures: Vec<Measure>,
 }
 
 impl<'a> Report<'a> {
@@ -81,7 +84,8 @@ impl<'a> Report<'a> {
         let figures = measure(record);
         let checks = check::evaluate(scenario, record, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict }
+        let measures = measures(&scenario.expect, &figures);
+        Report { record, figures, checks, verdict, measures }
     }
 
     /// Adds the result of a check that looks at more than one run, such as

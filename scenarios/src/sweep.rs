@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use measure::{Measure, Unit};
+pub use measure::{Better, Measure, Unit};
+pub(crate) use measure::{measures, or_never};
 
 use crate::check::Verdict;
 use crate::model::Scenario;
@@ -52,7 +53,7 @@ impl SweptRun {
             seed: report.record.meta.seed,
             verdict: report.verdict,
             failed: failed.map(|check| check.name.clone()).collect(),
-            measures: measure::measures(&scenario.expect, &report.figures),
+            measures: measures(&scenario.expect, &report.figures),
             trace_hash: report.record.trace_hash.clone(),
             reproduce: report.reproduce(),
         }
@@ -81,10 +82,10 @@ pub struct Spread {
     /// Median.
     pub p50: f64,
     /// 99th percentile, nearest rank; infinite: never.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub p99: f64,
     /// Greatest.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub max: f64,
     /// Seeds beyond the limit.
     pub late: u64,
@@ -109,10 +110,10 @@ impl Sweep {
         &self.runs
     }
 
-    /// Every figure that any run measured.
+    /// Every headline figure that any run measured.
     pub fn spreads(&self) -> Vec<Spread> {
         let mut names: Vec<&Measure> = Vec::new();
-        for measure in self.runs.iter().flat_map(|run| &run.measures) {
+        for measure in self.runs.iter().flat_map(|run| &run.measures).filter(|measure| measure.headline) {
             if !names.iter().any(|known| known.name == measure.name) {
                 names.push(measure);
             }
