@@ -69,36 +69,3 @@ fn explaining_a_run_does_not_change_it() {
     let transfers = watched.transfers.unwrap();
     assert!(!transfers.frames.is_empty() && !transfers.flights.is_empty() && !transfers.losses.is_empty());
 }
-
-#[test]
-fn zz_experiment() {
-    use peat_scenarios::record::history::History;
-    for name in ["two-cluster-blackout", "line-of-five", "degraded-radio"] {
-        let record = explained(&shipped(name));
-        let explanation = Explanation::of(&record);
-        let history = History::of(&record);
-        let sessions = record.topology.sessions();
-        let (mut hops, mut several, mut wrong, mut late) = (0, 0, 0, 0);
-        for arrival in &explanation.arrivals {
-            let operation = &record.operations[arrival.position];
-            for hop in &arrival.hops {
-                hops += 1;
-                let candidates = sessions.iter().flat_map(|&(a, b)| [(a, b), (b, a)]).filter(|(_, to)| *to == hop.to);
-                let mut candidates: Vec<_> = candidates.filter_map(|(p, to)| {
-                    let had = if p == arrival.origin { arrival.acknowledged } else { history.first_shown(operation, p)? };
-                    let there = had + record.topology.link(p, to)?.latency;
-                    (there <= hop.shown).then_some((there, p))
-                }).collect();
-                candidates.sort();
-                several += u32::from(candidates.len() > 1);
-                wrong += u32::from(candidates.first().map(|c| c.1) != Some(hop.from));
-                // Without frames: the moment at which it left the outbox is unknown; what would be called queueing or retransmission?
-                late += u32::from(hop.sent.is_some_and(|sent| sent > arrival.acknowledged && candidates.first().is_none_or(|c| sent > c.0)));
-            }
-        }
-        let t = record.transfers.as_ref().unwrap();
-        println!("EXP {name}: {hops} hops, {several} with several candidates, {wrong} guessed wrong, {late}; frames {} flights {} losses {} wall {:?}", t.frames.len(), t.flights.len(), t.losses.len(), record.wall);
-        let plain = run(&shipped(name), Plants::default());
-        println!("EXP {name}: wall without {:?}", plain.wall);
-    }
-}
