@@ -28,6 +28,8 @@ Examples:
   ddil run two-cluster-blackout    run it in virtual time, seconds for half an hour
   ddil sweep outage-1m             does it hold under a hundred seeds?
   ddil replay line-of-five --load  is one seed one run?
+  ddil explain outage-1m           where did the time go, and what was possible?
+  ddil diff old.json new.json      what changed?
   ddil check my-island.toml        is this file a scenario?
   ddil new my-island               a scenario to begin with
 
@@ -65,6 +67,42 @@ Of several scenarios the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
 
 const SWEEP_ORDER: &str = "\
 Of several seeds the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
+
+const EXPLAIN_AFTER: &str = "\
+Each operation at each replica: the time from acknowledged to visible, split without
+remainder into outage wait, reconnect backoff, handshake, queueing, transfer,
+retransmission and apply; and the physical bound, the earliest moment at which the
+links, as they were, could have brought it.
+
+Examples:
+  ddil explain two-cluster-blackout
+  ddil explain thin-link --seed 7 --slowest 3
+  ddil explain outage-1m --json | jq .explanation.connected.ratio.p50
+
+Exit codes:
+    0  explained, whatever the verdict of the run
+    2  usage, or the scenario is invalid; nothing was run
+    5  infrastructure: it could not be run
+  130  interrupted";
+
+const DIFF_AFTER: &str = "\
+OLD and NEW are files that `ddil run --json` or `ddil sweep --json` wrote, or `git:REV`:
+a revision of the repository around the current folder, which is checked out into a
+temporary folder, built with cargo and run. Runs are paired by scenario and seed. In
+virtual time whatever differs was changed by somebody; --tolerance says otherwise.
+
+Examples:
+  ddil diff before.json after.json
+  ddil diff git:main git:HEAD --scenario outage-1m --seeds 5
+  ddil diff git:v0.1.0 today.json --markdown       the scenarios and seeds of the file
+  ddil diff a.json b.json --json | jq '.scenarios[].figures[] | select(.judgement == \"worse\")'
+
+Exit codes:
+    0  no verdict got worse
+    1  a verdict got worse, or with --fail-on-regression a figure did
+    2  usage, an unreadable document, or nothing in common
+    5  infrastructure: a revision could not be built or run
+  130  interrupted";
 
 const CHECK_AFTER: &str = "\
 Everything that is wrong with a file is told in one pass: where, what, and what is
@@ -165,6 +203,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Plant known bugs in the nodes, and show which check catches each
     Plants(PlantsArgs),
+    /// Run a scenario and say where the time of its slowest operations went
+    Explain(ExplainArgs),
+    /// Compare two runs, or two revisions on the same seeds
+    Diff(DiffArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
@@ -291,6 +333,88 @@ pub struct SweepArgs {
     /// Plants a bug in every node, to prove that the checks can fail.
     #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
     pub plant: Vec<Plant>,
+}
+
+/// `ddil explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_AFTER)]
+pub struct ExplainArgs {
+    /// A shipped scenario by name (see `ddil list`), or a scenario file by path
+    #[arg(value_name = "NAME|FILE")]
+    pub scenario: String,
+
+    /// Everything random follows from this number [default: the scenario's own]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How many of the slowest operations
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub slowest: u32,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
+
+    /// Plants a bug in every node, to prove that the checks can fail.
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
+    pub plant: Vec<Plant>,
+}
+
+/// `ddil diff`.
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_AFTER)]
+pub struct DiffArgs {
+    /// What was
+    #[arg(value_name = "OLD")]
+    pub old: String,
+
+    /// What is
+    #[arg(value_name = "NEW")]
+    pub new: String,
+
+    /// What two revisions run: a shipped name or a file; may be given several times
+    #[arg(long, value_name = "NAME|FILE")]
+    pub scenario: Vec<String>,
+
+    /// Under how many seeds two revisions run it
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub seeds: u32,
+
+    /// The first of those seeds
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from: u64,
+
+    /// Runs at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+
+    /// With which cargo profile revisions are built
+    #[arg(long, value_name = "NAME", default_value = "release")]
+    pub profile: String,
+
+    /// A figure that differs by less than this many per cent has not changed
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    pub tolerance: f64,
+
+    /// Exit with 1 if a figure got worse, too
+    #[arg(long)]
+    pub fail_on_regression: bool,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+
+    /// Print Markdown, for a pull request
+    #[arg(long)]
+    pub markdown: bool,
+
+    /// Do not tell what is going on
+    #[arg(long)]
+    pub no_progress: bool,
 }
 
 /// `ddil plants`.

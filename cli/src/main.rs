@@ -9,9 +9,11 @@
 mod admission;
 mod args;
 mod check;
+mod diff;
 mod document;
 mod engine;
 mod exit;
+mod explain;
 mod interrupt;
 mod links;
 mod list;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::replay(arguments),
         Command::Report(arguments) => report::report(arguments),
         Command::Plants(arguments) => plants::plants(arguments),
+        Command::Explain(arguments) => explain::explain(arguments),
+        Command::Diff(arguments) => diff::diff(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
         Command::New(arguments) => new::new(arguments),

@@ -75,6 +75,14 @@ impl Verdict {
         }
     }
 
+    /// The verdict of this word.
+    pub fn find(word: &str) -> Option<Verdict> {
+        use Verdict::*;
+        [Pass, Fail, SloBreach, Inconclusive, Vacuous, InfraError, Nondeterministic]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
+    }
+
     /// Exit code of `ddil`; 2, for usage and invalid scenarios, never comes from a verdict.
     pub const fn exit_code(self) -> u8 {
         match self {

@@ -20,6 +20,7 @@
 
 pub mod capability;
 pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod figures;
 pub mod library;

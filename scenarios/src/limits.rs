@@ -133,6 +133,9 @@ pub const DIAGNOSTICS: usize = 10;
 /// commit and the machine's scheduler weigh as much as the link.
 pub const RATIO_DELAY_MIN: Duration = Duration::from_millis(5);
 
+/// Runs of one side of a comparison: ten sweeps of a thousand seeds.
+pub const DIFF_RUNS: usize = 10_000;
+
 /// Fewest samples for a verdict about a percentile.
 pub const SAMPLES_MIN: u64 = 10;
 

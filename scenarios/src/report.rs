@@ -34,6 +34,7 @@ use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
 use crate::record::{RunMeta, RunRecord};
+use crate::sweep::{Measure, measures};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -86,6 +87,8 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// The figures one by one, to be compared with those of other runs.
+    pub measures: Vec<Measure>,
     /// Those of the checks that looked at more than this run.
     across: Vec<CheckResult>,
 }
@@ -118,7 +121,8 @@ impl<'a> Report<'a> {
         let figures = measure(&judged);
         let checks = check::evaluate(scenario, &judged, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict, across: Vec::new() }
+        let measures = measures(&scenario.expect, &figures);
+        Report { record, figures, checks, verdict, measures, across: Vec::new() }
     }
 
     /// What summaries over many runs tell of this one.

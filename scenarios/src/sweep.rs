@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use measure::{Measure, Unit};
+pub use measure::{Better, Measure, Unit};
+pub(crate) use measure::{measures, or_never};
 pub use summary::summary;
 
 use crate::check::Verdict;
@@ -54,7 +55,7 @@ impl SweptRun {
             seed: report.record.meta.seed,
             verdict: report.verdict,
             failed: failed.map(|check| check.name.clone()).collect(),
-            measures: measure::measures(&scenario.expect, &report.figures),
+            measures: measures(&scenario.expect, &report.figures),
             trace_hash: report.record.trace_hash.clone(),
             reproduce: report.reproduce(),
         }
@@ -83,10 +84,10 @@ pub struct Spread {
     /// Median.
     pub p50: f64,
     /// 99th percentile, nearest rank; infinite: never.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub p99: f64,
     /// Greatest.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub max: f64,
     /// Seeds beyond the limit.
     pub late: u64,
@@ -116,10 +117,10 @@ impl Sweep {
         &self.runs
     }
 
-    /// Every figure that any run measured.
+    /// Every headline figure that any run measured.
     pub fn spreads(&self) -> Vec<Spread> {
         let mut names: Vec<&Measure> = Vec::new();
-        for measure in self.runs.iter().flat_map(|run| &run.measures) {
+        for measure in self.runs.iter().flat_map(|run| &run.measures).filter(|measure| measure.headline) {
             if !names.iter().any(|known| known.name == measure.name) {
                 names.push(measure);
             }

@@ -1,11 +1,13 @@
-//! The physical bound against computations by hand.
+//! The physical bound and the parts of a latency against computations by hand.
 
 use std::time::Duration;
 
 use super::bound::Bound;
+use super::{Explanation, Part};
 use crate::model::{Fault, LinkShape, LinkSpec, Peering, Scenario};
-use crate::plan::{NodeIndex, expand};
-use crate::record::{Life, RunRecord};
+use crate::plan::{NodeIndex, OpId, expand};
+use crate::record::transfer::{Frame, Transfers};
+use crate::record::{Life, OpKind, OpRecord, Outcome, RunRecord};
 use crate::testing::secs;
 use crate::time::SimTime;
 
@@ -273,4 +275,106 @@ fn nodes_of_a_group_may_differ() {
     assert_eq!(arrivals.at(other), Some(at(80_010)));
     assert_eq!(arrivals.at(dead), Some(at(200_000)));
     assert_eq!(arrivals.at(NodeIndex(0)), Some(at(120_300)));
+}
+
+const A: NodeIndex = NodeIndex(0);
+const B: NodeIndex = NodeIndex(1);
+
+/// `a-0` writes a document, acknowledged at this moment.
+fn written(record: &mut RunRecord, millis: u64) {
+    record.transfers = Some(Transfers::default());
+    let key = record.key("tracks", "one");
+    record.operations.push(OpRecord {
+        op: OpId(0),
+        node: A,
+        kind: OpKind::Put,
+        key,
+        invoked: at(millis - 1),
+        completed: Some(at(millis)),
+        outcome: Outcome::Ok,
+        json: Some(r#"{"counter":1}"#.into()),
+        writes: vec![("counter".into(), 1)],
+    });
+    record.see(at(millis), A, "tracks", "one", Some(r#"{"counter":1}"#));
+}
+
+/// A frame that left the outbox and was received, and when the receiver showed the document.
+fn brought(record: &mut RunRecord, ends: (NodeIndex, NodeIndex), sent: u64, received: u64, shown: u64) {
+    let frame = Frame { collection: "tracks", id: "one", check: sent as u32, bytes: 100 };
+    record.frame(at(sent), ends, true, frame);
+    record.frame(at(received), ends, false, frame);
+    record.see(at(shown), ends.1, "tracks", "one", Some(r#"{"counter":1}"#));
+}
+
+fn session(record: &mut RunRecord, millis: u64, ends: (NodeIndex, NodeIndex), up: bool) {
+    record.session(at(millis), ends.0, ends.1, up);
+    record.session(at(millis), ends.1, ends.0, up);
+}
+
+/// The time of the only arrival at a node, in milliseconds per part in order.
+fn spent(record: &RunRecord, replica: NodeIndex) -> [u128; 7] {
+    let explanation = Explanation::of(record);
+    let arrival = explanation.arrivals.iter().find(|arrival| arrival.replica == replica).unwrap();
+    assert_eq!(arrival.parts.total(), arrival.latency());
+    Part::ALL.map(|part| arrival.parts.of(part).as_millis())
+}
+
+#[test]
+fn an_outage_is_waited_out_and_then_the_way_back_takes_its_time() {
+    let cut = Fault::partition("cut", "a", "b").at(secs(1)).lasting(secs(1));
+    let mut record = lasted(network(&["a", "b"], vec![link("a", "b", 300)], vec![cut]), 0, 60_000, 180_000);
+    session(&mut record, 1_000, (A, B), true);
+    session(&mut record, 70_000, (A, B), false);
+    for dial in [100_000, 175_000, 180_400] {
+        record.dial(at(dial), B, A);
+    }
+    session(&mut record, 181_600, (A, B), true);
+    written(&mut record, 100_000);
+    brought(&mut record, (A, B), 181_600, 181_900, 181_902);
+    record.flew(at(181_600), A, B, 150, Some(at(181_900)));
+    // 80 s until the heal; 400 ms until somebody dials; 1.2 s until the session; 300 ms over the satellite; 2 ms of disk.
+    assert_eq!(spent(&record, B), [80_000, 400, 1_200, 0, 300, 0, 2]);
+}
+
+#[test]
+fn what_is_lost_is_sent_again_and_what_waits_in_a_queue_waits() {
+    let mut record = network(&["a", "b"], vec![link("a", "b", 300)], vec![]);
+    session(&mut record, 1_000, (A, B), true);
+    written(&mut record, 10_000);
+    // 40 ms in the outbox. The datagram is lost at once; the one that replaces it leaves 900 ms later and takes 800 ms
+    // over a link of 300: it stood in its queue for 500.
+    brought(&mut record, (A, B), 10_040, 11_740, 11_743);
+    record.flew(at(10_040), A, B, 150, None);
+    record.flew(at(10_940), A, B, 150, Some(at(11_740)));
+    assert_eq!(spent(&record, B), [0, 0, 0, 40 + 500, 300, 900, 3]);
+}
+
+#[test]
+fn a_relay_adds_its_own_commit() {
+    let c = NodeIndex(2);
+    let mut record = network(&["a", "b", "c"], vec![link("a", "b", 25), link("b", "c", 40)], vec![]);
+    session(&mut record, 1_000, (A, B), true);
+    session(&mut record, 1_000, (B, c), true);
+    written(&mut record, 10_000);
+    brought(&mut record, (A, B), 10_000, 10_025, 10_027);
+    record.flew(at(10_000), A, B, 150, Some(at(10_025)));
+    brought(&mut record, (B, c), 10_027, 10_067, 10_069);
+    record.flew(at(10_027), B, c, 150, Some(at(10_067)));
+    assert_eq!(spent(&record, c), [0, 0, 0, 0, 65, 0, 4]);
+    let explanation = Explanation::of(&record);
+    let slowest = explanation.slowest(1)[0];
+    assert_eq!(slowest.hops.iter().map(|hop| hop.to).collect::<Vec<_>>(), [B, c]);
+    // 69 ms of 65 possible ones, and 4 ms late.
+    assert_eq!((slowest.late(), slowest.ratio()), (ms(4), Some(69.0 / 65.0)));
+}
+
+/// Without transfers nothing is invented: the way counts as one hop, and what no fault explains as waiting.
+#[test]
+fn a_record_without_transfers_still_adds_up() {
+    let mut record = network(&["a", "b"], vec![link("a", "b", 300)], vec![]);
+    session(&mut record, 1_000, (A, B), true);
+    written(&mut record, 10_000);
+    record.see(at(10_302), B, "tracks", "one", Some(r#"{"counter":1}"#));
+    record.transfers = None;
+    assert_eq!(spent(&record, B), [0, 0, 0, 302, 0, 0, 0]);
 }

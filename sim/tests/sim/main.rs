@@ -4,6 +4,7 @@
 
 mod agents;
 mod engines;
+mod explain;
 mod faults;
 mod gossip;
 mod guests;
