@@ -53,6 +53,23 @@
 {{- if and $v.meshService.enabled $sidecar -}}
 {{- fail "meshService.enabled: it makes a service for each pod of a StatefulSet, of which a sidecar knows nothing; make them in the parent chart" -}}
 {{- end -}}
+{{- if and $v.sidecar.networkPolicy (not $v.sidecar.selectorLabels) -}}
+{{- fail "sidecar.networkPolicy: it has no pods to be for; set sidecar.selectorLabels to the labels of your pods" -}}
+{{- end -}}
+{{- if include "peat-node.hasPolicy" . -}}
+{{- range $peer := $v.mesh.peers -}}
+{{- if and (not (contains "://" $peer)) (not $v.networkPolicy.mesh.peers) -}}
+{{- fail "networkPolicy.mesh.peers: mesh.peers names nodes that the policy would keep the node from; name their networks, for example [{ipBlock: {cidr: 10.20.0.0/16}}]" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.relays.urls (not $v.networkPolicy.relays.to) -}}
+{{- fail "networkPolicy.relays.to: the policy would keep the node from its relays; name their networks, for example [{ipBlock: {cidr: 203.0.113.7/32}}]" -}}
+{{- end -}}
+{{- $local := or (contains "//127.0.0.1:" $v.agent.addr) (contains "//localhost:" $v.agent.addr) -}}
+{{- if and $v.agent.addr (not $local) (not $v.networkPolicy.agent.to) -}}
+{{- fail "networkPolicy.agent.to: the policy would keep the node from the agent; name it, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: uds-agent}}}]" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.meshService.enabled $v.networkPolicy.enabled (not $v.networkPolicy.mesh.peers) -}}
 {{- fail "networkPolicy.mesh.peers: meshService lets peers in from outside, and the policy would keep them out; name their networks, for example [{ipBlock: {cidr: 10.20.0.0/16}}]" -}}
 {{- end -}}

@@ -16,7 +16,7 @@ restartPolicy: Always
 env:
   {{- include "peat-node.env" . | nindent 2 }}
 ports:
-  {{- if not $v.api.socket.enabled }}
+  {{- if eq $v.mode "statefulset" }}
   - { name: api, containerPort: {{ $v.api.port }}, protocol: TCP }
   {{- end }}
   - { name: mesh, containerPort: {{ $v.mesh.port }}, protocol: UDP }

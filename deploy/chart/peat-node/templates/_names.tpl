@@ -64,6 +64,13 @@ labels:
 {{- if or (eq .Values.mode "statefulset") .Values.sidecar.selectorLabels -}}true{{- end -}}
 {{- end -}}
 
+{{/* "true" if there is a NetworkPolicy. A sidecar's closes the application's own ports too: only if that was asked for. */}}
+{{- define "peat-node.hasPolicy" -}}
+{{- if eq .Values.mode "statefulset" -}}
+{{- if .Values.networkPolicy.enabled -}}true{{- end -}}
+{{- else if and .Values.sidecar.networkPolicy .Values.sidecar.selectorLabels -}}true{{- end -}}
+{{- end -}}
+
 {{- define "peat-node.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
