@@ -58,7 +58,10 @@ tcp://{{ .Values.bindAddress }}:{{ .Values.api.port }}
 {{- include "peat-node.var" (list "RUST_LOG" $v.log) }}
 {{- include "peat-node.var" (list "PEAT_NODE_APP_ID" $v.formation.appId) }}
 {{- if not $v.formation.open }}
-{{- include "peat-node.secretVar" (list "PEAT_NODE_SHARED_KEY" $v.formation.sharedKey) }}
+{{- include "peat-node.secretVar" (list "FORMATION_KEY" $v.formation.sharedKey) }}
+{{- /* The node takes an empty variable for none given, and would run an open formation if the entry of the Secret is empty.
+A blank before it is no part of a key, and makes it refuse to start instead. */}}
+{{- include "peat-node.var" (list "PEAT_NODE_SHARED_KEY" " $(FORMATION_KEY)") }}
 {{- include "peat-node.secretVar" (list "PEAT_NODE_SHARED_KEY_PREVIOUS" $v.formation.previousKey) }}
 {{- end }}
 {{- if $v.formation.allowList.existingConfigMap }}
