@@ -147,8 +147,8 @@ def check_node(name, objects, known):
                         check("subPath" not in mounted, name, f"{path} by subPath is never brought up to date")
             ports = [port["name"] for port in container["ports"]]
             check(len(ports) == len(set(ports)), name, f"two ports have one name: {ports}")
-            for probe in ("livenessProbe", "readinessProbe"):
-                check(container[probe]["httpGet"]["port"] == "metrics", name, f"{probe} asks another port")
+            for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+                check(container.get(probe, container["livenessProbe"])["httpGet"]["port"] == "metrics", name, f"{probe} asks another port")
             native = container.get("restartPolicy") == "Always"
             inside = container in spec.get("initContainers", [])
             check(native == inside, name, "a native sidecar is an init container, and only that")
@@ -191,6 +191,8 @@ def check_selectors(name, objects):
             for end in spec["endpoints"]:
                 check(all(end["port"] in [p["name"] for p in one["spec"]["ports"]] for one in chosen), where, "names no port")
         elif each["kind"] == "Package":
+            for one in spec["network"].get("expose", []):
+                check(one["service"] in [s["metadata"]["name"] for s in services], where, f"exposes {one['service']}, which is not there")
             for one in spec["monitor"]:
                 chosen = [s for s in services if matches(one["selector"], s["metadata"]["labels"])]
                 check(len(chosen) == 1, where, f"monitors {len(chosen)} services")

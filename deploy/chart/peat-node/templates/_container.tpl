@@ -21,6 +21,11 @@ ports:
   {{- end }}
   - { name: mesh, containerPort: {{ $v.mesh.port }}, protocol: UDP }
   - { name: metrics, containerPort: {{ $v.metrics.port }}, protocol: TCP }
+{{- if and (eq $v.mode "sidecar") $v.sidecar.native }}
+startupProbe:
+  httpGet: { path: /readyz, port: metrics }
+  {{- toYaml $v.probes.startup | nindent 2 }}
+{{- end }}
 livenessProbe:
   httpGet: { path: /healthz, port: metrics }
   {{- toYaml $v.probes.liveness | nindent 2 }}
