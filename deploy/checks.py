@@ -1,6 +1,7 @@
 """What a platform engineer would look for in the rendered chart and in the files beside it, looked for by a program.
 
   checks.py files [UPDATE]   rendered manifests against each other, profile `restricted`, and against what the node can be told
+  checks.py packages FOLDER  writes the values that the Zarf package and the UDS bundle give the chart, for it to be rendered with
   checks.py start BINARY     starts the node with the environment of each rendered container, in namespaces of its own:
                              unshare --map-root-user --net --mount python3 deploy/checks.py start target/debug/peat-node
 
@@ -353,6 +354,28 @@ def check_packages():
                     check(value is not None, "uds-bundle.yaml", f"the chart has no value {one['path']}")
 
 
+def set_path(values, path, value):
+    *way, last = path.split(".")
+    for key in way:
+        values = values.setdefault(key, {})
+    values[last] = value
+
+
+def write_package_values(folder):
+    """What the chart is given by the package with the defaults of its variables, and by the bundle on top of that."""
+    zarf = yaml.safe_load((DEPLOY / "zarf.yaml").read_text())
+    given = {"VAR_" + one["name"]: one["default"] for one in zarf["variables"]}
+    given |= {"CONST_IMAGE_REPOSITORY": "peat-node", "CONST_IMAGE_TAG": "0.1.0"}
+    text = re.sub(r"###ZARF_(\w+?)###", lambda found: given[found[1]], (DEPLOY / "zarf/values.yaml").read_text())
+    pathlib.Path(folder, "zarf.yaml").write_text(text)
+    values = yaml.safe_load(text)
+    for override in yaml.safe_load((DEPLOY / "bundle/uds-bundle.yaml").read_text())["packages"][0]["overrides"].values():
+        for chart in override.values():
+            for one in chart.get("values", []) + chart.get("variables", []):
+                set_path(values, one["path"], one.get("value", one.get("default")))
+    pathlib.Path(folder, "uds-bundle.yaml").write_text(yaml.safe_dump(values))
+
+
 def check_files(update):
     node = variables_of("help_is_complete")
     known = node | variables_of("help_of_the_questions", "help_of_the_upkeep", "help_of_the_tokens")
@@ -376,6 +399,8 @@ def check_files(update):
 def main(words):
     if words[:1] == ["files"]:
         check_files(update=words[1:] == ["UPDATE"])
+    elif words[:1] == ["packages"] and len(words) == 2:
+        write_package_values(words[1])
     elif words[:1] == ["start"] and len(words) == 2:
         environments = {
             name: container["env"]
