@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod engines;
 mod explain;
 mod gossip;
 mod interest;
