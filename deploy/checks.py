@@ -210,6 +210,10 @@ def check_policy(name, objects):
             check(rule.get("from"), name, "a rule lets everyone in")
         for rule in each["spec"]["egress"]:
             check(rule.get("to"), name, "a rule lets the node out to everywhere")
+        for rule in each["spec"]["ingress"] + each["spec"]["egress"]:
+            for peer in rule.get("from", []) + rule.get("to", []):
+                for selector, value in peer.items():
+                    check(value and value.get("cidr") not in ("0.0.0.0/0", "::/0"), name, f"{selector} is everyone: {peer}")
         udp = [port for rule in each["spec"]["ingress"] for port in rule["ports"] if port["protocol"] == "UDP"]
         check(udp, name, "the mesh is not let in")
 
