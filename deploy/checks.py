@@ -231,6 +231,16 @@ def check_discovery(name, objects):
                     check(head and head["spec"].get("publishNotReadyAddresses"), name, f"asks for {service}, which is not there")
 
 
+def check_alerts(name, objects):
+    """Alerts are about metrics that there are. docs/operations.md has them all, to which a unit test holds the node's page."""
+    known = set(re.findall(r"\bpeat_[a-z_]+\b", (TOP / "docs/operations.md").read_text()))
+    for each in objects:
+        if each["kind"] == "PrometheusRule":
+            for rule in each["spec"]["groups"][0]["rules"]:
+                used = set(re.findall(r"\bpeat_[a-z_]+\b", rule["expr"]))
+                check(used <= known, name, f"{rule['alert']} is about {sorted(used - known)}, which docs/operations.md does not know")
+
+
 def values_with_comments():
     """Path, comment and default of every value that has a comment, in the order of values.yaml."""
     text = (CHART / "values.yaml").read_text()
@@ -391,6 +401,7 @@ def check_files(update):
         check_selectors(name, objects)
         check_policy(name, objects)
         check_discovery(name, objects)
+        check_alerts(name, objects)
     for variable in sorted(node - seen - NOT_IN_THE_CHART.keys()):
         check(False, "chart", f"no value of it leads to {variable}, and NOT_IN_THE_CHART does not say why")
     check_values(update)
