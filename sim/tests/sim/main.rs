@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod engines;
 mod gossip;
 mod interest;
 mod judged;
