@@ -48,7 +48,7 @@ pub fn run(arguments: &RunArgs) -> Exit {
             }
         }
     }
-    if bad > 0 || !admission::admit(&sources, &peat_sim::capabilities()) {
+    if bad > 0 || !admission::admit(&sources, &peat_sim::Engine::default().capabilities()) {
         return Exit::Usage;
     }
     interrupt::watch();

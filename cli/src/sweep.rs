@@ -28,7 +28,7 @@ pub fn sweep(arguments: &SweepArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    if !admission::admit(std::slice::from_ref(&sourced), &peat_sim::capabilities()) {
+    if !admission::admit(std::slice::from_ref(&sourced), &peat_sim::Engine::default().capabilities()) {
         return Exit::Usage;
     }
     let Some(last) = arguments.from.checked_add(u64::from(arguments.seeds) - 1) else {

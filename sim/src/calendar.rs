@@ -14,11 +14,15 @@ use peat_scenarios::model::Trouble;
 use peat_scenarios::plan::FaultIndex;
 use peat_scenarios::record::FaultEffect;
 
+use crate::clock::SimClock;
 use crate::hooks;
 
 /// The calendar of a host. It outlives the lives of the host, as the clock of a board does. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct HostClock(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub(crate) struct HostClock {
+    clock: SimClock,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Default)]
 struct State {
@@ -41,13 +45,18 @@ impl Out {
 }
 
 impl HostClock {
+    /// One that is right.
+    pub(crate) fn new(clock: SimClock) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Milliseconds since 1970, as the node is told.
     pub(crate) fn read(&self) -> u64 {
-        self.read_at(hooks::EPOCH, hooks::elapsed())
+        self.read_at(hooks::EPOCH, self.clock.elapsed())
     }
 
     fn read_at(&self, epoch: Duration, now: Duration) -> u64 {
@@ -70,7 +79,7 @@ impl HostClock {
     pub(crate) fn begin(&self, fault: FaultIndex, trouble: Trouble) {
         let out = match trouble {
             Trouble::ClockJump { by_ms } => Out::Jumped { by_ms },
-            Trouble::ClockSkew { rate } => Out::Skewed { rate, since: hooks::elapsed() },
+            Trouble::ClockSkew { rate } => Out::Skewed { rate, since: self.clock.elapsed() },
             _ => return,
         };
         self.lock().out.insert(fault, out);
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn jumps_and_skews_add_up_and_only_what_was_read_counts() {
-        let clock = HostClock::default();
+        let clock = HostClock::new(SimClock::Tokio);
         let seconds = Duration::from_secs;
         let (jump, skew) = (FaultIndex(0), FaultIndex(1));
         assert_eq!(clock.read_at(seconds(1_000), seconds(10)), 1_010_000);

@@ -1,6 +1,8 @@
-//! An application beside a node: a tonic client on an in-memory connection to the node's real API server.
+//! An application beside a node: a tonic client on a connection to the node's real API server, in memory or over
+//! turmoil's TCP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
@@ -10,6 +12,7 @@ use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+use turmoil::net::TcpStream;
 
 use crate::tasks::Owned;
 
@@ -34,4 +37,11 @@ pub(crate) async fn connect(node: NodeHandle, pause: &Pause) -> Result<(Client, 
     });
     let channel = Endpoint::from_static("http://node.sim").connect_with_connector(connector).await?;
     Ok((PeatSidecarClient::new(channel), serving))
+}
+
+/// Connects a client to the API that a node serves in a turmoil simulation, over its TCP.
+pub(crate) async fn over_turmoil(node: SocketAddr) -> Result<Client, tonic::transport::Error> {
+    let connector = tower::service_fn(move |_| async move { TcpStream::connect(node).await.map(TokioIo::new) });
+    let channel = Endpoint::from_static("http://node.sim").connect_with_connector(connector).await?;
+    Ok(PeatSidecarClient::new(channel))
 }

@@ -28,17 +28,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
-mod client;
 mod calendar;
+mod client;
+mod clock;
 mod disk;
 mod fabric;
 pub mod hooks;
 mod host;
 mod journal;
+mod life;
+mod net;
 mod observer;
 mod seeds;
 mod tasks;
 pub mod trace;
+pub mod turmoil;
 mod workload;
 mod world;
 
@@ -48,7 +52,7 @@ use std::time::Instant;
 use peat_node::config::NodeConfig;
 use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
-use peat_scenarios::{Capabilities, RunRecord, Scenario, SimTime, Unsupported};
+use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
 pub use trace::{Event, first_difference};
@@ -59,10 +63,46 @@ const STACK_BYTES: usize = 64 << 20;
 /// Alters the configuration of a node at every start.
 pub type Configure = Arc<dyn Fn(NodeIndex, &mut NodeConfig) + Send + Sync>;
 
+/// Who delivers datagrams, runs tasks and tells the time. Everything else is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// One runtime for all, from event to event. The default: nothing is faster.
+    #[default]
+    Fabric,
+    /// A [`turmoil::Sim`](::turmoil::Sim) in ticks of a millisecond, one runtime a host. It is there to disagree
+    /// with the other, if there is something to disagree about.
+    Turmoil,
+}
+
+impl Engine {
+    /// Its name in records and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Fabric => "fabric",
+            Engine::Turmoil => "turmoil",
+        }
+    }
+
+    /// What it can do: [`run`] refuses what a scenario asks for beyond that, before anything starts.
+    pub fn capabilities(self) -> Capabilities {
+        let world = format!("sim/{}", self.name());
+        match self {
+            Engine::Fabric => Capabilities::all(&world),
+            // What a link has held would have to be sent by a host that may be gone, and nobody else has a socket.
+            Engine::Turmoil => {
+                let can = Capability::ALL.into_iter().filter(|capability| *capability != Capability::ClogLinks);
+                Capabilities::only(&world, can)
+            }
+        }
+    }
+}
+
 /// How a scenario is run.
 pub struct RunOptions {
     /// Everything random in the run follows from it.
     pub seed: u64,
+    /// What runs it.
+    pub engine: Engine,
     /// Bugs to plant in every node.
     pub plants: Plants,
     /// What the nodes are told beyond the scenario.
@@ -76,7 +116,20 @@ pub struct RunOptions {
 impl RunOptions {
     /// A run of a scenario with this seed and nothing special.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, plants: Plants::default(), configure: Arc::new(|_, _| {}), source: String::new(), progress: None }
+        Self {
+            seed,
+            engine: Engine::default(),
+            plants: Plants::default(),
+            configure: Arc::new(|_, _| {}),
+            source: String::new(),
+            progress: None,
+        }
+    }
+
+    /// The same on this engine.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
     }
 
     /// The same with nodes that are told more.
@@ -123,17 +176,15 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
-    /// The scenario asks for something that this world cannot do.
+    /// The hosts of a turmoil simulation did not do what they should.
+    #[error("turmoil: {0}")]
+    Turmoil(String),
+    /// The scenario asks for something that the engine cannot do.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
-}
-
-/// What the engine `fabric` can do: everything. [`run`] refuses what a scenario asks for beyond that.
-pub fn capabilities() -> Capabilities {
-    Capabilities::all("sim/fabric")
 }
 
 /// Runs a scenario in virtual time.
@@ -152,18 +203,18 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
-    capabilities().admit(scenario)?;
+    options.engine.capabilities().admit(scenario)?;
     hooks::self_check()?;
-    let RunOptions { seed, plants, configure, source, progress } = options;
+    let RunOptions { seed, engine, plants, configure, source, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
-    let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
+    let record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
     let began = Instant::now();
     let (report, reports) = mpsc::channel();
     let setup = world::Setup { plan, record, plants, configure, keep, report };
     let thread = std::thread::Builder::new()
         .name(format!("sim-{seed}"))
         .stack_size(STACK_BYTES)
-        .spawn(move || world::run(setup))
+        .spawn(move || on_its_thread(engine, setup))
         .map_err(SimError::Thread)?;
     // Told here and not in the simulation: a progress bar that reads the clock or makes a hash map there
     // would change the run.
@@ -176,6 +227,17 @@ fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunR
     let (mut record, events) = thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))??;
     record.wall = began.elapsed();
     Ok((record, events))
+}
+
+/// Runs on the thread of the simulation.
+fn on_its_thread(engine: Engine, setup: world::Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
+    let _entered = hooks::enter(setup.plan.seed);
+    // A subscriber of the process would make hash maps on this thread, and with that change the run.
+    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+    match engine {
+        Engine::Fabric => fabric::run(setup),
+        Engine::Turmoil => turmoil::run(setup),
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

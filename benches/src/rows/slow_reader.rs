@@ -32,6 +32,7 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     let title = format!("{updates} updates of {documents} documents, a subscriber takes one event a second");
     let mut report = Report::new("documents 6", title);
     let ground = Ground::new(common)?;
+    let alone = grown_without_reader(&ground, options).await?;
     let node = Node::start(ground.spec("a")?).await?;
     write(&node, documents, documents).await?;
     let mut client = node.client.clone();
@@ -76,8 +77,19 @@ pub(crate) async fn run(common: &Common, options: &Options) -> Result<Report, Fa
     let more = has.keys().filter(|id| !expected.contains_key(*id)).count();
     report.at_most("documents that the reader has otherwise or not, or too many", (wrong + more) as f64, 0.0, "");
     report.at_most("events of the rest, for each document", fast as f64 / documents as f64, 1.1, "");
-    report.at_most("growth of the node's memory", grown / 1e6, GROWTH_BAR_MB, "MB");
+    report.value("growth of the node's memory: the reader, and what was written", 1, grown / 1e6, "MB");
+    report.value("growth of a node's memory without a reader", 1, alone / 1e6, "MB");
+    report.at_most("growth by the reader alone", (grown - alone) / 1e6, GROWTH_BAR_MB, "MB");
     Ok(report)
+}
+
+/// The control: what the same updates cost a node of its own that nobody reads.
+async fn grown_without_reader(ground: &Ground, options: &Options) -> Result<f64, Failure> {
+    let node = Node::start(ground.spec("control")?).await?;
+    write(&node, options.documents, options.documents).await?;
+    let memory = node.process.memory_bytes().unwrap_or_default();
+    write(&node, options.updates, options.documents).await?;
+    Ok(node.process.memory_bytes().unwrap_or_default() as f64 - memory as f64)
 }
 
 async fn take(

@@ -4,15 +4,16 @@ use peat_scenarios::model::Trouble;
 use peat_scenarios::plan::{FaultClass, FaultIndex, NodeIndex};
 use peat_scenarios::record::FaultEffect;
 
-use super::{Host, State, identity, slot};
+use super::{Engine, Host};
+use crate::life::identity;
 
 impl Host {
     /// Something begins to ail it.
-    pub(crate) fn suffer(&mut self, fault: FaultIndex, trouble: Trouble) {
+    pub(crate) fn suffer(&mut self, fault: FaultIndex, trouble: Trouble, engine: &mut impl Engine) {
         match trouble {
-            Trouble::Crash => drop(self.crash()),
+            Trouble::Crash => drop(self.crash(engine)),
             Trouble::DataLoss => {
-                if self.crash() {
+                if self.crash(engine) {
                     self.disk.wipe(fault);
                 }
             }
@@ -21,11 +22,11 @@ impl Host {
             | Trouble::DiskFull
             | Trouble::DiskSlow { .. }
             | Trouble::ReadError => self.disk.begin(fault, trouble, self.shared.journal.stirred()),
-            Trouble::ClockJump { .. } | Trouble::ClockSkew { .. } => self.clock.begin(fault, trouble),
+            Trouble::ClockJump { .. } | Trouble::ClockSkew { .. } => self.calendar.begin(fault, trouble),
             Trouble::Pause => {
-                if let State::Alive(alive) = &self.state {
+                if let Some(alive) = &self.alive {
                     alive.pause.begin();
-                    self.shared.fabric.pause(self.spec.index);
+                    self.shared.net.pause(self.spec.index);
                 }
             }
         }
@@ -34,10 +35,10 @@ impl Host {
     /// It is over.
     pub(crate) fn recover(&mut self, fault: FaultIndex, class: FaultClass) {
         self.disk.end(fault);
-        self.clock.end(fault);
-        if let (FaultClass::Pause, State::Alive(alive)) = (class, &self.state) {
+        self.calendar.end(fault);
+        if let (FaultClass::Pause, Some(alive)) = (class, &self.alive) {
             // What came meanwhile lies there before the first task goes on.
-            self.shared.fabric.resume(self.spec.index);
+            self.shared.net.resume(self.spec.index);
             alive.pause.end();
         }
     }
@@ -45,9 +46,9 @@ impl Host {
     /// What a fault has done so far.
     pub(crate) fn effect(&self, fault: FaultIndex, class: FaultClass) -> FaultEffect {
         let mut effect = self.disk.effect(fault);
-        effect.add(&self.clock.effect(fault));
+        effect.add(&self.calendar.effect(fault));
         if class == FaultClass::Pause {
-            effect.datagrams_held = self.shared.fabric.held(self.spec.index);
+            effect.datagrams_held = self.shared.net.held(self.spec.index);
         }
         effect
     }
@@ -64,8 +65,7 @@ impl Host {
 
     /// The system tells the node that the paths to these hosts are gone; how many sessions that ended.
     pub(crate) fn sever(&self, peers: &[NodeIndex]) -> u64 {
-        let State::Alive(alive) = &self.state else { return 0 };
-        let Some((node, _)) = slot(&alive.ready) else { return 0 };
+        let Some((node, _)) = self.ready() else { return 0 };
         let peers: Vec<_> = peers.iter().map(|peer| identity(self.shared.seed, *peer).public()).collect();
         node.sever(&peers) as u64
     }

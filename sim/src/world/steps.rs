@@ -8,13 +8,14 @@ use peat_scenarios::plan::{FaultClass, FaultIndex, NodeIndex, Step};
 use peat_scenarios::record::FaultEffect;
 
 use super::World;
+use crate::host::Engine;
 use crate::trace::Kind;
 
 impl World {
-    pub(super) fn take(&mut self, now: SimTime, step: &Step) {
+    pub(super) fn take(&mut self, now: SimTime, step: &Step, engine: &mut impl Engine) {
         let index = step.fault();
         let fault = &self.plan.faults[index.index()];
-        let counters = self.shared.fabric.counters(&fault.pairs);
+        let counters = self.shared.net.counters(&fault.pairs);
         let verb = if step.begins() { "begins" } else { "ends" };
         let text = format!("{} {verb}: {}", fault.name, fault.description);
         let effect = if step.begins() { FaultEffect::default() } else { self.effect(index) };
@@ -33,14 +34,14 @@ impl World {
         } else {
             self.lasting.remove(&index.0);
         }
-        self.shared.fabric.apply(now, step);
+        self.shared.net.apply(now, step);
         match step {
             Step::Reset { pairs, .. } => {
                 let told = self.sever(pairs);
                 self.shared.journal.lock().record.effect(index).sessions_reset += told;
             }
-            Step::Crash { node, .. } => self.suffer(index, *node, Trouble::Crash),
-            Step::Trouble { node, trouble, .. } => self.suffer(index, *node, *trouble),
+            Step::Crash { node, .. } => self.suffer(index, *node, Trouble::Crash, engine),
+            Step::Trouble { node, trouble, .. } => self.suffer(index, *node, *trouble, engine),
             Step::Recover { node, .. } => {
                 let class = self.class(index);
                 self.hosts[node.index()].recover(index, class);
@@ -53,7 +54,7 @@ impl World {
                     !holders.is_empty()
                 });
                 if !held {
-                    self.hosts[node.index()].start();
+                    self.hosts[node.index()].start(engine);
                 }
             }
             Step::LinksDown { .. }
@@ -68,8 +69,8 @@ impl World {
         self.plan.faults[fault.index()].class
     }
 
-    fn suffer(&mut self, fault: FaultIndex, node: NodeIndex, trouble: Trouble) {
-        self.hosts[node.index()].suffer(fault, trouble);
+    fn suffer(&mut self, fault: FaultIndex, node: NodeIndex, trouble: Trouble, engine: &mut impl Engine) {
+        self.hosts[node.index()].suffer(fault, trouble, engine);
         // Also of a node that was down already: it stays so until the last of them is over.
         if matches!(trouble, Trouble::Crash | Trouble::DataLoss) {
             self.down.entry(node).or_default().insert(fault);
@@ -77,10 +78,10 @@ impl World {
     }
 
     /// Hosts whose power fails in the middle of a sync do so at that moment.
-    pub(super) fn cut_powers(&mut self) {
+    pub(super) fn cut_powers(&mut self, engine: &mut impl Engine) {
         for host in &mut self.hosts {
             if let Some(fault) = host.has_tripped() {
-                host.crash();
+                host.crash(engine);
                 self.down.entry(host.spec().index).or_default().insert(fault);
             }
         }
@@ -97,7 +98,7 @@ impl World {
 
     /// What a fault has done so far, as far as the record does not see it.
     fn effect(&self, fault: FaultIndex) -> FaultEffect {
-        let mut effect = self.shared.fabric.effect(fault);
+        let mut effect = self.shared.net.effect(fault);
         let spec = &self.plan.faults[fault.index()];
         if let Some(node) = spec.node {
             effect.add(&self.hosts[node.index()].effect(fault, spec.class));
@@ -108,7 +109,7 @@ impl World {
     /// The run ends while faults last.
     pub(super) fn close_lasting(&mut self) {
         for index in self.lasting.keys().map(|index| FaultIndex(*index)) {
-            let counters = self.shared.fabric.counters(&self.plan.faults[index.index()].pairs);
+            let counters = self.shared.net.counters(&self.plan.faults[index.index()].pairs);
             let effect = self.effect(index);
             let mut journal = self.shared.journal.lock();
             let now = journal.now();

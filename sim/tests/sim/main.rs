@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agents;
+mod engines;
 mod faults;
 mod gossip;
 mod interest;
