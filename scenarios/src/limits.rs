@@ -42,6 +42,29 @@ pub const INTERESTS: usize = 32;
 /// Repetitions of one flapping fault.
 pub const REPEAT: u32 = 1_000;
 
+/// Mean number of crashes of one `churn`. Each life of a node needs an endpoint that is bound before the start, at
+/// about a millisecond and 100 KB.
+pub const CHURN: u32 = 200;
+
+/// Part of the nodes that a `swizzle` picks unless given.
+pub const SWIZZLE_SHARE: f64 = 0.5;
+
+/// Queue of a `bufferbloat` unless given: what cable modems were found with, 2 s at 4 Mbit/s (Gettys and Nichols,
+/// "Bufferbloat: dark buffers in the Internet", 2012).
+pub const BLOATED_QUEUE: u64 = 1 << 20;
+
+/// Payload bytes that a clogged link holds in one direction; what comes on top is lost. As much as ten seconds of 50 Mbit/s.
+pub const CLOG_BYTES: usize = 64 << 20;
+
+/// Wait in a queue from which a `bufferbloat` has bitten: ten times what a LAN takes, and less than any satellite.
+pub const BLOAT_BITES: Duration = Duration::from_millis(10);
+
+/// Furthest that a clock may jump: a century, beyond any certificate and any retention.
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Fastest clock, in seconds gained each second: 100 makes a minute of a run almost two hours.
+pub const CLOCK_RATE_MAX: f64 = 100.0;
+
 /// Latency and jitter of a link. Light needs 22 min to Mars; this is about DDIL on and around Earth, where a
 /// minute is already a store-and-forward link that QUIC cannot use.
 pub const LATENCY_MAX: Duration = Duration::from_secs(60);
@@ -110,9 +133,22 @@ pub const DIAGNOSTICS: usize = 10;
 /// commit and the machine's scheduler weigh as much as the link.
 pub const RATIO_DELAY_MIN: Duration = Duration::from_millis(5);
 
+/// Runs of one side of a comparison: ten sweeps of a thousand seeds.
+pub const DIFF_RUNS: usize = 10_000;
+
 /// Fewest samples for a verdict about a percentile.
 pub const SAMPLES_MIN: u64 = 10;
 
 /// A session that was up at the heal may not have noticed yet that its path is dead. One that goes
 /// down within this time of the heal counts as lost to the fault: QUIC idle time-outs are 10-30 s.
 pub const LATE_LOSS: Duration = Duration::from_secs(30);
+
+/// Flights of a record: 40,000 are 4 MB of JSON and 1 MB of a page, and more arrows than anybody looks at.
+pub const FLIGHTS: usize = 40_000;
+
+/// A saved run. The largest shipped scenario makes 60 MB; eight times that still fits the memory of a laptop, parsed.
+pub const SAVED_BYTES: usize = 512 * 1024 * 1024;
+
+/// Nodes times changes of sessions, lives and faults of a saved run: each costs 8 bytes while it is judged, so 1.6
+/// GB. A thousand nodes may have 200,000 changes.
+pub const REACH_CELLS: usize = 200_000_000;

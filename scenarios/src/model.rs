@@ -6,6 +6,7 @@
 mod builder;
 mod error;
 mod expect;
+mod fault;
 mod link;
 mod lower;
 mod node;
@@ -21,8 +22,10 @@ use std::time::Duration;
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
 pub use expect::{Expect, LatencyLevel, RttBound};
+pub use fault::{Composite, End, Event, Fault, FaultKind, Repeat, Trouble, When};
 pub(crate) use link::directed;
 pub use link::{Contact, Direction, LinkSchedule, LinkShape, LinkSpec, Peering, Trace};
+pub(crate) use lower::{fault_kinds, peerings, workload_kinds};
 pub use node::{Class, Discovery, KeptHistory, Selector};
 
 /// A validated scenario.
@@ -70,6 +73,9 @@ pub struct Group {
     pub joins_at: Option<Duration>,
     /// What they ask their peers for; empty: everything.
     pub interest: Vec<Selector>,
+    /// The formation that they belong to; `None`: the one that every group is in that names none. Nodes of two formations
+    /// may reach each other and must never exchange a document.
+    pub formation: Option<String>,
     /// How they find peers besides those that `peering` names.
     pub discovery: Discovery,
     /// The class of traffic of each collection that has not its usual one.
@@ -173,111 +179,6 @@ pub struct Away {
     pub lasts: Duration,
 }
 
-/// One entry of the timeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
-    /// Its id, unique; heals and workloads refer to it.
-    pub id: String,
-    /// When it happens.
-    pub when: When,
-    /// It ends by itself after this.
-    pub lasts: Option<Duration>,
-    /// It happens that many times, each `every` after the last.
-    pub repeat: Option<Repeat>,
-    /// What happens.
-    pub kind: FaultKind,
-}
-
-/// Repetition of a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repeat {
-    /// How many times in all.
-    pub times: u32,
-    /// From one beginning to the next.
-    pub every: Duration,
-}
-
-/// When a fault happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// At a time.
-    At(Duration),
-    /// When all nodes are equal, once everything declared before has happened, and `after` that.
-    Converged {
-        /// How long after.
-        after: Duration,
-    },
-}
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a timeline has a handful of faults, and is read once")]
-pub enum FaultKind {
-    /// Nothing passes between two groups.
-    Partition {
-        /// The groups.
-        between: (String, String),
-    },
-    /// Nothing passes from one group to the other; the way back works.
-    OneWayCut {
-        /// Senders.
-        from: String,
-        /// Who no longer hears them.
-        to: String,
-    },
-    /// A group loses its links to every other group.
-    Blackout {
-        /// The group.
-        group: String,
-    },
-    /// The link becomes another one.
-    Degrade {
-        /// The groups.
-        between: (String, String),
-        /// What it becomes, in both directions.
-        shape: LinkShape,
-        /// What differs from the first group to the second.
-        forward: Option<Box<LinkShape>>,
-        /// What differs from the second group to the first.
-        back: Option<Box<LinkShape>>,
-    },
-    /// A node stops without a farewell; only what its disk synced is left.
-    Crash {
-        /// The node.
-        node: String,
-    },
-    /// A link fault ends. The entry's own id is `heal-<fault>`.
-    Heal {
-        /// The fault that ends.
-        ends: String,
-    },
-    /// A crashed node starts again.
-    Restart {
-        /// The node.
-        node: String,
-    },
-}
-
-impl FaultKind {
-    /// The word in scenario files.
-    pub fn name(&self) -> &'static str {
-        match self {
-            FaultKind::Partition { .. } => "partition",
-            FaultKind::OneWayCut { .. } => "one-way-cut",
-            FaultKind::Blackout { .. } => "blackout",
-            FaultKind::Degrade { .. } => "degrade",
-            FaultKind::Crash { .. } => "crash",
-            FaultKind::Heal { .. } => "heal",
-            FaultKind::Restart { .. } => "restart",
-        }
-    }
-
-    /// False for `heal` and `restart`.
-    pub fn begins(&self) -> bool {
-        !matches!(self, FaultKind::Heal { .. } | FaultKind::Restart { .. })
-    }
-}
-
 impl Scenario {
     /// Begins a scenario in Rust.
     pub fn builder(name: &str) -> Builder {
@@ -316,7 +217,8 @@ impl Scenario {
     }
 
     /// When a fault lasts, if its beginning and end are known without running: all repetitions.
-    /// The end is the duration for one that never heals; `None` for a fault on convergence.
+    /// The end is the duration for one that never heals; `None` for one that waits for an event, or that the seed times.
+    /// A composite fault has one window.
     pub fn fault_windows(&self, id: &str) -> Option<Vec<(Duration, Duration)>> {
         lower::fault_windows(&self.faults, self.duration, id)
     }

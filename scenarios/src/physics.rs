@@ -23,6 +23,7 @@
 mod fate;
 mod link;
 mod network;
+mod obstacle;
 mod params;
 #[cfg(test)]
 mod properties;
@@ -32,7 +33,7 @@ mod schedule;
 
 pub use fate::{Corruption, Deliveries, Delivery, DropCause, Fate, LinkCounters};
 pub use link::Link;
-pub use network::Network;
+pub use network::{Network, Sent};
 pub use params::{Bursts, LinkParams, Spread, UDP_HEADER_BYTES};
 pub use queue::{CoDel, Discipline, Red};
 pub use schedule::{Conditions, Opportunities, Schedule, TraceError, TraceProblem, Windows, parse_csv, parse_mahimahi};

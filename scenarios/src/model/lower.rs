@@ -16,7 +16,7 @@ use serde_spanned::Spanned;
 use super::error::{Diagnostic, Location, ScenarioError};
 use super::raw::{Field, RawScenario};
 use super::units::{DURATION_HELP, format_duration, parse_duration};
-use super::{LinkSchedule, Scenario, Trace, builder, write};
+use super::{LinkSchedule, Peering, Scenario, Trace, builder, write};
 use crate::limits;
 use crate::plan;
 use crate::suggest::closest;
@@ -25,6 +25,21 @@ pub(super) use faults::fault_windows;
 
 /// Gives the text of a file beside the scenario, or says why it cannot.
 type Files<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Every kind of fault, with the fields that it takes besides `at` and `when`.
+pub(crate) fn fault_kinds() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    faults::kinds()
+}
+
+/// Every kind of workload.
+pub(crate) fn workload_kinds() -> impl Iterator<Item = &'static str> {
+    workloads::KINDS.into_iter()
+}
+
+/// Every way of peering.
+pub(crate) fn peerings() -> impl Iterator<Item = &'static str> {
+    topology::PEERINGS.into_iter().map(Peering::name)
+}
 
 pub(super) fn parse(file: &str, text: &str, files: Files<'_>) -> Result<Scenario, ScenarioError> {
     let mut lower = Lower { source: Some(text), files, run_length: limits::DURATION_MAX, diagnostics: Vec::new() };

@@ -52,6 +52,8 @@ pub(super) struct RawGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) interest: Field<Vec<Spanned<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) formation: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovery: Field<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) classes: BTreeMap<String, Spanned<String>>,
@@ -276,6 +278,32 @@ pub(super) struct RawFault {
     pub(super) corrupt: Field<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mtu: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Field<OneOrMany>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) groups: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) period: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) down: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sync: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) share: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mule: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stops: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stay: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) travel: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) islands: Field<Vec<Vec<Spanned<String>>>>,
     // Tables last: TOML wants what is no table first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bursts: Field<RawBursts>,

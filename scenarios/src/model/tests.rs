@@ -1,5 +1,6 @@
 //! What is accepted, and how errors read.
 
+mod faults;
 mod links;
 
 use super::*;

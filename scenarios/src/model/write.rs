@@ -6,10 +6,10 @@ use super::raw::{
     Field, OneOrMany, RawBursts, RawCluster, RawContact, RawExpect, RawFault, RawGroup, RawLatency, RawLink,
     RawScenario, RawSchedule, RawShape, RawWorkload,
 };
-use super::units::{format_bandwidth, format_duration, format_size};
+use super::units::{format_bandwidth, format_duration, format_signed_ms, format_size};
 use super::{
-    Contact, Discovery, Expect, Fault, FaultKind, LatencyLevel, LinkSchedule, LinkShape, LinkSpec, Peering, Scenario,
-    When, Workload, WorkloadKind,
+    Composite, Contact, Discovery, End, Event, Expect, Fault, FaultKind, LatencyLevel, LinkSchedule, LinkShape,
+    LinkSpec, Peering, Scenario, Trouble, When, Workload, WorkloadKind,
 };
 use crate::physics::Bursts;
 
@@ -44,6 +44,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
                 true => None,
                 false => some(group.interest.iter().map(|selector| here(selector.to_string())).collect()),
             },
+            formation: group.formation.clone().map(here),
             discovery: match group.discovery {
                 Discovery::None => None,
                 other => some(other.name().to_owned()),
@@ -210,24 +211,40 @@ fn raw_fault(fault: &Fault) -> RawFault {
         }
         _ => (RawShape::default(), None, None),
     };
-    let (at, when, after) = match fault.when {
-        When::At(at) => (span(at), None, None),
-        When::Converged { after } if after.is_zero() => (None, some("converged".to_owned()), None),
-        When::Converged { after } => (None, some("converged".to_owned()), span(after)),
+    let (at, event) = match &fault.when {
+        When::At(at) => (span(*at), None),
+        When::Within(from, until) => (some(format!("{}..{}", format_duration(*from), format_duration(*until))), None),
+        When::On { event, after } => (None, Some((event, *after))),
     };
+    let when = event.and_then(|(event, _)| match event {
+        Event::Converged => some("converged".to_owned()),
+        Event::Writes { count, .. } => some(format!("writes:{count}")),
+        Event::Session { .. } => some("session".to_owned()),
+    });
+    let of = event.and_then(|(event, _)| match event {
+        Event::Converged => None,
+        Event::Writes { of, .. } => of.clone().map(|of| here(OneOrMany::One(of))),
+        Event::Session { of } => one_or_many(of),
+    });
     let mut raw = RawFault {
         kind: here(fault.kind.name().to_owned()),
         id: fault.kind.begins().then(|| here(fault.id.clone())),
         at,
         when,
-        after,
-        lasts: fault.lasts.and_then(span),
+        of,
+        after: event.filter(|(_, after)| !after.is_zero()).and_then(|(_, after)| span(after)),
+        lasts: match fault.end {
+            End::Entry => None,
+            End::After(lasts) => span(lasts),
+            End::Never => some("ever".to_owned()),
+        },
         repeat: fault.repeat.and_then(|repeat| some(i64::from(repeat.times))),
         every: fault.repeat.and_then(|repeat| span(repeat.every)),
         between: None,
         from: None,
         to: None,
         group: None,
+        groups: None,
         node: None,
         ends: None,
         profile: link.profile,
@@ -245,20 +262,91 @@ fn raw_fault(fault: &Fault) -> RawFault {
         bursts: link.bursts,
         forward,
         back,
+        period: None,
+        down: None,
+        sync: None,
+        by: None,
+        rate: None,
+        share: None,
+        mule: None,
+        stops: None,
+        stay: None,
+        travel: None,
+        islands: None,
     };
     match &fault.kind {
-        FaultKind::Partition { between } | FaultKind::Degrade { between, .. } => {
+        FaultKind::Partition { between }
+        | FaultKind::DialOnlyPartition { between }
+        | FaultKind::Reset { between }
+        | FaultKind::Clog { between }
+        | FaultKind::Degrade { between, .. } => raw.between = pair(between),
+        FaultKind::Flap { between, period, down } => {
             raw.between = pair(between);
+            raw.period = span(*period);
+            raw.down = span(*down);
+        }
+        FaultKind::Bufferbloat { between, bandwidth_bps, queue_bytes } => {
+            raw.between = pair(between);
+            raw.bandwidth = some(format_bandwidth(*bandwidth_bps));
+            raw.queue = some(format_size(*queue_bytes));
         }
         FaultKind::OneWayCut { from, to } => {
             raw.from = some(from.clone());
             raw.to = some(to.clone());
         }
         FaultKind::Blackout { group } => raw.group = some(group.clone()),
-        FaultKind::Crash { node } | FaultKind::Restart { node } => raw.node = some(node.clone()),
+        FaultKind::Node { node, trouble } => {
+            raw.node = some(node.clone());
+            match trouble {
+                Trouble::DiskSlow { sync } => raw.sync = span(*sync),
+                Trouble::ClockJump { by_ms } => raw.by = some(format_signed_ms(*by_ms)),
+                Trouble::ClockSkew { rate } => raw.rate = some(*rate),
+                _ => {}
+            }
+        }
+        FaultKind::Composite(composite) => raw_composite(composite, &mut raw),
+        FaultKind::Restart { node } => raw.node = some(node.clone()),
         FaultKind::Heal { ends } => raw.ends = some(ends.clone()),
     }
     raw
+}
+
+fn raw_composite(composite: &Composite, raw: &mut RawFault) {
+    match composite {
+        Composite::Churn { group, every, down } => {
+            raw.group = some(group.clone());
+            raw.every = span(*every);
+            raw.down = span(*down);
+        }
+        Composite::RollingOutage { groups } => raw.groups = list(groups),
+        Composite::Swizzle { groups, share } => {
+            raw.groups = list(groups);
+            raw.share = some(*share);
+        }
+        Composite::ReconnectStorm { group } => raw.group = some(group.clone()),
+        Composite::DataMule { mule, stops, stay, travel } => {
+            raw.mule = some(mule.clone());
+            raw.stops = list(stops);
+            raw.stay = span(*stay);
+            raw.travel = span(*travel);
+        }
+        Composite::IslandMerge { islands } => {
+            let island = |names: &Vec<String>| names.iter().cloned().map(here).collect();
+            raw.islands = some(islands.iter().map(island).collect());
+        }
+    }
+}
+
+fn list(names: &[String]) -> Field<Vec<Spanned<String>>> {
+    some(names.iter().cloned().map(here).collect())
+}
+
+fn one_or_many(names: &[String]) -> Field<OneOrMany> {
+    match names {
+        [] => None,
+        [one] => some(OneOrMany::One(one.clone())),
+        many => some(OneOrMany::Many(many.to_vec())),
+    }
 }
 
 fn raw_expect(expect: &Expect) -> RawExpect {

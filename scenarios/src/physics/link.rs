@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use rand::Rng;
 
 use super::fate::{Corruption, Deliveries, Delivery, DropCause, Fate, LinkCounters};
@@ -58,6 +60,11 @@ impl Link {
     /// True when no fault cuts it. Its schedule may have no contact all the same.
     pub fn is_up(&self) -> bool {
         self.cuts.is_empty()
+    }
+
+    /// How long a datagram offered at `now` would wait for those before it.
+    pub fn backlog(&self, now: SimTime) -> Duration {
+        self.busy_until.since(now)
     }
 
     /// What it did so far.

@@ -12,7 +12,7 @@ use crate::time::SimTime;
 pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
     let topology = topology(scenario);
     let agents = workload::agents(scenario, &topology);
-    let (timeline, faults) = timeline::compile(scenario, &topology);
+    let (timeline, faults) = timeline::compile(scenario, &topology, seed);
     let mut drafts = workload::drafts(scenario, &topology, seed);
     // Stable: what falls on the same moment keeps the order of declaration.
     drafts.sort_by_key(|draft| draft.at);
@@ -51,6 +51,7 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 joins_at: group.joins_at.map_or(SimTime::ZERO, SimTime::from),
                 peers: Vec::new(),
                 interest: group.interest.clone(),
+                formation: group.formation.clone().unwrap_or_default(),
                 discovery: group.discovery,
                 classes: group.classes.clone(),
                 history: group.history.clone(),

@@ -26,6 +26,7 @@ pub struct Connectivity {
 enum Event {
     Life(NodeIndex, bool),
     Cut(usize, bool),
+    Pause(NodeIndex, bool),
     Session(NodeIndex, NodeIndex, bool),
     /// A link's schedule changes; looked up then.
     Contact,
@@ -40,9 +41,14 @@ impl Connectivity {
             events.push((life.at, Event::Life(life.node, life.event != Life::Crashed)));
         }
         for (position, fault) in record.faults.iter().enumerate() {
-            if fault.spec.class == FaultClass::Cut {
+            if fault.spec.class.cuts() {
                 events.extend(fault.applied.map(|at| (at, Event::Cut(position, true))));
                 events.extend(fault.healed.map(|at| (at, Event::Cut(position, false))));
+            }
+            // Who does not run reaches nobody, although nothing of it is gone.
+            if let (FaultClass::Pause, Some(node)) = (fault.spec.class, fault.spec.node) {
+                events.extend(fault.applied.map(|at| (at, Event::Pause(node, true))));
+                events.extend(fault.healed.map(|at| (at, Event::Pause(node, false))));
             }
         }
         let sessions_known = edge == Edge::Session && !record.sessions.is_empty();
@@ -57,6 +63,7 @@ impl Connectivity {
         let lives_known = !record.lives.is_empty();
         let mut running: Vec<bool> = topology.nodes.iter().map(|_| !lives_known).collect();
         let mut cuts: BTreeSet<usize> = BTreeSet::new();
+        let mut paused: BTreeSet<NodeIndex> = BTreeSet::new();
         let mut ends: BTreeMap<(NodeIndex, NodeIndex), bool> = BTreeMap::new();
         let pairs = possible(record, edge);
         let mut epochs = Vec::new();
@@ -73,6 +80,8 @@ impl Connectivity {
                     }
                     Event::Cut(fault, true) => drop(cuts.insert(fault)),
                     Event::Cut(fault, false) => drop(cuts.remove(&fault)),
+                    Event::Pause(node, true) => drop(paused.insert(node)),
+                    Event::Pause(node, false) => drop(paused.remove(&node)),
                     Event::Session(node, peer, up) => drop(ends.insert((node, peer), up)),
                     Event::Contact => {}
                 }
@@ -93,7 +102,9 @@ impl Connectivity {
                 };
                 !cut.contains(&(a, b)) && in_contact() && (!sessions_known || session())
             });
-            let components = components(&running, joined);
+            let mut awake = running.clone();
+            paused.iter().for_each(|node| awake[node.index()] = false);
+            let components = components(&awake, joined);
             if epochs.last().is_none_or(|(_, last)| *last != components) {
                 epochs.push((now, components));
             }

@@ -44,7 +44,7 @@ fn send(shape: LinkShape, datagrams: usize) -> (Vec<Bytes>, LinkCounters) {
         journal.start_clock();
         let delivering = tokio::spawn(fabric.clone().run());
         for _ in 0..datagrams {
-            net.offer(a, b.host, &[0; 100]).for_each(|flight| fabric.carry(flight));
+            net.offer(a, b.host, &[0; 100]).into_iter().flatten().for_each(|flight| fabric.carry(flight));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         tokio::time::sleep(seconds(10)).await;

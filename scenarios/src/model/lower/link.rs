@@ -151,7 +151,7 @@ impl Lower<'_> {
         Some(mtu)
     }
 
-    fn amount(
+    pub(super) fn amount(
         &mut self,
         raw: &Spanned<String>,
         path: &str,

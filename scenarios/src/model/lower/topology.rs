@@ -12,7 +12,7 @@ use super::Lower;
 use crate::limits;
 use crate::profiles::Profile;
 
-const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
+pub(super) const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
 
 impl Lower<'_> {
     pub(super) fn clusters(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -78,7 +78,8 @@ impl Lower<'_> {
         let discovery = self.discovery(&raw.discovery, &format!("{path}.discovery"));
         let classes = self.classes(&raw.classes, &format!("{path}.classes"));
         let history = self.history(&raw.history, &format!("{path}.history"));
-        Group { name, count, joins_at, interest, discovery, classes, history }
+        let formation = raw.formation.as_ref().map(|name| self.name(name, &format!("{path}.formation")));
+        Group { name, count, joins_at, interest, formation, discovery, classes, history }
     }
 
     fn interest(&mut self, raw: &Field<Vec<Spanned<String>>>, path: &str) -> Vec<Selector> {
