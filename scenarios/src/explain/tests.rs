@@ -293,6 +293,7 @@ fn written(record: &mut RunRecord, millis: u64) {
         completed: Some(at(millis)),
         outcome: Outcome::Ok,
         json: Some(r#"{"counter":1}"#.into()),
+        read: None,
         writes: vec![("counter".into(), 1)],
         read: None,
     });
