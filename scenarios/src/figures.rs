@@ -153,6 +153,14 @@ impl Shown {
     }
 }
 
+/// Every acknowledged operation at every other replica that showed it, in order of issue.
+pub fn samples(record: &RunRecord) -> Vec<Sample> {
+    let history = History::of(record);
+    let shown = Shown::of(record, &history);
+    let (links, sessions) = (Connectivity::of(record, Edge::Link), Connectivity::of(record, Edge::Session));
+    latency::samples(record, &history, &shown, &links, &sessions).0
+}
+
 /// Measures a record.
 pub fn measure(record: &RunRecord) -> Figures {
     let history = History::of(record);

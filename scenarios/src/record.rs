@@ -8,10 +8,13 @@
 //! A record reads back from its JSON. What reads it must not trust it: [`RunRecord::verify`].
 
 pub mod connectivity;
+mod effect;
+mod excused;
 pub mod flights;
 pub mod history;
 mod intern;
 mod serial;
+pub mod transfer;
 mod verify;
 mod write;
 
@@ -21,6 +24,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use effect::FaultEffect;
 pub use flights::{Flight, Flights};
 pub use intern::Interner;
 pub(crate) use serial::entries;
@@ -54,6 +58,9 @@ pub struct RunRecord {
     /// Moments at which all running nodes were seen to hold the same documents, after having
     /// differed. A world may sample; the convergence *figures* come from `visibility`.
     pub convergences: Vec<SimTime>,
+    /// How full the limited things in nodes were at most, by node and name; empty where a world cannot see it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gauges: Vec<HighMark>,
     /// What crossed the links.
     pub traffic: Traffic,
     /// The datagrams behind it, merged and bounded: for people who want to see them.
@@ -71,8 +78,14 @@ pub struct RunRecord {
     /// Trouble of the world itself (a container died, an address was taken): the run says nothing
     /// about the nodes.
     pub infra_errors: Vec<String>,
+    /// What passed between the nodes; `None` unless the world was asked for it, and in worlds that cannot see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<transfer::Transfers>,
     #[serde(skip)]
     interner: Interner,
+    /// Acknowledged writes by group, for what waits for them.
+    #[serde(skip)]
+    acknowledged: BTreeMap<u32, u64>,
 }
 
 /// What was run, where.
@@ -141,6 +154,9 @@ pub struct OpRecord {
     pub outcome: Outcome,
     /// The full text handed to PutDocument: for an edit, the result of `apply_edit`.
     pub json: Option<Arc<str>>,
+    /// For an edit, the text that GetDocument gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Arc<str>>,
     /// The registers of the document that are this operation's own: name and new counter.
     pub writes: Vec<(Arc<str>, u64)>,
 }
@@ -193,6 +209,8 @@ pub struct FaultRecord {
     pub at_apply: LinkCounters,
     /// Counts of its links when it ended, or at the end of the run.
     pub at_heal: LinkCounters,
+    /// What it did.
+    pub effect: FaultEffect,
 }
 
 /// A session came up or went down, as one end saw it.
@@ -252,6 +270,21 @@ pub struct RestartSnapshot {
     /// Its documents; tombstones need not be listed.
     #[serde(with = "entries")]
     pub docs: BTreeMap<DocKey, Arc<str>>,
+}
+
+/// How full something in a node was at most, as a share of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HighMark {
+    /// The node.
+    pub node: NodeIndex,
+    /// What it is.
+    pub name: Arc<str>,
+    /// When it was first as full as that.
+    pub at: SimTime,
+    /// How much there was.
+    pub value: u64,
+    /// How much there might have been then.
+    pub limit: u64,
 }
 
 /// Datagrams and their payload bytes.

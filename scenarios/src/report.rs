@@ -34,6 +34,7 @@ use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
 use crate::record::{RunMeta, RunRecord};
+use crate::sweep::{Measure, measures};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -63,7 +64,8 @@ impl Paint {
         self.paint(Style::new().dimmed(), text)
     }
 
-    pub(crate) fn verdict(self, verdict: Verdict, text: &str) -> String {
+    /// In the colour of a verdict.
+    pub fn verdict(self, verdict: Verdict, text: &str) -> String {
         let colour = match verdict {
             Verdict::Pass => AnsiColor::Green,
             Verdict::Fail | Verdict::Nondeterministic => AnsiColor::Red,
@@ -85,6 +87,8 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// The figures one by one, to be compared with those of other runs.
+    pub measures: Vec<Measure>,
     /// Those of the checks that looked at more than this run.
     across: Vec<CheckResult>,
 }
@@ -113,10 +117,12 @@ pub struct Summary {
 impl<'a> Report<'a> {
     /// Measures and judges a run.
     pub fn of(scenario: &Scenario, record: &'a RunRecord) -> Self {
-        let figures = measure(record);
-        let checks = check::evaluate(scenario, record, &figures);
+        let judged = record.judged();
+        let figures = measure(&judged);
+        let checks = check::evaluate(scenario, &judged, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict, across: Vec::new() }
+        let measures = measures(&scenario.expect, &figures);
+        Report { record, figures, checks, verdict, measures, across: Vec::new() }
     }
 
     /// What summaries over many runs tell of this one.
@@ -176,17 +182,16 @@ impl<'a> Report<'a> {
             "" => meta.world.clone(),
             engine => format!("{}/{engine}", meta.world),
         };
-        line(
-            out,
-            &format!(
-                "seed {} · world {world} · {} in {} · {} of scenario time in {}",
-                meta.seed,
-                plural(nodes as u64, "node"),
-                plural(clusters.len() as u64, "cluster"),
-                span(meta.duration.as_duration()),
-                span(record.wall)
-            ),
+        let told = format!(
+            "seed {} · world {world} · {} in {} · {} of scenario time in {}{}",
+            meta.seed,
+            plural(nodes as u64, "node"),
+            plural(clusters.len() as u64, "cluster"),
+            span(meta.duration.as_duration()),
+            span(record.wall),
+            times_real(meta.duration.as_duration(), record.wall)
         );
+        format::wrap(&told, WIDTH).iter().for_each(|row| line(out, row));
     }
 
     fn check(&self, out: &mut String, paint: Paint, result: &CheckResult) {
@@ -223,6 +228,16 @@ impl<'a> Report<'a> {
         let bad = self.checks.iter().filter(|result| result.verdict != Verdict::Pass).count();
         line(out, &format!("{word}  {bad} of {} checks, seed {}", self.checks.len(), self.record.meta.seed));
         line(out, &format!("reproduce: {}", paint.bold(&self.reproduce())));
+    }
+}
+
+/// `, 512x real time`: how much faster than life a run was; nothing for worlds that take real time.
+fn times_real(scenario: Duration, wall: Duration) -> String {
+    let factor = scenario.as_secs_f64() / wall.as_secs_f64().max(1e-9);
+    match factor {
+        factor if factor >= 9.95 => format!(", {}x real time", count(factor.round() as u64)),
+        factor if factor >= 1.05 => format!(", {factor:.1}x real time"),
+        _ => String::new(),
     }
 }
 

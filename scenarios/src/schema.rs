@@ -30,7 +30,7 @@ fn schema() -> Value {
         definitions.insert((*name).to_owned(), table(fields));
     }
     if let Some(fault) = definitions.get_mut("fault") {
-        fault["allOf"] = fault_kinds().map(|(kind, takes)| only(kind, takes)).collect();
+        fault["allOf"] = fault_kinds().map(|(kind, takes)| only(kind, &takes)).collect();
     }
     let (_, top) = TABLES[0];
     let mut schema = table(top);

@@ -73,7 +73,7 @@ pub(super) fn samples(
             continue;
         };
         for replica in record.topology.nodes.iter().map(|node| node.index) {
-            if replica == operation.node || !record.topology.node(replica).wants(&operation.key) {
+            if replica == operation.node || !record.topology.is_due(operation.node, replica, &operation.key) {
                 continue;
             }
             let Some(at) = shown.at(position, replica) else {
