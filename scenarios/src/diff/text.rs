@@ -156,6 +156,7 @@ impl ScenarioDiff {
         let same = self.figures.len() - changed;
         let mut text = match changed {
             0 => format!("all {} are the same", plural(same as u64, "figure")),
+            _ if same == 0 => "no other figure is on both sides".to_owned(),
             _ if same == 1 => "1 other figure is the same".to_owned(),
             _ => format!("{} are the same", plural(same as u64, "other figure")),
         };
@@ -167,7 +168,7 @@ impl ScenarioDiff {
 }
 
 impl FigureDiff {
-    /// `+12.3 %`, or the new value where there is nothing to compare it with.
+    /// `+12.3 %`, or nothing where there is nothing to compare it with.
     fn change(&self) -> String {
         let share = (self.new - self.old) / self.old.abs();
         match share.is_finite() {

@@ -294,6 +294,7 @@ fn written(record: &mut RunRecord, millis: u64) {
         outcome: Outcome::Ok,
         json: Some(r#"{"counter":1}"#.into()),
         writes: vec![("counter".into(), 1)],
+        read: None,
     });
     record.see(at(millis), A, "tracks", "one", Some(r#"{"counter":1}"#));
 }

@@ -15,7 +15,10 @@ impl Explanation<'_> {
         wrap(&meta.purpose, WIDTH).iter().for_each(|row| line(&mut out, &paint.dim(row)));
         let world = format!("world {}/{}", meta.world, meta.engine);
         line(&mut out, &format!("seed {} · {world} · {}", meta.seed, plural(self.arrivals.len() as u64, "arrival")));
-        line(&mut out, &format!("\n{}", paint.bold("Achieved against possible")));
+        line(
+            &mut out,
+            &format!("\n{}", paint.bold("Achieved against possible: how late, and of 5 ms or more as a multiple")),
+        );
         self.bounds(&mut out);
         line(&mut out, &format!("\n{}", paint.bold("Where the time went")));
         self.totals(&mut out);
@@ -28,8 +31,7 @@ impl Explanation<'_> {
     }
 
     fn bounds(&self, out: &mut String) {
-        let mut table =
-            table(&["arrivals", "all", "late p50", "p99", "max", "5 ms or more", "multiple p50", "p90", "p99", "max"]);
+        let mut table = table(&["arrivals", "all", "late p50", "p99", "max", "5 ms+", "p50", "p90", "p99", "max"]);
         for (name, connected) in [("connected", true), ("outage-spanning", false)] {
             let against = self.against(connected);
             let (ratio, late) = (against.ratio, against.late);
