@@ -292,7 +292,7 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
     tile("Sync latency, connected", value, note);
     if figures.outage_from_heal.count > 0 {
         let (value, note) = latency(&figures.outage_from_heal);
-        tile("Outage writes, from heal", value, note);
+        tile("Latency from the heal", value, note);
     }
     let operations = &figures.operations;
     let others = [("refused", operations.refused), ("unknown", operations.unknown), ("skipped", operations.skipped)];
