@@ -6,11 +6,11 @@ use peat_scenarios::report::Report;
 use peat_sim::RunOptions;
 use serde_json::json;
 
-use crate::args::{ExplainArgs, Plant};
+use crate::args::ExplainArgs;
 use crate::exit::Exit;
 use crate::output::{self, quoted};
 use crate::progress::Meter;
-use crate::{document, interrupt, panics, source};
+use crate::{document, interrupt, panics, plants, source};
 
 /// Runs the scenario and explains its slowest operations. Its verdict is told, but it is not what was asked for: the
 /// exit code says whether there is an explanation.
@@ -25,12 +25,12 @@ pub fn explain(arguments: &ExplainArgs) -> Exit {
     interrupt::watch();
     let scenario = &sourced.scenario;
     let seed = arguments.seed.unwrap_or(scenario.seed);
-    let typed = quoted(&arguments.scenario) + &Plant::typed(&arguments.plant);
+    let typed = quoted(&arguments.scenario) + &plants::typed(&arguments.plant);
     Meter::start(scenario.name.clone(), format!("ddil explain {typed} --seed {seed}"), !arguments.no_progress);
     let mut options = RunOptions::seed(seed).with_transfers();
     options.source = typed;
     options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
-    Plant::all(&arguments.plant, &mut options);
+    plants::plant(&arguments.plant, &mut options);
     let done = peat_sim::run(scenario, options);
     Meter::finish();
     for note in panics::take() {

@@ -69,9 +69,14 @@ snapshots! {
     help_of_diff: ["diff", "--help"],
     help_of_list: ["list", "--help"],
     help_of_check: ["check", "--help"],
+    help_of_report: ["report", "--help"],
+    help_of_new: ["new", "--help"],
+    help_of_schema: ["schema", "--help"],
     nothing_asked: [],
     list: ["list"],
     list_as_json: ["list", "--json"],
+    links: ["links"],
+    help_of_links: ["links", "--help"],
     a_slip_in_a_name: ["run", "two-cluster-blakcout"],
     a_stranger: ["run", "zulu"],
     a_missing_file: ["run", "no-such-file.toml"],
@@ -79,7 +84,9 @@ snapshots! {
     two_bad_names_among_good_ones: ["run", "line-of-five", "line-of-fvie", "zulu"],
     a_bad_flag: ["run", "line-of-five", "--sead", "3"],
     a_bad_seed: ["run", "line-of-five", "--seed", "many"],
-    no_repetition: ["run", "line-of-five", "--repeat", "0"],
+    help_of_replay: ["replay", "--help"],
+    one_run_is_no_replay: ["replay", "line-of-five", "--times", "1"],
+    too_many_nodes_for_turmoil: ["run", "outage-1m", "two-hundred-spokes", "--engine", "turmoil"],
     no_scenario: ["run"],
     no_seeds: ["sweep", "line-of-five", "--seeds", "0"],
     seeds_beyond_the_last: ["sweep", "line-of-five", "--from", "18446744073709551615", "--seeds", "2"],
@@ -140,6 +147,37 @@ fn good_and_bad_files_are_checked() {
 }
 
 #[test]
+fn a_trace_is_read_from_beside_its_scenario_wherever_that_is() {
+    let at = directory("traced");
+    fs::create_dir_all(at.join("traces")).unwrap();
+    let island = |trace: &str| ISLAND.replace("\"wan\"", &format!("\"wan\"\nschedule = {{ trace = \"{trace}\" }}"));
+    fs::write(at.join("traces/pass.csv"), "time_s,rate_bps,delay_ms,loss\n0,1000000,30,\n40,down,,\n").unwrap();
+    fs::write(at.join("traces/long"), "1\n".repeat(3 << 20)).unwrap();
+    for (name, trace) in
+        [("good", "traces/pass.csv"), ("folder", "traces"), ("long", "traces/long"), ("up", "../pass.csv")]
+    {
+        fs::write(at.join(format!("{name}.toml")), island(trace)).unwrap();
+    }
+    let check =
+        |files: &[&str]| ddil(&[&["check"], files].concat()).current_dir(at.parent().unwrap()).output().unwrap();
+    let names = ["good", "folder", "long", "up"].map(|name| format!("traced/{name}.toml"));
+    insta::assert_snapshot!("check_traces", seen(&check(&names.each_ref().map(String::as_str))));
+}
+
+#[test]
+fn the_named_links_are_told_with_every_parameter() {
+    let output = ran(&["links", "--json"]);
+    exits(&output, 0);
+    let links: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let geo = links.as_array().unwrap().iter().find(|link| link["name"] == "geo").unwrap();
+    assert_eq!(
+        (&geo["forward"]["bandwidth_bps"], &geo["back"]["bandwidth_bps"]),
+        (&2_000_000.into(), &20_000_000.into())
+    );
+    assert_eq!(geo["forward"]["latency_ns"], 270_000_000);
+}
+
+#[test]
 fn a_file_that_is_no_scenario_is_not_run() {
     let at = directory("not-run");
     fs::write(at.join("bad.toml"), ISLAND.replace("count = 1", "count = 0")).unwrap();
@@ -169,16 +207,57 @@ fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
 }
 
 #[test]
-fn a_file_is_repeated_with_one_hash_and_logged() {
+fn a_file_is_run_and_logged() {
     let at = directory("repeated");
     fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let mut command = ddil(&["run", "island.toml", "--repeat", "3", "-v", "--seed", "5"]);
+    let mut command = ddil(&["run", "island.toml", "-v", "--seed", "5"]);
     let output = command.current_dir(&at).output().unwrap();
     exits(&output, 0);
     let (report, log) = (text(&output.stdout), text(&output.stderr));
-    assert!(report.contains("3 runs, one trace hash"), "{report}");
     assert!(!report.contains('\x1b'), "colours in a pipe:\n{report}");
     assert!(log.contains("   00m20.000s storm begins: "), "{log}");
+}
+
+/// A link that nobody uses is cut: nothing was survived.
+#[test]
+fn a_partition_without_traffic_is_vacuous() {
+    let at = directory("vacuous");
+    let spare = "\n[[cluster]]\nname = \"spare\"\n[[cluster.group]]\nname = \"spare-edge\"\ncount = 1\n\n[[link]]\n";
+    let idle = "between = [\"shore-edge\", \"spare-edge\"]\nprofile = \"wan\"\npeering = \"none\"\n";
+    let mesh = "\n[[link]]\nbetween = [\"island-edge\", \"spare-edge\"]\nprofile = \"wan\"\n";
+    let cut = ISLAND
+        .replace("between = [\"shore-edge\", \"island-edge\"]\nat", "between = [\"shore-edge\", \"spare-edge\"]\nat");
+    fs::write(at.join("idle.toml"), format!("{cut}{spare}{idle}{mesh}")).unwrap();
+    let output = ddil(&["run", "idle.toml"]).current_dir(&at).output().unwrap();
+    exits(&output, 4);
+    let report = text(&output.stdout);
+    assert!(report.contains("storm: not one datagram was dropped"), "{report}");
+    assert!(report.lines().any(|line| line.starts_with("VACUOUS")), "{report}");
+}
+
+#[test]
+fn a_file_is_replayed_here_and_in_children_under_load_with_one_hash() {
+    let at = directory("replayed");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--load", "--seed", "5"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("3 runs, every other one under load, one trace hash"), "{}", seen(&output));
+    assert!(output.stderr.is_empty(), "{}", seen(&output));
+}
+
+#[test]
+fn a_run_that_the_real_clock_got_into_is_caught_in_both_places() {
+    let at = directory("leaky");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--leak"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 6);
+    let told = text(&output.stdout);
+    assert!(told.contains("3 runs, 2 of them not the first"), "{told}");
+    for part in ["runs 1 and 2 part here:", "both:  ", "run 1: ", "run 2: ", "reproduce: ddil replay island.toml "] {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
 }
 
 #[test]

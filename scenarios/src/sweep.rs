@@ -4,6 +4,7 @@
 //! of fewer than a hundred seeds every single one must keep the bound, of a hundred one may miss it.
 
 mod measure;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use measure::{Better, Measure, Unit};
 pub(crate) use measure::{measures, or_never};
+pub use summary::summary;
 
 use crate::check::Verdict;
 use crate::model::Scenario;
@@ -103,6 +105,11 @@ impl Sweep {
     pub fn new(scenario: &Scenario, world: &str, wall: Duration, mut runs: Vec<SweptRun>) -> Self {
         runs.sort_by_key(|run| run.seed);
         Sweep { scenario: scenario.clone(), world: world.to_owned(), wall, runs }
+    }
+
+    /// The real time of all runs together.
+    pub fn wall(&self) -> Duration {
+        self.wall
     }
 
     /// Every run, by seed.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
 use peat_node::NodeHandle;
+use peat_node::node::Pause;
 use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +23,10 @@ const PIPE_BYTES: usize = 256 << 10;
 pub(crate) type Client = PeatSidecarClient<Channel>;
 
 /// Connects a client to a node. The connection ends when the returned serving side is dropped.
-pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Owned), tonic::transport::Error> {
+pub(crate) async fn connect(node: NodeHandle, pause: &Pause) -> Result<(Client, Owned), tonic::transport::Error> {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     // Never cancelled: a simulated node crashes, it is not asked to stop.
-    let serving = Owned::spawn(peat_node::api::serve_connection(node, theirs, CancellationToken::new()));
+    let serving = Owned::spawn(pause.hold(peat_node::api::serve_connection(node, theirs, CancellationToken::new())));
     let once = Arc::new(Mutex::new(Some(ours)));
     let connector = tower::service_fn(move |_| {
         let stream: Option<DuplexStream> = once.lock().unwrap_or_else(PoisonError::into_inner).take();

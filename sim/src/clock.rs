@@ -52,9 +52,4 @@ impl SimClock {
     pub(crate) fn instant(&self, elapsed: Duration) -> Instant {
         Instant::now() + elapsed.saturating_sub(self.elapsed())
     }
-
-    /// Milliseconds since the Unix epoch.
-    pub(crate) fn calendar_ms(&self) -> u64 {
-        u64::try_from((hooks::EPOCH + self.elapsed()).as_millis()).unwrap_or(u64::MAX)
-    }
 }

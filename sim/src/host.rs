@@ -1,14 +1,17 @@
-//! One simulated machine: a disk and an address that stay, and lives that come and go.
+//! One simulated machine: a disk, a calendar and an address that stay, and lives that come and go.
+
+mod trouble;
 
 use std::sync::Arc;
 
 use peat_node::NodeHandle;
-use peat_node::node::Plants;
+use peat_node::node::{Pause, Plants};
 use peat_scenarios::plan::{NodeIndex, NodeSpec};
 use peat_scenarios::record::Life;
 
 use crate::Configure;
 use crate::agent::SimAgent;
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::clock::SimClock;
 use crate::disk::Disk;
@@ -50,6 +53,7 @@ pub(crate) struct Host {
     shared: Shared,
     spec: NodeSpec,
     disk: Disk,
+    calendar: Calendar,
     agenda: Agenda,
     agent: Option<SimAgent>,
     bookmark: Bookmark,
@@ -64,6 +68,7 @@ pub(crate) struct Host {
 /// What the world keeps of a life, to look at it and to end it.
 struct Alive {
     observer: Arc<LifeObserver>,
+    pause: Pause,
     ready: Ready,
 }
 
@@ -78,7 +83,8 @@ impl Host {
         planned: u32,
     ) -> Self {
         let bookmark = Bookmark::default();
-        Self { shared, spec, disk, agenda, agent, bookmark, planned, lives: 0, alive: None }
+        let calendar = Calendar::new(shared.clock.clone());
+        Self { shared, spec, disk, calendar, agenda, agent, bookmark, planned, lives: 0, alive: None }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
@@ -120,11 +126,13 @@ impl Host {
         self.life_event(event);
         self.shared.net.activate(self.spec.index, life);
         let observer = LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
-        let ready = Ready::default();
+        let (ready, pause) = (Ready::default(), Pause::default());
         engine.begin(Boot {
             shared: self.shared.clone(),
             spec: self.spec.clone(),
             disk: self.disk.clone(),
+            calendar: self.calendar.clone(),
+            pause: pause.clone(),
             agenda: self.agenda.clone(),
             agent: self.agent.clone(),
             bookmark: self.bookmark.clone(),
@@ -132,18 +140,19 @@ impl Host {
             ready: ready.clone(),
             life,
         });
-        self.alive = Some(Alive { observer, ready });
+        self.alive = Some(Alive { observer, pause, ready });
     }
 
-    /// The power fails: everything is gone at this instant but what the disk has synced.
-    pub(crate) fn crash(&mut self, engine: &mut impl Engine) {
-        let Some(alive) = self.alive.take() else { return };
+    /// The power fails: everything is gone at this instant but what the disk has synced. False if it was dark already.
+    pub(crate) fn crash(&mut self, engine: &mut impl Engine) -> bool {
+        let Some(alive) = self.alive.take() else { return false };
         // First the disk and the network, so that no destructor can reach either.
         self.disk.crash();
         self.shared.net.deactivate(self.spec.index);
         alive.observer.silence();
         engine.end(self.spec.index, &self.agenda);
         self.life_event(Life::Crashed);
+        true
     }
 
     /// What the node says from now on is not written down.

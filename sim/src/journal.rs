@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{RunRecord, SimTime};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::SimClock;
@@ -13,7 +14,10 @@ use crate::trace::{Kind, Trace};
 
 /// The journal of a run, shared by everything in it. Never held across an `await`.
 #[derive(Clone)]
-pub(crate) struct Journal(Arc<Mutex<Inner>>);
+pub(crate) struct Journal {
+    inner: Arc<Mutex<Inner>>,
+    stirred: Arc<Notify>,
+}
 
 pub(crate) struct Inner {
     pub(crate) record: RunRecord,
@@ -28,12 +32,19 @@ impl Journal {
     pub(crate) fn new(record: RunRecord, trace: Trace, clock: SimClock) -> Self {
         let names = record.topology.nodes.iter().map(|node| node.name.as_str().into()).collect();
         let zero = clock.elapsed();
-        Self(Arc::new(Mutex::new(Inner { record, trace, clock, zero, names })))
+        let inner = Inner { record, trace, clock, zero, names };
+        Self { inner: Arc::new(Mutex::new(inner)), stirred: Arc::new(Notify::new()) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         // One thread: a poisoned lock means that the run is being torn down by a panic anyway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told whenever something happened that a timeline may wait for: an operation ended, a session came up, the power
+    /// is to be cut. Whoever does not wait for that does not listen.
+    pub(crate) fn stirred(&self) -> &Arc<Notify> {
+        &self.stirred
     }
 
     /// Scenario time begins now.

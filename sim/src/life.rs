@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future;
 use iroh::Endpoint;
@@ -14,7 +15,7 @@ use peat_node::core::engine::Traffic;
 use peat_node::core::interest::{Interest, Selector};
 use peat_node::core::policy::{History, Policy, Window};
 use peat_node::limits;
-use peat_node::node::{Observer, World};
+use peat_node::node::{Observer, Pause, World};
 use peat_node::store::{CommitMode, Store};
 use peat_node::{Node, NodeHandle};
 use peat_scenarios::model::{self, Discovery};
@@ -22,6 +23,7 @@ use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::RestartSnapshot;
 
 use crate::agent::SimAgent;
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::disk::Disk;
 use crate::host::Shared;
@@ -31,6 +33,10 @@ use crate::observer::LifeObserver;
 use crate::seeds;
 use crate::trace::Kind;
 use crate::workload::{self, Agenda, Bookmark};
+
+/// A node that does not start because of its disk is started again after this time: the first pause of systemd and of
+/// Kubernetes, rounded.
+const START_AGAIN: Duration = Duration::from_secs(1);
 
 /// Name of the formation that all simulated nodes belong to.
 const APP_ID: &str = "peat-sim";
@@ -55,6 +61,9 @@ pub(crate) struct Boot {
     pub(crate) shared: Shared,
     pub(crate) spec: NodeSpec,
     pub(crate) disk: Disk,
+    pub(crate) calendar: Calendar,
+    /// Holds its tasks while the host does not run.
+    pub(crate) pause: Pause,
     pub(crate) agenda: Agenda,
     pub(crate) agent: Option<SimAgent>,
     pub(crate) bookmark: Bookmark,
@@ -68,11 +77,18 @@ impl Boot {
     /// Starts the node on an endpoint, and takes the picture of what a restarted one kept. `None`: it does not
     /// start, and why is written down.
     pub(crate) async fn node(&self, endpoint: Endpoint) -> Option<Node> {
-        let node = match self.start(endpoint).await {
-            Ok(node) => node,
-            Err(problem) => {
-                self.trouble(&problem);
-                return None;
+        let node = loop {
+            match self.start(endpoint.clone()).await {
+                Ok(node) => break node,
+                // Whoever watches over the process starts it again; without a cause that passes, to no avail.
+                Err(problem) if self.disk.ails() => {
+                    self.trouble(&problem);
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+                Err(problem) => {
+                    self.trouble(&problem);
+                    return None;
+                }
             }
         };
         if self.life > 0 {
@@ -113,7 +129,8 @@ impl Boot {
             epoch,
         )
         .map_err(|error| format!("its store does not open: {error}"))?;
-        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]), previous_key: None };
+        let formation =
+            Formation { app_id: APP_ID.into(), shared_key: Some(shared_key(&self.spec.formation)), previous_key: None };
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
         config.advertise = vec![address_text(self.spec.index)];
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
@@ -121,15 +138,16 @@ impl Boot {
         config.discovery.gossip = self.spec.discovery == Discovery::Gossip;
         (self.shared.configure)(self.spec.index, &mut config);
         let observer: Arc<dyn Observer> = self.observer.clone();
-        let clock = self.shared.clock.clone();
+        let calendar = self.calendar.clone();
         let world = World {
             store,
             endpoint,
             resolver: Arc::new(SimResolver),
-            wall_clock: Arc::new(move || clock.calendar_ms()),
+            wall_clock: Arc::new(move || calendar.read()),
             seed: seed_bytes("node"),
             observer: Some(observer),
             plants: self.shared.plants,
+            pause: Some(self.pause.clone()),
         };
         Node::start(config, world).await.map_err(|error| format!("does not start: {error}"))
     }
@@ -160,6 +178,14 @@ pub(crate) fn trouble(journal: &Journal, spec: &NodeSpec, what: &str) {
     let now = journal.now();
     journal.note(now, Kind::Life, spec.index, what);
     journal.record.logs.entry(spec.name.clone()).or_default().push(format!("{now} {what}"));
+}
+
+/// The key of a formation. The app-id is the same for all: it is no secret, and whoever counts on it is to be caught.
+fn shared_key(formation: &str) -> [u8; 32] {
+    match formation {
+        "" => [7; 32],
+        name => blake3::derive_key("peat-sim 2026 formation", name.as_bytes()),
+    }
 }
 
 /// What a node carries, and in which order.

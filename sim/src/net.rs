@@ -11,6 +11,9 @@
 //! present life, or nowhere while it has none.
 
 mod interface;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,10 +22,11 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network};
-use peat_scenarios::plan::{NodeIndex, Step, Topology};
+use peat_scenarios::physics::{Delivery, DropCause, Fate, LinkCounters, Network, Sent};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, Step, Topology};
+use peat_scenarios::record::FaultEffect;
 
-use crate::journal::Journal;
+use crate::journal::{Inner, Journal};
 use crate::trace::Kind;
 
 #[cfg(test)]
@@ -60,6 +64,10 @@ struct State {
     /// The life that is active, by host.
     active: BTreeMap<NodeIndex, u32>,
     inboxes: BTreeMap<LifeKey, Inbox>,
+    /// Who carries what each life sends.
+    carriers: BTreeMap<LifeKey, Arc<dyn Carrier>>,
+    /// Hosts that do not run, and how many datagrams have come for each since.
+    paused: BTreeMap<NodeIndex, u64>,
     sent: u64,
     inbox_overflows: u64,
     /// The run is over: what is still sent goes nowhere and is not part of it.
@@ -120,6 +128,8 @@ impl Net {
             hosts: topology.nodes.len(),
             active: BTreeMap::new(),
             inboxes: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            paused: BTreeMap::new(),
             sent: 0,
             inbox_overflows: 0,
             closed: false,
@@ -137,7 +147,9 @@ impl Net {
 
     /// From now on `life` is the one that sends and receives for `host`.
     pub(crate) fn activate(&self, host: NodeIndex, life: u32) {
-        self.lock().active.insert(host, life);
+        let mut state = self.lock();
+        state.active.insert(host, life);
+        state.paused.remove(&host);
     }
 
     /// The host goes dark.
@@ -154,9 +166,57 @@ impl Net {
         self.lock().closed = true;
     }
 
-    /// Applies what a step of the timeline does to links.
+    /// Applies what a step of the timeline does to links, and sends on what a clog let go.
     pub(crate) fn apply(&self, now: SimTime, step: &Step) {
-        self.lock().network.apply(now, step);
+        let mut flights = Vec::new();
+        {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            state.network.apply(now, step);
+            let released = state.network.take_released();
+            let mut journal = self.journal.lock();
+            for ((from, to), payload) in released {
+                let sent = Sent::Offered(state.network.offer(now, from, to, payload.len()));
+                // The life that sent it may be over: it is on its way all the same.
+                let lives = LifeKey { host: from, life: 0 }..=LifeKey { host: from, life: u32::MAX };
+                let carrier = state.carriers.range(lives).next_back().map(|(_, carrier)| carrier.clone());
+                let launched = state.launch(&mut journal, now, (from, to), &payload, sent);
+                flights.extend(launched.into_iter().flatten().zip(std::iter::repeat(carrier)));
+            }
+        }
+        for (flight, carrier) in flights {
+            if let Some(carrier) = carrier {
+                carrier.carry(flight);
+            }
+        }
+    }
+
+    /// What a fault did to datagrams in front of their links.
+    pub(crate) fn effect(&self, fault: FaultIndex) -> FaultEffect {
+        self.lock().network.effect(fault)
+    }
+
+    /// The host does not run: it reads nothing, and datagrams pile up before it as in a socket's buffer. What QUIC's own
+    /// tasks, which the simulator cannot hold, would send by their timers goes nowhere.
+    pub(crate) fn pause(&self, host: NodeIndex) {
+        self.lock().paused.insert(host, 0);
+    }
+
+    /// It runs again; how many datagrams had come for it.
+    pub(crate) fn resume(&self, host: NodeIndex) -> u64 {
+        let mut state = self.lock();
+        let held = state.paused.remove(&host).unwrap_or_default();
+        let life = state.active.get(&host).copied();
+        let inbox = life.and_then(|life| state.inboxes.get_mut(&LifeKey { host, life }));
+        if let Some(reader) = inbox.and_then(|inbox| inbox.reader.take()) {
+            reader.wake();
+        }
+        held
+    }
+
+    /// How many datagrams have come for a host since it was paused.
+    pub(crate) fn held(&self, host: NodeIndex) -> u64 {
+        self.lock().paused.get(&host).copied().unwrap_or_default()
     }
 
     /// Counts of the links between `pairs`, added up.
@@ -169,37 +229,25 @@ impl Net {
         self.lock().inbox_overflows
     }
 
-    /// Hands a datagram to its link. `None`: it is lost already.
-    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> Option<Flight> {
+    /// Hands a datagram to its link: the copies that set out, at most two. None: it is lost already, or held.
+    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> [Option<Flight>; 2] {
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.closed || state.active.get(&from.host) != Some(&from.life) || to.index() >= state.hosts {
-            return None;
+        let sends = state.active.get(&from.host) == Some(&from.life) && !state.paused.contains_key(&from.host);
+        if state.closed || !sends || to.index() >= state.hosts {
+            return [None, None];
         }
         let mut journal = self.journal.lock();
         let now = journal.now();
-        let fate = state.network.offer(now, from.host, to, payload.len());
-        state.sent += 1;
-        let sequence = state.sent;
-        journal.record.datagram(now, from.host, to, payload.len(), matches!(fate, Fate::Drop(_)));
-        let outcome = match fate {
-            Fate::Deliver { at } => at.as_nanos(),
-            // No arrival time is this late.
-            Fate::Drop(cause) => u64::MAX - cause_code(cause),
+        let sent = state.network.send(now, from.host, to, payload);
+        let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
+        journal.record.datagram(now, from.host, to, payload.len(), dropped);
+        let arrives = match sent {
+            Sent::Offered(Fate::Deliver(copies)) => Some(copies.first.at),
+            Sent::Offered(Fate::Drop(_)) | Sent::Held => None,
         };
-        let (a, b) = (journal.name(from.host), journal.name(to));
-        journal.trace.add(
-            now,
-            Kind::Sent,
-            &[&from.host.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
-            || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(fate)),
-        );
-        let Fate::Deliver { at: arrives_at } = fate else {
-            journal.record.flew(now, from.host, to, payload.len(), None);
-            return None;
-        };
-        let payload = Bytes::copy_from_slice(payload);
-        Some(Flight { arrives_at, sequence, sent_at: now, from: from.host, to, payload })
+        journal.record.flight(now, from.host, to, payload.len(), arrives);
+        state.launch(&mut journal, now, (from.host, to), payload, sent)
     }
 
     /// A datagram comes to the end of its link, now.
@@ -225,6 +273,61 @@ impl Net {
 }
 
 impl State {
+    /// Notes what became of a datagram: the copies that are on their way.
+    fn launch(
+        &mut self,
+        journal: &mut Inner,
+        now: SimTime,
+        (from, to): (NodeIndex, NodeIndex),
+        payload: &[u8],
+        sent: Sent,
+    ) -> [Option<Flight>; 2] {
+        self.sent += 1;
+        let mut sequence = self.sent;
+        let outcome = match sent {
+            Sent::Offered(Fate::Deliver(copies)) => copies.first.at.as_nanos(),
+            // No arrival time is this late.
+            Sent::Offered(Fate::Drop(cause)) => u64::MAX - cause_code(cause),
+            Sent::Held => u64::MAX - HELD_CODE,
+        };
+        let (a, b) = (journal.name(from), journal.name(to));
+        journal.trace.add(
+            now,
+            Kind::Sent,
+            &[&from.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
+            || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(sent)),
+        );
+        let mut flights = [None, None];
+        let Sent::Offered(fate) = sent else { return flights };
+        if matches!(fate, Fate::Drop(_)) {
+            journal.record.flew(now, from, to, payload.len(), None);
+        }
+        for (position, copy) in fate.deliveries().enumerate() {
+            if position > 0 {
+                self.sent += 1;
+                sequence = self.sent;
+                let at = copy.at.as_nanos().to_le_bytes();
+                journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &at], || {
+                    format!("{a} > {b} #{sequence} a second copy, {}", describe_copy(copy))
+                });
+            }
+            let carried = match copy.corruption {
+                None => Bytes::copy_from_slice(payload),
+                Some(corruption) => {
+                    let mut flipped = payload.to_vec();
+                    corruption.flip(&mut flipped);
+                    journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &flipped], || {
+                        format!("{a} > {b} #{sequence} corrupted")
+                    });
+                    flipped.into()
+                }
+            };
+            flights[position] =
+                Some(Flight { arrives_at: copy.at, sequence, sent_at: now, from, to, payload: carried });
+        }
+        flights
+    }
+
     fn arrive(&mut self, flight: Flight) -> Arrival {
         if !self.network.arrives(flight.from, flight.to, flight.sent_at) {
             return Arrival::KilledInFlight;
@@ -236,6 +339,9 @@ impl State {
         if inbox.waiting.len() >= INBOX_DATAGRAMS {
             self.inbox_overflows += 1;
             return Arrival::InboxFull;
+        }
+        if let Some(held) = self.paused.get_mut(&flight.to) {
+            *held += 1;
         }
         inbox.waiting.push_back((flight.from, flight.payload));
         if let Some(reader) = inbox.reader.take() {
@@ -250,12 +356,24 @@ fn cause_code(cause: DropCause) -> u64 {
         DropCause::Down => 0,
         DropCause::Loss => 1,
         DropCause::QueueFull => 2,
+        DropCause::NoContact => 3,
+        DropCause::Burst => 4,
+        DropCause::Early => 5,
+        DropCause::TooBig => 6,
     }
 }
 
-fn describe(fate: Fate) -> String {
-    match fate {
-        Fate::Deliver { at } => format!("arrives {at}"),
-        Fate::Drop(cause) => format!("dropped: {cause:?}"),
+/// Beside the codes of causes, which stay small.
+const HELD_CODE: u64 = 1 << 16;
+
+fn describe(sent: Sent) -> String {
+    match sent {
+        Sent::Offered(Fate::Deliver(copies)) => describe_copy(copies.first),
+        Sent::Offered(Fate::Drop(cause)) => format!("dropped: {cause:?}"),
+        Sent::Held => "held".to_owned(),
     }
+}
+
+fn describe_copy(copy: Delivery) -> String {
+    format!("arrives {}", copy.at)
 }

@@ -50,6 +50,9 @@ impl Observer for LifeObserver {
             && let Some(&peer) = self.directory.get(&peer)
         {
             journal.record.session(now, self.node, peer, up);
+            if up {
+                self.journal.stirred().notify_one();
+            }
         }
         if let Observation::Dialing { peer, .. } = &event
             && let Some(&peer) = self.directory.get(peer)

@@ -1,17 +1,19 @@
 //! The run itself, whichever engine runs it: carries out the timeline, looks for convergence, tells how far it is,
 //! and reads the end.
 
+mod classes;
 mod convergence;
 pub(crate) mod finals;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use peat_node::node::Plants;
+use peat_node::node::{Gauge, Plants};
 use peat_node::watcher::PLATFORMS;
-use peat_scenarios::plan::{FaultIndex, NodeSpec, Plan, Schedule, Step};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
 
 use crate::agent::SimAgent;
@@ -25,6 +27,7 @@ use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
 use crate::{Configure, Progress, hooks, seeds};
 
+use classes::Classes;
 use convergence::Convergence;
 use finals::Replica;
 
@@ -41,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) record: RunRecord,
     pub(crate) plants: Plants,
     pub(crate) configure: Configure,
+    /// Entropy from outside that gets in half-way.
+    pub(crate) leak: Option<u64>,
     pub(crate) keep: bool,
     pub(crate) report: Sender<Progress>,
 }
@@ -52,16 +57,20 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     schedule: Schedule,
     convergence: Convergence,
+    classes: Classes,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
+    /// What keeps each node that is down from starting.
+    down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
+    leak: Option<u64>,
     report: Sender<Progress>,
 }
 
 impl World {
     /// All hosts dark, before scenario time begins.
     pub(crate) fn new(setup: Setup, clock: SimClock) -> Self {
-        let Setup { plan, record, plants, configure, keep, report } = setup;
+        let Setup { plan, record, plants, configure, leak, keep, report } = setup;
         let journal = Journal::new(record, Trace::new(keep), clock.clone());
         let net = Net::new(&plan.topology, plan.seed, journal.clone());
         let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
@@ -86,8 +95,11 @@ impl World {
             hosts: hosts.collect(),
             schedule: Schedule::new(&plan.timeline),
             convergence: Convergence::default(),
+            classes: Classes::default(),
             lasting: BTreeMap::new(),
+            down: BTreeMap::new(),
             told: None,
+            leak,
             report,
             shared,
             plan,
@@ -104,24 +116,42 @@ impl World {
     /// Does what is due now, and says when there is something to do again; `None`: the run is over.
     pub(crate) fn turn(&mut self, engine: &mut impl Engine) -> Option<SimTime> {
         let now = self.shared.journal.now();
+        if now.as_nanos() >= self.plan.duration.as_nanos() / 2
+            && let Some(entropy) = self.leak.take()
+        {
+            hooks::reseed(entropy);
+        }
         for host in &mut self.hosts {
             if host.is_new() && host.spec().joins_at <= now {
                 host.start(engine);
             }
         }
+        self.cut_powers(engine);
         while let Some(step) = self.schedule.take_due(now) {
             self.take(now, &step, engine);
+        }
+        if self.schedule.wants_events() {
+            self.schedule.notice(now, &self.shared.journal.lock().record);
         }
         let equal = self.convergence.look(now, &self.hosts, &self.shared.journal);
         if equal && self.schedule.wants_convergence() {
             self.schedule.converged(now);
         }
+        self.classes.look(now, &self.hosts, &self.shared.journal);
+        self.sample(now);
         self.tell(now);
         if now < self.plan.duration {
             return Some(self.next(now));
         }
-        self.count_lasting();
+        // The last slice may be a part of one.
+        self.hosts.iter().for_each(|host| self.classes.read(self.plan.duration, host, &self.shared.journal));
+        self.close_lasting();
         None
+    }
+
+    /// True while something that the journal hears of may have to be done at once.
+    pub(crate) fn waits_for_events(&self) -> bool {
+        self.schedule.wants_events() || self.hosts.iter().any(Host::is_armed)
     }
 
     /// The run is over: nothing that still happens is part of it. For engines in which reading the end takes time.
@@ -155,11 +185,15 @@ impl World {
         (journal.record.clone(), events)
     }
 
-    fn count_lasting(&self) {
-        for &index in self.lasting.keys() {
-            let fault = FaultIndex(index);
-            let counters = self.shared.net.counters(&self.plan.faults[fault.index()].pairs);
-            self.shared.journal.lock().record.fault_lasting(fault, counters);
+    /// How full the limited things of every node are. Nobody notices being looked at.
+    fn sample(&self, now: SimTime) {
+        for host in &self.hosts {
+            let Some((node, _)) = host.ready() else { continue };
+            let gauges = node.gauges();
+            let mut journal = self.shared.journal.lock();
+            for Gauge { name, value, limit } in gauges {
+                journal.record.gauge(now, host.spec().index, name, value, limit);
+            }
         }
     }
 
@@ -169,34 +203,6 @@ impl World {
         let joins = self.hosts.iter().filter(|host| host.is_new()).map(|host| host.spec().joins_at);
         let due = self.schedule.next_at().into_iter().chain(joins);
         due.chain([now + look, self.plan.duration]).min().unwrap_or(self.plan.duration)
-    }
-
-    fn take(&mut self, now: SimTime, step: &Step, engine: &mut impl Engine) {
-        let index = step.fault();
-        let fault = &self.plan.faults[index.index()];
-        let counters = self.shared.net.counters(&fault.pairs);
-        let verb = if step.begins() { "begins" } else { "ends" };
-        let text = format!("{} {verb}: {}", fault.name, fault.description);
-        {
-            let mut journal = self.shared.journal.lock();
-            journal.trace.add(now, Kind::Step, &[&index.0.to_le_bytes(), text.as_bytes()], || text.clone());
-            if step.begins() {
-                journal.record.fault_applied(index, now, counters);
-            } else {
-                journal.record.fault_healed(index, now, counters);
-            }
-        }
-        if step.begins() {
-            self.lasting.insert(index.0, fault.description.clone());
-        } else {
-            self.lasting.remove(&index.0);
-        }
-        self.shared.net.apply(now, step);
-        match step {
-            Step::Crash { node, .. } => self.hosts[node.index()].crash(engine),
-            Step::Restart { node, .. } => self.hosts[node.index()].start(engine),
-            Step::LinksDown { .. } | Step::Degrade { .. } | Step::Heal { .. } => {}
-        }
     }
 
     fn tell(&mut self, now: SimTime) {

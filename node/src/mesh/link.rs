@@ -1,6 +1,7 @@
 //! One session over one connection: moves frames between the core and the streams.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -13,7 +14,7 @@ use crate::core::class::{CLASSES, Class, PerClass};
 use crate::core::session::{SessionError, SessionId};
 use crate::core::wire::{self, FrameError};
 use crate::limits;
-use crate::node::{Observation, SessionWake, Shared, commit_now_or_later, lock};
+use crate::node::{Observation, Plant, SessionWake, Shared, commit_now_or_later, lock};
 use crate::ops::traffic::TrafficClass;
 
 /// Why a session ended.
@@ -234,6 +235,9 @@ impl Link<'_> {
             }
             let Some((class, mut bytes)) = burst else {
                 self.wake.data.notified().await;
+                if self.shared.plants.has(Plant::BatchingTimer) {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
                 continue;
             };
             let stream = match &mut streams[class.index()] {

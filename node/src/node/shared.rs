@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReadError;
-use super::world::{FrameSeen, Observation, Observer, Plants, WallClock};
+use super::pause::Pause;
+use super::plants::{Plant, Plants};
+use super::world::{FrameSeen, Observation, Observer, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::document::NOBODY;
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     pub wall_clock: WallClock,
     observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pause: Option<Pause>,
 }
 
 /// What [`Shared`] is made of.
@@ -130,6 +133,7 @@ pub(crate) struct Parts {
     pub wall_clock: WallClock,
     pub observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pub pause: Option<Pause>,
 }
 
 impl Shared {
@@ -163,6 +167,7 @@ impl Shared {
             wall_clock: parts.wall_clock,
             observer: parts.observer,
             plants: parts.plants,
+            pause: parts.pause,
         }
     }
 
@@ -215,7 +220,16 @@ impl Shared {
         }
         if !wakes.sessions.is_empty() {
             let sessions = lock(&self.session_wakes);
-            for wake in wakes.sessions.iter().filter_map(|id| sessions.get(id)) {
+            let mut ids: Vec<SessionId> = wakes.sessions.into_iter().collect();
+            if self.plants.has(Plant::UnstableOrder) {
+                // Where memory lies differs between processes, how often was asked between runs in one of them: neither
+                // is the simulator's to rule.
+                static ASKED: AtomicUsize = AtomicUsize::new(0);
+                let address = std::ptr::from_ref(self) as u64 >> 4;
+                let key = address ^ (ASKED.fetch_add(1, Ordering::Relaxed) as u64) << 32;
+                ids.sort_by_key(|id| (id ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
+            }
+            for wake in ids.iter().filter_map(|id| sessions.get(id)) {
                 wake.control.notify_one();
                 wake.data.notify_one();
             }
@@ -348,7 +362,10 @@ impl Shared {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(tasks) = lock(&self.tasks).as_mut() {
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(task);
+            match &self.pause {
+                None => tasks.spawn(task),
+                Some(pause) => tasks.spawn(pause.hold(task)),
+            };
         }
     }
 
@@ -435,7 +452,7 @@ pub(crate) async fn commit_loop(shared: Arc<Shared>) {
             }
             () = shared.commit.notified() => {}
         }
-        if shared.plants.acknowledges_early() {
+        if shared.plants.has(Plant::EarlyAck) {
             tokio::time::sleep(WRITE_BEHIND).await;
         }
         if shared.committer.blocks() {
@@ -454,7 +471,7 @@ pub(crate) async fn commit_loop(shared: Arc<Shared>) {
 pub(crate) fn commit_now_or_later(shared: &Shared) {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let may_block = shared.committer.blocks()
-        && !shared.plants.acknowledges_early()
+        && !shared.plants.has(Plant::EarlyAck)
         && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if may_block && let Ok(turn) = shared.turn.try_lock() {
         tokio::task::block_in_place(|| commit_here(shared, turn));

@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::*;
 use crate::figures::measure;
 use crate::model::{Expect, LatencyLevel, LinkSpec, RttBound, Scenario, Workload};
-use crate::physics::LinkCounters;
 use crate::plan::{DocKey, NodeIndex};
 use crate::profiles::Profile;
-use crate::record::{Change, OpKind, Outcome, RunRecord, Visible};
+use crate::record::{Change, FaultEffect, OpKind, Outcome, RunRecord, Visible};
 use crate::testing::{good, library_runs, run, secs};
 use crate::time::SimTime;
+
+mod harness;
 
 fn judge(scenario: &Scenario, record: &RunRecord) -> Vec<CheckResult> {
     evaluate(scenario, record, &measure(record))
@@ -19,6 +20,11 @@ fn judge(scenario: &Scenario, record: &RunRecord) -> Vec<CheckResult> {
 
 fn of<'r>(results: &'r [CheckResult], name: &str) -> &'r CheckResult {
     results.iter().find(|result| result.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+/// Of a check that can speak of nodes, whether it is in the list of those that must be proved.
+fn is_known(result: &CheckResult) -> bool {
+    result.name == "faults-bit" || Known::of(&result.name).is_some()
 }
 
 /// Plants a bug in a good record; the named check must give the verdict.
@@ -51,6 +57,7 @@ fn a_perfect_world_passes_the_safety_checks_of_the_whole_library() {
     for (scenario, record) in library_runs() {
         for result in judge(scenario, record) {
             assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", scenario.name);
+            assert!(is_known(&result), "{} is not in KNOWN", result.name);
         }
     }
 }
@@ -248,8 +255,7 @@ fn a_stream_that_missed_the_last_change_fails() {
 #[test]
 fn a_cut_that_dropped_nothing_is_vacuous() {
     planted("faults-bit", Verdict::Vacuous, |record| {
-        record.faults[0].at_apply = LinkCounters::default();
-        record.faults[0].at_heal = LinkCounters::default();
+        record.faults[0].effect = FaultEffect::default();
     });
 }
 

@@ -3,13 +3,13 @@
 //! A world writes it down only when it was asked to ([`crate::explain`]): a run of half an hour makes tens of
 //! thousands of entries.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{DocKey, NodeIndex};
 use crate::time::SimTime;
 
 /// Frames and datagrams of a run, each in order of time.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Transfers {
     /// Frames that carry a document, at both ends.
     pub frames: Vec<FrameEvent>,
@@ -20,7 +20,7 @@ pub struct Transfers {
 }
 
 /// A node took a frame out of its outbox and handed it to its connection, or received one whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameEvent {
     /// When.
     pub at: SimTime,
@@ -52,7 +52,7 @@ pub struct Frame<'a> {
 }
 
 /// A datagram that arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
     /// When it was handed to the link.
     pub sent: SimTime,
@@ -67,7 +67,7 @@ pub struct Flight {
 }
 
 /// A datagram that did not arrive, for whatever reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// When it was handed to the link.
     pub sent: SimTime,

@@ -45,7 +45,16 @@ async fn live(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
         tasks.darken(host.spec().index, host.agenda());
     }
     while let Some(next) = world.turn(&mut tasks) {
-        tokio::time::sleep_until(journal.instant(next)).await;
+        let next = tokio::time::sleep_until(journal.instant(next));
+        if world.waits_for_events() {
+            tokio::select! {
+                biased;
+                () = journal.stirred().notified() => {}
+                () = next => {}
+            }
+        } else {
+            next.await;
+        }
     }
     finals::read(world.replicas(), world.shared.clone()).await;
     drop(network);
@@ -118,7 +127,7 @@ impl Engine for Tasks {
 async fn life(boot: Boot, endpoint: Endpoint) {
     let Some(node) = boot.node(endpoint).await else { return };
     let handle = node.handle().clone();
-    let connected = client::connect(handle.clone()).await;
+    let connected = client::connect(handle.clone(), &boot.pause).await;
     let (client, _server) = match connected {
         Ok(connected) => connected,
         Err(error) => return boot.trouble(&format!("its API does not answer: {error}")),

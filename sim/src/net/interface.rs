@@ -80,7 +80,10 @@ impl Net {
     /// The transport to bind the endpoint of a life to. It is dark until [`Net::activate`].
     pub(crate) fn transport(&self, host: NodeIndex, life: u32, carrier: Arc<dyn Carrier>) -> Arc<dyn CustomTransport> {
         let me = LifeKey { host, life };
-        self.lock().inboxes.insert(me, Inbox::default());
+        let mut state = self.lock();
+        state.inboxes.insert(me, Inbox::default());
+        state.carriers.insert(me, carrier.clone());
+        drop(state);
         let addresses = n0_watcher::Watchable::new(vec![custom_address(host)]);
         Arc::new(Interface { net: self.clone(), carrier, me, addresses })
     }
@@ -109,10 +112,11 @@ impl CustomEndpoint for Interface {
         infos: &mut [RecvInfo],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.net.lock();
+        let paused = state.paused.contains_key(&self.me.host) && state.active.get(&self.me.host) == Some(&self.me.life);
         // A crashed life has no inbox any more and waits for ever.
         let Some(inbox) = state.inboxes.get_mut(&self.me) else { return Poll::Pending };
         let mut filled = 0;
-        while filled < buffers.len() {
+        while filled < buffers.len() && !paused {
             let Some((from, payload)) = inbox.waiting.pop_front() else { break };
             let Some(room) = buffers[filled].get_mut(..payload.len()) else { continue };
             room.copy_from_slice(&payload);
@@ -145,7 +149,7 @@ impl CustomSender for Interface {
         // A batch of equal segments is that many datagrams.
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(segment) {
-            if let Some(flight) = self.net.offer(self.me, to, datagram) {
+            for flight in self.net.offer(self.me, to, datagram).into_iter().flatten() {
                 self.carrier.carry(flight);
             }
         }

@@ -10,6 +10,7 @@ use ::turmoil::net::TcpListener;
 use iroh::Endpoint;
 use peat_node::config::Timing;
 use peat_node::mesh::{self, Underlay};
+use peat_node::node::Pause;
 use peat_node::{Node, NodeHandle};
 use peat_scenarios::plan::{NodeIndex, NodeSpec};
 use tokio::sync::{Notify, mpsc};
@@ -126,8 +127,9 @@ impl Machine {
         let boot = self.gate.wait().await;
         let Some(node) = boot.node(endpoint).await else { return std::future::pending().await };
         let address = SocketAddr::new(self.addresses[self.spec.index.index()], API_PORT);
+        let pause = boot.pause.clone();
         let application = application(boot, node.handle().clone(), address);
-        serve(&node, || {
+        serve(&node, &pause, || {
             // As long as there is a simulation, the host of the applications listens.
             let _ = self.jobs.send(Job::Assign(self.spec.index, Box::pin(application)));
         })
@@ -155,7 +157,7 @@ pub(super) async fn bind(
 }
 
 /// Serves the API of a node for ever. `listening` is called once, when it can be connected to.
-pub(super) async fn serve(node: &Node, listening: impl FnOnce()) -> ::turmoil::Result {
+pub(super) async fn serve(node: &Node, pause: &Pause, listening: impl FnOnce()) -> ::turmoil::Result {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, API_PORT)).await?;
     listening();
     let mut connections = JoinSet::new();
@@ -164,7 +166,7 @@ pub(super) async fn serve(node: &Node, listening: impl FnOnce()) -> ::turmoil::R
         while connections.try_join_next().is_some() {}
         // Never cancelled: a simulated node crashes, it is not asked to stop.
         let stop = CancellationToken::new();
-        connections.spawn(peat_node::api::serve_connection(node.handle().clone(), stream, stop));
+        connections.spawn(pause.hold(peat_node::api::serve_connection(node.handle().clone(), stream, stop)));
     }
 }
 

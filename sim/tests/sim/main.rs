@@ -5,10 +5,13 @@
 mod agents;
 mod engines;
 mod explain;
+mod faults;
 mod gossip;
+mod guests;
 mod interest;
 mod judged;
 mod library;
 mod planted;
 mod replay;
+mod sources;
 mod stories;
