@@ -210,6 +210,10 @@ def check_policy(name, objects):
             check(rule.get("from"), name, "a rule lets everyone in")
         for rule in each["spec"]["egress"]:
             check(rule.get("to"), name, "a rule lets the node out to everywhere")
+        for rule in each["spec"]["ingress"] + each["spec"]["egress"]:
+            for peer in rule.get("from", []) + rule.get("to", []):
+                for selector, value in peer.items():
+                    check(value and value.get("cidr") not in ("0.0.0.0/0", "::/0"), name, f"{selector} is everyone: {peer}")
         udp = [port for rule in each["spec"]["ingress"] for port in rule["ports"] if port["protocol"] == "UDP"]
         check(udp, name, "the mesh is not let in")
 
@@ -225,6 +229,16 @@ def check_discovery(name, objects):
                     check(namespace == "fleet", name, f"asks in namespace {namespace}")
                     head = services.get(service)
                     check(head and head["spec"].get("publishNotReadyAddresses"), name, f"asks for {service}, which is not there")
+
+
+def check_alerts(name, objects):
+    """Alerts are about metrics that there are. docs/operations.md has them all, to which a unit test holds the node's page."""
+    known = set(re.findall(r"\bpeat_[a-z_]+\b", (TOP / "docs/operations.md").read_text()))
+    for each in objects:
+        if each["kind"] == "PrometheusRule":
+            for rule in each["spec"]["groups"][0]["rules"]:
+                used = set(re.findall(r"\bpeat_[a-z_]+\b", rule["expr"]))
+                check(used <= known, name, f"{rule['alert']} is about {sorted(used - known)}, which docs/operations.md does not know")
 
 
 def values_with_comments():
@@ -387,6 +401,7 @@ def check_files(update):
         check_selectors(name, objects)
         check_policy(name, objects)
         check_discovery(name, objects)
+        check_alerts(name, objects)
     for variable in sorted(node - seen - NOT_IN_THE_CHART.keys()):
         check(False, "chart", f"no value of it leads to {variable}, and NOT_IN_THE_CHART does not say why")
     check_values(update)

@@ -119,6 +119,18 @@ def try_one(binary, name, env):
     return wrong
 
 
+def refuses_no_key(binary, name, env):
+    """A Secret whose entry is empty must keep the node from starting: it would run an open formation."""
+    env = {**env, "PEAT_NODE_SHARED_KEY": env["PEAT_NODE_SHARED_KEY"].removesuffix(env["FORMATION_KEY"])}
+    try:
+        ended = subprocess.run([binary], env=env, capture_output=True, text=True, timeout=START_SECONDS)
+    except subprocess.TimeoutExpired:
+        return [f"{name}: with an empty key the node runs an open formation"]
+    if ended.returncode != 2 or "--shared-key" not in ended.stderr:
+        return [f"{name}: with an empty key the node ended with {ended.returncode}: {ended.stderr.strip()}"]
+    return []
+
+
 def start(binary, environments):
     raise_loopback()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
@@ -133,7 +145,10 @@ def start(binary, environments):
                 print(f"NOT STARTED {name}: it needs a certificate, and openssl is not installed")
                 continue
             shutil.rmtree(SECRETS, ignore_errors=True)
-            wrong += try_one(binary, name, environment(env, files, os.path.join(folder, name.replace("/", "-"))))
+            given = environment(env, files, os.path.join(folder, name.replace("/", "-")))
+            wrong += try_one(binary, name, given)
+            if "FORMATION_KEY" in given:
+                wrong += refuses_no_key(binary, name, given)
             tried += 1
-    print(f"started the node with {tried} of {len(environments)} environments: ready, asked, stopped")
+    print(f"started the node with {tried} of {len(environments)} environments: ready, asked, stopped; and without a key not at all")
     return wrong

@@ -67,6 +67,7 @@ snapshots! {
     help_of_sweep: ["sweep", "--help"],
     help_of_explain: ["explain", "--help"],
     help_of_diff: ["diff", "--help"],
+    help_of_plants: ["plants", "--help"],
     help_of_list: ["list", "--help"],
     help_of_check: ["check", "--help"],
     help_of_report: ["report", "--help"],
@@ -94,6 +95,9 @@ snapshots! {
     a_stranger_explained: ["explain", "zulu"],
     a_diff_of_nothing: ["diff", "no-such.json", "neither.json"],
     two_revisions_of_nothing: ["diff", "git:HEAD", "git:HEAD"],
+    a_sweep_of_nothing: ["sweep"],
+    a_library_without_a_stranger: ["sweep", "--library", "--except", "zulu"],
+    a_bug_that_there_is_not: ["plants", "weeds"],
     an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
 }
 
@@ -200,10 +204,10 @@ fn the_flagship_passes_and_says_so_in_json() {
 
 #[test]
 fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
-    let output = ran(&["run", "--plant", "drop-relayed-change", "line-of-five", "--seed", "7"]);
+    let output = ran(&["run", "--plant", "dropped-change", "line-of-five", "--seed", "7"]);
     exits(&output, 1);
     let last = text(&output.stdout).lines().last().unwrap();
-    assert_eq!(last, "reproduce: ddil run line-of-five --plant drop-relayed-change --seed 7");
+    assert_eq!(last, "reproduce: ddil run line-of-five --plant dropped-change --seed 7");
 }
 
 #[test]
@@ -459,6 +463,49 @@ fn an_interrupted_comparison_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     is_tidy(&repository, &temporary);
+}
+
+#[test]
+fn a_sweep_over_several_scenarios_gives_each_its_share() {
+    let at = directory("swept-together");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let strict = ISLAND.replacen("island", "strict", 1) + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let swept = |json: &[&str]| {
+        let arguments = [&["sweep", "island.toml", "strict.toml", "--seeds", "3"], json].concat();
+        let output = ddil(&arguments).current_dir(&at).output().unwrap();
+        exits(&output, 3);
+        output
+    };
+    let document: Value = serde_json::from_slice(&swept(&["--json"]).stdout).unwrap();
+    let seeds = |at: usize| {
+        let runs = document["scenarios"][at]["runs"].as_array().unwrap();
+        runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((seeds(0), seeds(1)), (vec![1, 2], vec![1]));
+    let output = swept(&[]);
+    let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
+    assert!(lines.contains(&"reproduce: ddil run strict.toml --seed 1"), "{lines:#?}");
+    assert!(lines.last().unwrap().starts_with("SLO-BREACH  3 runs of 2 scenarios in "), "{lines:#?}");
+}
+
+#[test]
+fn planted_bugs_are_caught_by_the_check_that_is_there_for_each() {
+    let output = ran(&["plants", "wrong-formation", "lost-event", "--json"]);
+    exits(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "PASS");
+    let bugs = document["bugs"].as_array().unwrap();
+    let told = bugs.iter().map(|bug| (bug["bug"].as_str().unwrap(), bug["expected"].as_str().unwrap()));
+    assert_eq!(told.collect::<Vec<_>>(), [("lost-event", "stream-complete"), ("wrong-formation", "isolation")]);
+    for bug in bugs {
+        assert_eq!((&bug["control"], &bug["good"]), (&"PASS".into(), &true.into()), "{bug}");
+        assert!(bug["caught_by"].as_array().unwrap().iter().any(|check| check["name"] == bug["expected"]), "{bug}");
+    }
+    let output = ran(&["plants", "wrong-formation"]);
+    exits(&output, 0);
+    let last = text(&output.stdout).lines().last().unwrap();
+    assert!(last.starts_with("PASS  1 bug, each caught by the check that is there for it"), "{last}");
 }
 
 /// Ctrl-C once the first of many reports is there: it stays, and the rest is not run.

@@ -187,7 +187,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         /// Whatever a single field says instead: it is refused, or judged and told without a panic.
         #[test]
         fn a_hostile_field_is_refused_or_harmless(

@@ -9,6 +9,7 @@ use peat_scenarios::{RunRecord, Scenario, plan};
 use super::*;
 use crate::clock::SimClock;
 use crate::fabric::Fabric;
+use crate::hooks;
 use crate::trace::Trace;
 
 fn seconds(n: u64) -> Duration {
@@ -17,6 +18,12 @@ fn seconds(n: u64) -> Duration {
 
 /// What the second host's inbox holds after `datagrams` equal ones were sent to it over a link of this shape.
 fn received(shape: LinkShape, datagrams: usize) -> (Vec<Bytes>, LinkCounters) {
+    // A thread of its own: its clock is the simulation's.
+    std::thread::spawn(move || send(shape, datagrams)).join().unwrap()
+}
+
+fn send(shape: LinkShape, datagrams: usize) -> (Vec<Bytes>, LinkCounters) {
+    let _entered = hooks::enter(1);
     let scenario = Scenario::builder("one-way")
         .cluster("c", |cluster| cluster.group("a", 1).group("b", 1))
         .link(LinkSpec::shaped("a", "b", shape))

@@ -8,8 +8,9 @@ use peat_scenarios::check::Verdict;
 use peat_scenarios::model::{Event, Fault, LinkSpec, Peering, Trouble, Workload};
 use peat_scenarios::profiles::Profile;
 use peat_scenarios::record::{FaultEffect, FaultRecord, Outcome};
+use peat_scenarios::report::{Paint, Report};
 use peat_scenarios::{RunRecord, Scenario, SimTime};
-use peat_sim::{RunOptions, first_difference};
+use peat_sim::{Engine, RunOptions, first_difference};
 
 use crate::judged::expect;
 
@@ -233,6 +234,32 @@ fn what_meets_nothing_is_vacuous() {
         .map(|fault| fault.spec.name.as_str())
         .collect();
     assert!(bit.is_empty(), "{bit:?} of {count} did something to a node that nobody talks to");
+}
+
+#[test]
+fn an_engine_refuses_what_it_cannot_do_before_it_starts() {
+    let scenario = mesh([Fault::clog("jam", "shore", "ship").at(seconds(20)).lasting(seconds(5))]);
+    let refused = peat_sim::run(&scenario, RunOptions::seed(1).engine(Engine::Turmoil)).unwrap_err();
+    let said = "mesh cannot run in world sim/turmoil:\n  fault `jam` (clog): it cannot clog links";
+    assert_eq!(refused.to_string(), said);
+}
+
+#[test]
+fn the_other_engine_has_the_same_faults() {
+    let faults = [
+        Fault::reset("rst", "shore", "ship").at(seconds(10)).lasting(seconds(3)),
+        Fault::pause("stop", "ship-0").at(seconds(20)).lasting(seconds(5)),
+        Fault::node("torn", "ship-0", Trouble::TornWrite).at(seconds(30)).lasting(seconds(5)),
+        Fault::node("full", "shore-0", Trouble::DiskFull).at(seconds(35)).lasting(seconds(5)),
+        Fault::node("burnt", "shore-1", Trouble::DataLoss).at(seconds(45)).lasting(seconds(3)),
+        Fault::node("jump", "shore-0", Trouble::ClockJump { by_ms: -3_600_000 }).at(seconds(45)).lasting(seconds(5)),
+    ];
+    let scenario = mesh(faults);
+    for engine in [Engine::Fabric, Engine::Turmoil] {
+        let record = peat_sim::run(&scenario, RunOptions::seed(1).engine(engine)).unwrap();
+        let report = Report::of(&scenario, &record);
+        assert_eq!(report.verdict, Verdict::Pass, "{}", report.text(Paint::Plain));
+    }
 }
 
 /// All of it at once, twice: the same run.
