@@ -309,7 +309,6 @@ fn written(record: &mut RunRecord, millis: u64) {
         json: Some(r#"{"counter":1}"#.into()),
         read: None,
         writes: vec![("counter".into(), 1)],
-        read: None,
     });
     record.see(at(millis), A, "tracks", "one", Some(r#"{"counter":1}"#));
 }
