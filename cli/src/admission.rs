@@ -37,6 +37,6 @@ mod tests {
             "error: disk-full cannot run in world sim/core:\n  fault `full` (disk-full): it cannot fill disks\n"
         );
         assert!(!admit(&sources, &lesser));
-        assert!(admit(&sources, &peat_sim::Engine::default().capabilities()));
+        assert!(admit(&sources, &peat_sim::Engine::Fabric.capabilities()));
     }
 }

@@ -20,6 +20,8 @@
 
 pub mod capability;
 pub mod check;
+pub mod diff;
+pub mod explain;
 pub mod figures;
 pub mod library;
 pub mod limits;
@@ -29,6 +31,7 @@ pub mod plan;
 pub mod profiles;
 pub mod record;
 pub mod report;
+pub mod schema;
 mod suggest;
 pub mod sweep;
 #[cfg(test)]

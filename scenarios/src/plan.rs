@@ -345,6 +345,9 @@ pub struct FaultSpec {
     pub pairs: Vec<(NodeIndex, NodeIndex)>,
     /// The node it happens to.
     pub node: Option<NodeIndex>,
+    /// What each of `pairs` becomes while it is degraded, in the same order; empty for other faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub becomes: Vec<LinkParams>,
 }
 
 /// What a fault does, as far as checks must know.

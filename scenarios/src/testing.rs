@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
-use crate::physics::{Fate, Network, Sent};
+use crate::physics::{Fate, LinkParams, Network, Sent};
 use crate::plan::{
-    Action, DocKey, FaultClass, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of,
+    Action, DocKey, FaultClass, NodeIndex, Plan, Schedule, Step, Topology, apply_edit, expand, registers, registers_of,
 };
 use crate::profiles::Profile;
 use crate::record::{FinalDoc, Life, Outcome, ReplicaState, RestartSnapshot, RunRecord};
@@ -91,8 +91,12 @@ struct World<'p> {
     cuts: BTreeMap<u32, Vec<(NodeIndex, NodeIndex)>>,
     replicas: Vec<BTreeMap<DocKey, Option<Value>>>,
     parked: Vec<(NodeIndex, usize)>,
+    /// What each edit left of its document where it was made.
+    causes: BTreeMap<usize, Value>,
     sessions: Vec<(NodeIndex, NodeIndex)>,
     islands: Vec<NodeIndex>,
+    /// With the links as they are now.
+    topology: Topology,
     delays: BTreeMap<NodeIndex, Vec<Option<Duration>>>,
 }
 
@@ -108,6 +112,7 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         cuts: BTreeMap::new(),
         replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
         parked: Vec::new(),
+        causes: BTreeMap::new(),
         // In a perfect world whoever may find each other does.
         sessions: plan
             .topology
@@ -118,6 +123,11 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
             .into_iter()
             .collect(),
         islands: plan.topology.nodes.iter().map(|node| node.index).collect(),
+        topology: {
+            let mut topology = plan.topology.clone();
+            topology.links.values_mut().for_each(with_header);
+            topology
+        },
         delays: BTreeMap::new(),
         plan: &plan,
     };
@@ -147,6 +157,29 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         }
     }
     world.finish()
+}
+
+/// Nothing crosses a link without the header of a datagram.
+fn with_header(link: &mut LinkParams) {
+    link.latency += link.serialisation(0);
+}
+
+/// What the author of an edit had seen comes with it: a perfect mesh is causal.
+fn catch_up(document: &mut Value, cause: &Value) {
+    let counter = |own: &Value| own["counter"].as_u64().unwrap_or(0);
+    for (author, own) in cause["by"].as_object().unwrap() {
+        if counter(&document["by"][author]) < counter(own) {
+            document["by"][author] = own.clone();
+        }
+    }
+    let entries = document["entries"].as_array_mut().unwrap();
+    for own in cause["entries"].as_array().unwrap() {
+        match entries.iter_mut().find(|entry| entry["author"] == own["author"]) {
+            Some(entry) if counter(entry) < counter(own) => *entry = own.clone(),
+            Some(_) => {}
+            None => entries.push(own.clone()),
+        }
+    }
 }
 
 impl World<'_> {
@@ -190,7 +223,7 @@ impl World<'_> {
     }
 
     fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
-        let delays = self.delays.entry(from).or_insert_with(|| self.plan.topology.one_way_delays(from));
+        let delays = self.delays.entry(from).or_insert_with(|| self.topology.one_way_delays(from));
         delays[to.index()]
     }
 
@@ -265,6 +298,42 @@ impl World<'_> {
         }
     }
 
+    /// A degraded link takes as long as it takes.
+    fn reshape(&mut self, step: &Step) {
+        let group = |node: NodeIndex| self.plan.topology.node(node).group;
+        let ends = |from, to| (group(from).min(group(to)), group(from).max(group(to)));
+        match step {
+            Step::Degrade { links, .. } => {
+                for (from, to, params) in links {
+                    self.topology.links.insert(ends(*from, *to), params.clone());
+                    self.topology.links.get_mut(&ends(*from, *to)).into_iter().for_each(with_header);
+                }
+            }
+            Step::Heal { pairs, .. } => {
+                for (from, to) in pairs {
+                    let ends = ends(*from, *to);
+                    self.topology.links.insert(ends, self.plan.topology.links[&ends].clone());
+                    self.topology.links.get_mut(&ends).into_iter().for_each(with_header);
+                }
+            }
+            _ => return,
+        }
+        self.delays.clear();
+    }
+
+    /// What is on its way between nodes that are apart now is lost, and comes again when they are joined.
+    fn lose_in_flight(&mut self) {
+        let lost = |event: &Event| match event {
+            Event::Deliver(node, op) => (!self.reaches(self.plan.operations[*op].node, *node)).then_some((*node, *op)),
+            _ => None,
+        };
+        let lost: Vec<_> = self.queue.iter().filter_map(|(key, event)| Some((*key, lost(event)?))).collect();
+        for (key, parked) in lost {
+            self.queue.remove(&key);
+            self.parked.push(parked);
+        }
+    }
+
     fn operation(&mut self, now: SimTime, op: usize) {
         let planned = &self.plan.operations[op];
         let key = planned.action.key();
@@ -280,14 +349,24 @@ impl World<'_> {
         }
         let slot = self.record.begin(planned, now);
         if let (Action::Edit { edit, .. }, Some(held)) = (&planned.action, &held) {
-            let text = apply_edit(&held.to_string(), edit).unwrap();
-            self.record.writing(slot, &text);
+            let read = held.to_string();
+            self.record.reading(slot, &read);
+            self.record.writing(slot, &apply_edit(&read, edit).unwrap());
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
-        for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
-            if let Some(delay) = self.delay(planned.node, node) {
-                self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+        if let Action::Edit { .. } = planned.action {
+            let left = self.replicas[planned.node.index()].get(key).cloned().flatten();
+            self.causes.extend(left.map(|left| (op, left)));
+        }
+        let others = self.plan.topology.nodes.iter().filter(|node| node.index != planned.node && node.wants(key));
+        for node in others.map(|node| node.index).collect::<Vec<_>>() {
+            match self.delay(planned.node, node) {
+                Some(delay) if self.reaches(planned.node, node) => {
+                    self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+                }
+                Some(_) => self.parked.push((node, op)),
+                None => {}
             }
         }
     }
@@ -314,6 +393,9 @@ impl World<'_> {
             (Action::Edit { .. }, None) => return,
             (Action::Edit { edit, .. }, Some(Some(held))) => {
                 let mut merged: Value = serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
+                if let Some(cause) = self.causes.get(&op) {
+                    catch_up(&mut merged, cause);
+                }
                 let by = merged["by"].as_object_mut().unwrap();
                 by.sort_keys();
                 merged["entries"].as_array_mut().unwrap().sort_by_key(|entry| entry["author"].to_string());
@@ -345,7 +427,11 @@ impl World<'_> {
             Step::Restart { node, .. } => drop(self.running.insert(*node)),
             Step::DialCut { .. } | Step::Degrade { .. } | Step::Trouble { .. } => {}
         }
+        self.reshape(step);
         self.regroup();
+        if matches!(step, Step::LinksDown { .. }) {
+            self.lose_in_flight();
+        }
         let counters = self.network.counters(&self.plan.faults[fault.index()].pairs);
         if step.begins() {
             self.record.fault_applied(fault, now, counters);

@@ -19,7 +19,7 @@ use crate::hooks;
 
 /// The calendar of a host. It outlives the lives of the host, as the clock of a board does. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct HostClock {
+pub(crate) struct Calendar {
     clock: SimClock,
     state: Arc<Mutex<State>>,
 }
@@ -44,8 +44,7 @@ impl Out {
     }
 }
 
-impl HostClock {
-    /// One that is right.
+impl Calendar {
     pub(crate) fn new(clock: SimClock) -> Self {
         Self { clock, state: Arc::default() }
     }
@@ -102,7 +101,7 @@ mod tests {
 
     #[test]
     fn jumps_and_skews_add_up_and_only_what_was_read_counts() {
-        let clock = HostClock::new(SimClock::Tokio);
+        let clock = Calendar::new(SimClock::Tokio);
         let seconds = Duration::from_secs;
         let (jump, skew) = (FaultIndex(0), FaultIndex(1));
         assert_eq!(clock.read_at(seconds(1_000), seconds(10)), 1_010_000);

@@ -11,7 +11,7 @@ use peat_scenarios::record::Life;
 
 use crate::Configure;
 use crate::agent::SimAgent;
-use crate::calendar::HostClock;
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::clock::SimClock;
 use crate::disk::Disk;
@@ -53,7 +53,7 @@ pub(crate) struct Host {
     shared: Shared,
     spec: NodeSpec,
     disk: Disk,
-    calendar: HostClock,
+    calendar: Calendar,
     agenda: Agenda,
     agent: Option<SimAgent>,
     bookmark: Bookmark,
@@ -68,8 +68,8 @@ pub(crate) struct Host {
 /// What the world keeps of a life, to look at it and to end it.
 struct Alive {
     observer: Arc<LifeObserver>,
-    ready: Ready,
     pause: Pause,
+    ready: Ready,
 }
 
 impl Host {
@@ -83,7 +83,7 @@ impl Host {
         planned: u32,
     ) -> Self {
         let bookmark = Bookmark::default();
-        let calendar = HostClock::new(shared.clock.clone());
+        let calendar = Calendar::new(shared.clock.clone());
         Self { shared, spec, disk, calendar, agenda, agent, bookmark, planned, lives: 0, alive: None }
     }
 
@@ -126,8 +126,7 @@ impl Host {
         self.life_event(event);
         self.shared.net.activate(self.spec.index, life);
         let observer = LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
-        let ready = Ready::default();
-        let pause = Pause::default();
+        let (ready, pause) = (Ready::default(), Pause::default());
         engine.begin(Boot {
             shared: self.shared.clone(),
             spec: self.spec.clone(),
@@ -141,7 +140,7 @@ impl Host {
             ready: ready.clone(),
             life,
         });
-        self.alive = Some(Alive { observer, ready, pause });
+        self.alive = Some(Alive { observer, pause, ready });
     }
 
     /// The power fails: everything is gone at this instant but what the disk has synced. False if it was dark already.

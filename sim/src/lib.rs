@@ -39,6 +39,7 @@ mod journal;
 mod life;
 mod net;
 mod observer;
+pub mod planted;
 mod seeds;
 mod tasks;
 pub mod trace;
@@ -47,14 +48,14 @@ mod workload;
 mod world;
 
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peat_node::config::NodeConfig;
-use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
+pub use peat_node::node::{Plant, Plants};
 pub use trace::{Event, first_difference};
 
 /// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.
@@ -83,16 +84,17 @@ impl Engine {
         }
     }
 
-    /// What it can do: [`run`] refuses what a scenario asks for beyond that, before anything starts.
+    /// What it can do. [`run`] refuses what a scenario asks for beyond that, before anything starts: what is left out in
+    /// silence would prove what was not tried.
     pub fn capabilities(self) -> Capabilities {
-        let world = format!("sim/{}", self.name());
         match self {
-            Engine::Fabric => Capabilities::all(&world),
-            // What a link has held would have to be sent by a host that may be gone, and nobody else has a socket.
-            Engine::Turmoil => {
-                let can = Capability::ALL.into_iter().filter(|capability| *capability != Capability::ClogLinks);
-                Capabilities::only(&world, can)
-            }
+            Engine::Fabric => Capabilities::all("sim/fabric"),
+            // What a clog lets go leaves from no host, and turmoil's sockets belong to hosts.
+            Engine::Turmoil => Capabilities::only(
+                "sim/turmoil",
+                Capability::ALL.into_iter().filter(|capability| *capability != Capability::ClogLinks),
+            )
+            .at_most(turmoil::NODES_MAX),
         }
     }
 }
@@ -107,8 +109,13 @@ pub struct RunOptions {
     pub plants: Plants,
     /// What the nodes are told beyond the scenario.
     pub configure: Configure,
+    /// Lets the real clock into the run half-way, to prove that whoever compares runs notices it.
+    pub leak: bool,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
+    /// Whether the record is to say what passed between the nodes, for [`peat_scenarios::explain`]. The run and its trace are
+    /// the same either way.
+    pub transfers: bool,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
     pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
 }
@@ -120,8 +127,10 @@ impl RunOptions {
             seed,
             engine: Engine::default(),
             plants: Plants::default(),
-            configure: Arc::new(|_, _| {}),
+            configure: configure_nothing(),
+            leak: false,
             source: String::new(),
+            transfers: false,
             progress: None,
         }
     }
@@ -138,11 +147,21 @@ impl RunOptions {
         self
     }
 
+    /// The same, with what passed between the nodes in the record.
+    pub fn with_transfers(mut self) -> Self {
+        self.transfers = true;
+        self
+    }
+
     /// The same with bugs planted.
     pub fn plants(mut self, plants: Plants) -> Self {
         self.plants = plants;
         self
     }
+}
+
+fn configure_nothing() -> Configure {
+    Arc::new(|_, _| {})
 }
 
 /// How far a run is.
@@ -179,7 +198,7 @@ pub enum SimError {
     /// The hosts of a turmoil simulation did not do what they should.
     #[error("turmoil: {0}")]
     Turmoil(String),
-    /// The scenario asks for something that the engine cannot do.
+    /// The scenario asks for something that this world cannot do.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
     /// Something in the run panicked.
@@ -205,17 +224,18 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
     options.engine.capabilities().admit(scenario)?;
     hooks::self_check()?;
-    let RunOptions { seed, engine, plants, configure, source, progress } = options;
+    let RunOptions { seed, engine, plants, configure, leak, source, transfers, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
-    let record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
+    let mut record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
+    record.transfers = transfers.then(Default::default);
     let began = Instant::now();
+    let leak = leak.then(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos().into());
     let (report, reports) = mpsc::channel();
-    let setup = world::Setup { plan, record, plants, configure, keep, report };
-    let thread = std::thread::Builder::new()
-        .name(format!("sim-{seed}"))
-        .stack_size(STACK_BYTES)
-        .spawn(move || on_its_thread(engine, setup))
-        .map_err(SimError::Thread)?;
+    let setup = world::Setup { plan, record, plants, configure, leak, keep, report };
+    let thread = spawn(seed, move || match engine {
+        Engine::Fabric => fabric::run(setup),
+        Engine::Turmoil => turmoil::run(setup),
+    })?;
     // Told here and not in the simulation: a progress bar that reads the clock or makes a hash map there
     // would change the run.
     let mut progress = progress;
@@ -224,20 +244,28 @@ fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunR
             tell(reached);
         }
     }
-    let (mut record, events) = thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))??;
+    let (mut record, events) = joined(thread)??;
     record.wall = began.elapsed();
     Ok((record, events))
 }
 
-/// Runs on the thread of the simulation.
-fn on_its_thread(engine: Engine, setup: world::Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
-    let _entered = hooks::enter(setup.plan.seed);
-    // A subscriber of the process would make hash maps on this thread, and with that change the run.
-    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
-    match engine {
-        Engine::Fabric => fabric::run(setup),
-        Engine::Turmoil => turmoil::run(setup),
-    }
+/// Runs on a fresh thread, which is inside a simulation for as long as that takes.
+fn spawn<T: Send + 'static>(
+    seed: u64,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, SimError> {
+    let thread = std::thread::Builder::new().name(format!("sim-{seed}")).stack_size(STACK_BYTES);
+    let inside = move || {
+        let _entered = hooks::enter(seed);
+        // A subscriber of the process would make hash maps on this thread, and with that change the run.
+        let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+        run()
+    };
+    thread.spawn(inside).map_err(SimError::Thread)
+}
+
+fn joined<T>(thread: std::thread::JoinHandle<T>) -> Result<T, SimError> {
+    thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -23,7 +23,7 @@ use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::RestartSnapshot;
 
 use crate::agent::SimAgent;
-use crate::calendar::HostClock;
+use crate::calendar::Calendar;
 use crate::client::Client;
 use crate::disk::Disk;
 use crate::host::Shared;
@@ -34,12 +34,12 @@ use crate::seeds;
 use crate::trace::Kind;
 use crate::workload::{self, Agenda, Bookmark};
 
-/// Name of the formation that all simulated nodes belong to.
-const APP_ID: &str = "peat-sim";
-
 /// A node that does not start because of its disk is started again after this time: the first pause of systemd and of
 /// Kubernetes, rounded.
 const START_AGAIN: Duration = Duration::from_secs(1);
+
+/// Name of the formation that all simulated nodes belong to.
+const APP_ID: &str = "peat-sim";
 
 /// The node and a client, once it serves.
 #[derive(Clone, Default)]
@@ -61,7 +61,8 @@ pub(crate) struct Boot {
     pub(crate) shared: Shared,
     pub(crate) spec: NodeSpec,
     pub(crate) disk: Disk,
-    pub(crate) calendar: HostClock,
+    pub(crate) calendar: Calendar,
+    /// Holds its tasks while the host does not run.
     pub(crate) pause: Pause,
     pub(crate) agenda: Agenda,
     pub(crate) agent: Option<SimAgent>,
@@ -79,13 +80,16 @@ impl Boot {
         let node = loop {
             match self.start(endpoint.clone()).await {
                 Ok(node) => break node,
-                Err(problem) => self.trouble(&problem),
+                // Whoever watches over the process starts it again; without a cause that passes, to no avail.
+                Err(problem) if self.disk.ails() => {
+                    self.trouble(&problem);
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+                Err(problem) => {
+                    self.trouble(&problem);
+                    return None;
+                }
             }
-            // Whoever watches over the process starts it again; without a cause that passes, to no avail.
-            if !self.disk.ails() {
-                return None;
-            }
-            tokio::time::sleep(START_AGAIN).await;
         };
         if self.life > 0 {
             self.snapshot(node.handle()).await;
@@ -125,7 +129,8 @@ impl Boot {
             epoch,
         )
         .map_err(|error| format!("its store does not open: {error}"))?;
-        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]), previous_key: None };
+        let formation =
+            Formation { app_id: APP_ID.into(), shared_key: Some(shared_key(&self.spec.formation)), previous_key: None };
         let mut config = NodeConfig::new(self.spec.name.clone(), formation);
         config.advertise = vec![address_text(self.spec.index)];
         config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
@@ -173,6 +178,14 @@ pub(crate) fn trouble(journal: &Journal, spec: &NodeSpec, what: &str) {
     let now = journal.now();
     journal.note(now, Kind::Life, spec.index, what);
     journal.record.logs.entry(spec.name.clone()).or_default().push(format!("{now} {what}"));
+}
+
+/// The key of a formation. The app-id is the same for all: it is no secret, and whoever counts on it is to be caught.
+fn shared_key(formation: &str) -> [u8; 32] {
+    match formation {
+        "" => [7; 32],
+        name => blake3::derive_key("peat-sim 2026 formation", name.as_bytes()),
+    }
 }
 
 /// What a node carries, and in which order.

@@ -11,15 +11,18 @@
 //! present life, or nowhere while it has none.
 
 mod interface;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{DropCause, Fate, LinkCounters, Network, Sent};
+use peat_scenarios::physics::{Delivery, DropCause, Fate, LinkCounters, Network, Sent};
 use peat_scenarios::plan::{FaultIndex, NodeIndex, Step, Topology};
 use peat_scenarios::record::FaultEffect;
 
@@ -61,12 +64,12 @@ struct State {
     /// The life that is active, by host.
     active: BTreeMap<NodeIndex, u32>,
     inboxes: BTreeMap<LifeKey, Inbox>,
-    sent: u64,
-    inbox_overflows: u64,
+    /// Who carries what each life sends.
+    carriers: BTreeMap<LifeKey, Arc<dyn Carrier>>,
     /// Hosts that do not run, and how many datagrams have come for each since.
     paused: BTreeMap<NodeIndex, u64>,
-    /// Who carries what a life sends. Weak: a carrier holds the network.
-    carriers: BTreeMap<LifeKey, Weak<dyn Carrier>>,
+    sent: u64,
+    inbox_overflows: u64,
     /// The run is over: what is still sent goes nowhere and is not part of it.
     closed: bool,
 }
@@ -125,10 +128,10 @@ impl Net {
             hosts: topology.nodes.len(),
             active: BTreeMap::new(),
             inboxes: BTreeMap::new(),
+            carriers: BTreeMap::new(),
+            paused: BTreeMap::new(),
             sent: 0,
             inbox_overflows: 0,
-            paused: BTreeMap::new(),
-            carriers: BTreeMap::new(),
             closed: false,
         };
         Self { state: Arc::new(Mutex::new(state)), journal }
@@ -165,26 +168,27 @@ impl Net {
 
     /// Applies what a step of the timeline does to links, and sends on what a clog let go.
     pub(crate) fn apply(&self, now: SimTime, step: &Step) {
-        for (carrier, flight) in self.released(now, step) {
-            carrier.carry(flight);
-        }
-    }
-
-    fn released(&self, now: SimTime, step: &Step) -> Vec<(Arc<dyn Carrier>, Flight)> {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        state.network.apply(now, step);
         let mut flights = Vec::new();
-        let released = state.network.take_released();
-        let mut journal = self.journal.lock();
-        for ((from, to), payload) in released {
-            let sent = Sent::Offered(state.network.offer(now, from, to, payload.len()));
-            let flight = state.launch(&mut journal, now, (from, to), &payload, sent);
-            // The sender may have crashed meanwhile; what it sent is on its way all the same, whoever carries it.
-            let carrier = state.carriers.values().find_map(Weak::upgrade);
-            flights.extend(carrier.zip(flight));
+        {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            state.network.apply(now, step);
+            let released = state.network.take_released();
+            let mut journal = self.journal.lock();
+            for ((from, to), payload) in released {
+                let sent = Sent::Offered(state.network.offer(now, from, to, payload.len()));
+                // The life that sent it may be over: it is on its way all the same.
+                let lives = LifeKey { host: from, life: 0 }..=LifeKey { host: from, life: u32::MAX };
+                let carrier = state.carriers.range(lives).next_back().map(|(_, carrier)| carrier.clone());
+                let launched = state.launch(&mut journal, now, (from, to), &payload, sent);
+                flights.extend(launched.into_iter().flatten().zip(std::iter::repeat(carrier)));
+            }
         }
-        flights
+        for (flight, carrier) in flights {
+            if let Some(carrier) = carrier {
+                carrier.carry(flight);
+            }
+        }
     }
 
     /// What a fault did to datagrams in front of their links.
@@ -198,15 +202,16 @@ impl Net {
         self.lock().paused.insert(host, 0);
     }
 
-    /// It runs again.
-    pub(crate) fn resume(&self, host: NodeIndex) {
+    /// It runs again; how many datagrams had come for it.
+    pub(crate) fn resume(&self, host: NodeIndex) -> u64 {
         let mut state = self.lock();
-        state.paused.remove(&host);
+        let held = state.paused.remove(&host).unwrap_or_default();
         let life = state.active.get(&host).copied();
         let inbox = life.and_then(|life| state.inboxes.get_mut(&LifeKey { host, life }));
         if let Some(reader) = inbox.and_then(|inbox| inbox.reader.take()) {
             reader.wake();
         }
+        held
     }
 
     /// How many datagrams have come for a host since it was paused.
@@ -224,19 +229,24 @@ impl Net {
         self.lock().inbox_overflows
     }
 
-    /// Hands a datagram to its link. `None`: it is lost already.
-    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> Option<Flight> {
+    /// Hands a datagram to its link: the copies that set out, at most two. None: it is lost already, or held.
+    fn offer(&self, from: LifeKey, to: NodeIndex, payload: &[u8]) -> [Option<Flight>; 2] {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let gone = state.active.get(&from.host) != Some(&from.life) || state.paused.contains_key(&from.host);
-        if state.closed || gone || to.index() >= state.hosts {
-            return None;
+        let sends = state.active.get(&from.host) == Some(&from.life) && !state.paused.contains_key(&from.host);
+        if state.closed || !sends || to.index() >= state.hosts {
+            return [None, None];
         }
         let mut journal = self.journal.lock();
         let now = journal.now();
         let sent = state.network.send(now, from.host, to, payload);
         let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
         journal.record.datagram(now, from.host, to, payload.len(), dropped);
+        let arrives = match sent {
+            Sent::Offered(Fate::Deliver(copies)) => Some(copies.first.at),
+            Sent::Offered(Fate::Drop(_)) | Sent::Held => None,
+        };
+        journal.record.flight(now, from.host, to, payload.len(), arrives);
         state.launch(&mut journal, now, (from.host, to), payload, sent)
     }
 
@@ -249,7 +259,9 @@ impl Net {
         let mut journal = self.journal.lock();
         let now = journal.now();
         let (from, to, sequence, bytes) = (flight.from, flight.to, flight.sequence, flight.payload.len());
+        let sent_at = flight.sent_at;
         let arrival = state.arrive(flight);
+        journal.record.flew(sent_at, from, to, bytes, (arrival == Arrival::Delivered).then_some(now));
         if arrival == Arrival::Delivered {
             journal.record.arrived(from, to, bytes);
         }
@@ -261,7 +273,7 @@ impl Net {
 }
 
 impl State {
-    /// Notes what became of a datagram; `None`: it is not on its way.
+    /// Notes what became of a datagram: the copies that are on their way.
     fn launch(
         &mut self,
         journal: &mut Inner,
@@ -269,11 +281,11 @@ impl State {
         (from, to): (NodeIndex, NodeIndex),
         payload: &[u8],
         sent: Sent,
-    ) -> Option<Flight> {
+    ) -> [Option<Flight>; 2] {
         self.sent += 1;
-        let sequence = self.sent;
+        let mut sequence = self.sent;
         let outcome = match sent {
-            Sent::Offered(Fate::Deliver { at }) => at.as_nanos(),
+            Sent::Offered(Fate::Deliver(copies)) => copies.first.at.as_nanos(),
             // No arrival time is this late.
             Sent::Offered(Fate::Drop(cause)) => u64::MAX - cause_code(cause),
             Sent::Held => u64::MAX - HELD_CODE,
@@ -285,9 +297,35 @@ impl State {
             &[&from.0.to_le_bytes(), &to.0.to_le_bytes(), &outcome.to_le_bytes(), payload],
             || format!("{a} > {b} #{sequence} {} B {}", payload.len(), describe(sent)),
         );
-        let Sent::Offered(Fate::Deliver { at: arrives_at }) = sent else { return None };
-        let payload = Bytes::copy_from_slice(payload);
-        Some(Flight { arrives_at, sequence, sent_at: now, from, to, payload })
+        let mut flights = [None, None];
+        let Sent::Offered(fate) = sent else { return flights };
+        if matches!(fate, Fate::Drop(_)) {
+            journal.record.flew(now, from, to, payload.len(), None);
+        }
+        for (position, copy) in fate.deliveries().enumerate() {
+            if position > 0 {
+                self.sent += 1;
+                sequence = self.sent;
+                let at = copy.at.as_nanos().to_le_bytes();
+                journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &at], || {
+                    format!("{a} > {b} #{sequence} a second copy, {}", describe_copy(copy))
+                });
+            }
+            let carried = match copy.corruption {
+                None => Bytes::copy_from_slice(payload),
+                Some(corruption) => {
+                    let mut flipped = payload.to_vec();
+                    corruption.flip(&mut flipped);
+                    journal.trace.add(now, Kind::Sent, &[&sequence.to_le_bytes(), &flipped], || {
+                        format!("{a} > {b} #{sequence} corrupted")
+                    });
+                    flipped.into()
+                }
+            };
+            flights[position] =
+                Some(Flight { arrives_at: copy.at, sequence, sent_at: now, from, to, payload: carried });
+        }
+        flights
     }
 
     fn arrive(&mut self, flight: Flight) -> Arrival {
@@ -318,6 +356,10 @@ fn cause_code(cause: DropCause) -> u64 {
         DropCause::Down => 0,
         DropCause::Loss => 1,
         DropCause::QueueFull => 2,
+        DropCause::NoContact => 3,
+        DropCause::Burst => 4,
+        DropCause::Early => 5,
+        DropCause::TooBig => 6,
     }
 }
 
@@ -326,8 +368,12 @@ const HELD_CODE: u64 = 1 << 16;
 
 fn describe(sent: Sent) -> String {
     match sent {
-        Sent::Offered(Fate::Deliver { at }) => format!("arrives {at}"),
+        Sent::Offered(Fate::Deliver(copies)) => describe_copy(copies.first),
         Sent::Offered(Fate::Drop(cause)) => format!("dropped: {cause:?}"),
         Sent::Held => "held".to_owned(),
     }
+}
+
+fn describe_copy(copy: Delivery) -> String {
+    format!("arrives {}", copy.at)
 }

@@ -1,6 +1,7 @@
 //! The run itself, whichever engine runs it: carries out the timeline, looks for convergence, tells how far it is,
 //! and reads the end.
 
+mod classes;
 mod convergence;
 pub(crate) mod finals;
 mod steps;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use peat_node::node::Plants;
+use peat_node::node::{Gauge, Plants};
 use peat_node::watcher::PLATFORMS;
 use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
@@ -26,6 +27,7 @@ use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
 use crate::{Configure, Progress, hooks, seeds};
 
+use classes::Classes;
 use convergence::Convergence;
 use finals::Replica;
 
@@ -42,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) record: RunRecord,
     pub(crate) plants: Plants,
     pub(crate) configure: Configure,
+    /// Entropy from outside that gets in half-way.
+    pub(crate) leak: Option<u64>,
     pub(crate) keep: bool,
     pub(crate) report: Sender<Progress>,
 }
@@ -53,18 +57,20 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     schedule: Schedule,
     convergence: Convergence,
+    classes: Classes,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
     /// What keeps each node that is down from starting.
     down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
+    leak: Option<u64>,
     report: Sender<Progress>,
 }
 
 impl World {
     /// All hosts dark, before scenario time begins.
     pub(crate) fn new(setup: Setup, clock: SimClock) -> Self {
-        let Setup { plan, record, plants, configure, keep, report } = setup;
+        let Setup { plan, record, plants, configure, leak, keep, report } = setup;
         let journal = Journal::new(record, Trace::new(keep), clock.clone());
         let net = Net::new(&plan.topology, plan.seed, journal.clone());
         let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
@@ -89,9 +95,11 @@ impl World {
             hosts: hosts.collect(),
             schedule: Schedule::new(&plan.timeline),
             convergence: Convergence::default(),
+            classes: Classes::default(),
             lasting: BTreeMap::new(),
             down: BTreeMap::new(),
             told: None,
+            leak,
             report,
             shared,
             plan,
@@ -108,6 +116,11 @@ impl World {
     /// Does what is due now, and says when there is something to do again; `None`: the run is over.
     pub(crate) fn turn(&mut self, engine: &mut impl Engine) -> Option<SimTime> {
         let now = self.shared.journal.now();
+        if now.as_nanos() >= self.plan.duration.as_nanos() / 2
+            && let Some(entropy) = self.leak.take()
+        {
+            hooks::reseed(entropy);
+        }
         for host in &mut self.hosts {
             if host.is_new() && host.spec().joins_at <= now {
                 host.start(engine);
@@ -124,16 +137,20 @@ impl World {
         if equal && self.schedule.wants_convergence() {
             self.schedule.converged(now);
         }
+        self.classes.look(now, &self.hosts, &self.shared.journal);
+        self.sample(now);
         self.tell(now);
         if now < self.plan.duration {
             return Some(self.next(now));
         }
+        // The last slice may be a part of one.
+        self.hosts.iter().for_each(|host| self.classes.read(self.plan.duration, host, &self.shared.journal));
         self.close_lasting();
         None
     }
 
-    /// True while the next turn is due as soon as the journal is stirred, and not only when [`World::turn`] said.
-    pub(crate) fn listens(&self) -> bool {
+    /// True while something that the journal hears of may have to be done at once.
+    pub(crate) fn waits_for_events(&self) -> bool {
         self.schedule.wants_events() || self.hosts.iter().any(Host::is_armed)
     }
 
@@ -166,6 +183,18 @@ impl World {
         journal.record.trace_hash = Some(journal.trace.hash());
         let events = journal.trace.take_events();
         (journal.record.clone(), events)
+    }
+
+    /// How full the limited things of every node are. Nobody notices being looked at.
+    fn sample(&self, now: SimTime) {
+        for host in &self.hosts {
+            let Some((node, _)) = host.ready() else { continue };
+            let gauges = node.gauges();
+            let mut journal = self.shared.journal.lock();
+            for Gauge { name, value, limit } in gauges {
+                journal.record.gauge(now, host.spec().index, name, value, limit);
+            }
+        }
     }
 
     /// When there is something to do again.

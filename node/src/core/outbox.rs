@@ -4,11 +4,12 @@
 //! thousand heartbeats collapses into one send. Entries are drained by the number of their first unsent
 //! change, oldest first, so no document starves and the head of the order is the peer's watermark.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::key::DocKey;
 use super::reconcile::Marks;
 use super::wire::Seq;
+use crate::node::{Plant, Plants};
 
 /// What the peer has of a dirty document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub struct Outbox {
     /// Documents of which the peer expects something, if only to be told that there is nothing: what was newer here has
     /// been taken the place of since.
     asked: BTreeSet<DocKey>,
+    pub(super) plants: Plants,
+    /// Messages of a planted bug.
+    messages: VecDeque<(Seq, DocKey)>,
 }
 
 impl Outbox {
@@ -50,6 +54,8 @@ impl Outbox {
         self.arrived(key);
         if !self.dirty.contains_key(key) {
             self.insert(key.clone(), Base::Before(seq));
+        } else if self.plants.has(Plant::UnboundedQueue) {
+            self.messages.push_back((seq, key.clone()));
         }
     }
 
@@ -84,6 +90,9 @@ impl Outbox {
     pub fn pop(&mut self) -> Option<(DocKey, Base)> {
         let (_, key) = self.order.pop_first()?;
         let base = self.dirty.remove(&key).expect("every key in the order is dirty");
+        if let Some((seq, key)) = self.messages.pop_front() {
+            self.mark(&key, seq);
+        }
         Some((key, base))
     }
 
@@ -99,7 +108,7 @@ impl Outbox {
 
     /// Documents of which the peer may lack something.
     pub fn len(&self) -> usize {
-        self.dirty.len() + self.expected.len()
+        self.dirty.len() + self.expected.len() + self.messages.len()
     }
 
     /// Whether the peer lacks nothing.

@@ -27,7 +27,7 @@ use crate::core::relay_url::{self, is_relay_url};
 use crate::core::session::Now;
 use crate::core::wire::members::{FormationTag, is_address};
 use crate::limits;
-use crate::node::{ConnectError, HomeRelay, Shared, lock};
+use crate::node::{ConnectError, HomeRelay, Plants, Shared, lock};
 use crate::store::Intent;
 use neighbours::Neighbours;
 
@@ -162,6 +162,13 @@ impl Mesh {
             refusal_noted: Notify::new(),
             admissions: AdmissionCounters::default(),
         }
+    }
+
+    /// With bugs.
+    pub fn planted(mut self, plants: Plants) -> Self {
+        self.keys = self.keys.planted(plants);
+        lock(&self.reconnect).plant(plants);
+        self
     }
 
     pub fn endpoint(&self) -> &Endpoint {

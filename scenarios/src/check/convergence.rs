@@ -18,9 +18,14 @@ pub(super) fn check(record: &RunRecord) -> CheckResult {
     }
     let keys: BTreeSet<&DocKey> = replicas.iter().flat_map(|replica| replica.docs.keys()).collect();
     let mut findings = Findings::default();
-    for key in &keys {
+    let formations: BTreeSet<&str> = record.topology.nodes.iter().map(|node| node.formation.as_str()).collect();
+    for (key, formation) in keys.iter().flat_map(|key| formations.iter().map(move |formation| (key, *formation))) {
         let mut variants: BTreeMap<Variant<'_>, Vec<&str>> = BTreeMap::new();
-        for replica in replicas.iter().filter(|replica| record.topology.node(replica.node).wants(key)) {
+        let concerned = |node| {
+            let spec = record.topology.node(node);
+            spec.formation == formation && spec.wants(key)
+        };
+        for replica in replicas.iter().filter(|replica| concerned(replica.node)) {
             let doc = replica.docs.get(*key);
             let json = doc.and_then(|doc| doc.json.as_deref());
             let heads = doc.and_then(|doc| doc.heads.as_deref());

@@ -12,12 +12,19 @@ use crate::record::{Change, FaultEffect, OpKind, Outcome, RunRecord, Visible};
 use crate::testing::{good, library_runs, run, secs};
 use crate::time::SimTime;
 
+mod harness;
+
 fn judge(scenario: &Scenario, record: &RunRecord) -> Vec<CheckResult> {
     evaluate(scenario, record, &measure(record))
 }
 
 fn of<'r>(results: &'r [CheckResult], name: &str) -> &'r CheckResult {
     results.iter().find(|result| result.name == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+/// Of a check that can speak of nodes, whether it is in the list of those that must be proved.
+fn is_known(result: &CheckResult) -> bool {
+    result.name == "faults-bit" || Known::of(&result.name).is_some()
 }
 
 /// Plants a bug in a good record; the named check must give the verdict.
@@ -50,6 +57,7 @@ fn a_perfect_world_passes_the_safety_checks_of_the_whole_library() {
     for (scenario, record) in library_runs() {
         for result in judge(scenario, record) {
             assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", scenario.name);
+            assert!(is_known(&result), "{} is not in KNOWN", result.name);
         }
     }
 }
@@ -199,6 +207,30 @@ fn an_acknowledged_write_that_its_node_lost_in_the_crash_fails() {
 #[test]
 fn durability_that_nobody_looked_at_is_inconclusive() {
     planted("durability", Verdict::Inconclusive, |record| record.restart_snapshots.clear());
+}
+
+#[test]
+fn what_is_seen_before_light_could_bring_it_is_a_lie_of_the_world() {
+    let result = planted("physics", Verdict::Fail, |record| {
+        let beats = |event: &&mut Visible| &*event.key.id == "bravo-0" && event.node == NodeIndex(0);
+        // The satellite takes 300 ms, and 28 bytes of header at 2 Mbit/s take 0.11 ms.
+        record.visibility.iter_mut().find(beats).unwrap().at = {
+            let beat = record.operations.iter().find(|op| &*op.key.id == "bravo-0").unwrap();
+            beat.invoked + std::time::Duration::from_millis(299)
+        };
+    });
+    assert!(result.evidence[0].contains("alpha-0 at"), "{result:#?}");
+    assert!(result.evidence[0].ends_with("1.11 ms before it can be there"), "{result:#?}");
+}
+
+#[test]
+fn a_delete_that_crosses_a_cut_is_a_lie_of_the_world() {
+    planted("physics", Verdict::Fail, |record| {
+        let cut = record.faults[0].applied.unwrap();
+        let gone = |event: &&mut Visible| event.change == Change::Delete && event.node.0 >= 2 && event.at > cut;
+        let event = record.visibility.iter_mut().find(gone).unwrap();
+        event.at = record.faults[0].healed.unwrap();
+    });
 }
 
 #[test]

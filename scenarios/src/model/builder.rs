@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Away, Class, Cluster, Discovery, Expect, Fault, Group, KeptHistory, LinkShape, LinkSpec, Peering, Scenario,
-    ScenarioError, Selector, Workload, WorkloadKind, lower,
+    Away, Class, Cluster, Discovery, Expect, Fault, Group, KeptHistory, LinkSpec, Scenario, ScenarioError, Selector,
+    Workload, WorkloadKind, lower,
 };
 use crate::limits;
-use crate::profiles::Profile;
 
 /// Builds a [`Scenario`]; what it takes is what a file says, one to one.
 ///
@@ -138,8 +137,9 @@ impl ClusterBuilder {
 
     fn push(mut self, name: &str, count: u32, joins_at: Option<Duration>) -> Self {
         let (interest, discovery, classes) = (Vec::new(), Discovery::None, BTreeMap::new());
-        let history = BTreeMap::new();
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes, history });
+        let (history, formation) = (BTreeMap::new(), None);
+        let name = name.to_owned();
+        self.0.groups.push(Group { name, count, joins_at, interest, formation, discovery, classes, history });
         self
     }
 
@@ -152,6 +152,14 @@ impl ClusterBuilder {
                 Selector::parse(text).unwrap_or(unread)
             };
             group.interest = wanted.into_iter().map(selector).collect();
+        }
+        self
+    }
+
+    /// The formation of the group just added.
+    pub fn of_formation(mut self, name: &str) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.formation = Some(name.to_owned());
         }
         self
     }
@@ -183,24 +191,6 @@ impl ClusterBuilder {
     /// A group that starts, empty, at `joins_at`.
     pub fn late_group(self, name: &str, count: u32, joins_at: Duration) -> Self {
         self.push(name, count, Some(joins_at))
-    }
-}
-
-impl LinkSpec {
-    /// A link with a profile, fully peered.
-    pub fn new(a: &str, b: &str, profile: Profile) -> Self {
-        LinkSpec::shaped(a, b, LinkShape::profile(profile))
-    }
-
-    /// A link of any shape, fully peered.
-    pub fn shaped(a: &str, b: &str, shape: LinkShape) -> Self {
-        LinkSpec { between: (a.to_owned(), b.to_owned()), shape, peering: Peering::Full }
-    }
-
-    /// Who dials whom.
-    pub fn peering(mut self, peering: Peering) -> Self {
-        self.peering = peering;
-        self
     }
 }
 

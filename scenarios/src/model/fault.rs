@@ -86,6 +86,7 @@ pub enum Event {
 
 /// What happens.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a timeline has a handful of faults, and is read once")]
 pub enum FaultKind {
     /// Nothing passes between two groups, and nobody is told.
     Partition {
@@ -132,8 +133,12 @@ pub enum FaultKind {
     Degrade {
         /// The groups.
         between: (String, String),
-        /// What it becomes.
+        /// What it becomes, in both directions.
         shape: LinkShape,
+        /// What differs from the first group to the second.
+        forward: Option<Box<LinkShape>>,
+        /// What differs from the second group to the first.
+        back: Option<Box<LinkShape>>,
     },
     /// The link gets narrow, with a queue far too deep for that.
     Bufferbloat {

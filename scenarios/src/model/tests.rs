@@ -1,8 +1,10 @@
 //! What is accepted, and how errors read.
 
 mod faults;
+mod links;
 
 use super::*;
+use crate::physics::LinkParams;
 use crate::profiles::Profile;
 use crate::testing::scenario;
 

@@ -3,13 +3,15 @@
 use serde_spanned::Spanned;
 
 use super::raw::{
-    Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLatency, RawLink, RawScenario, RawWorkload,
+    Field, OneOrMany, RawBursts, RawCluster, RawContact, RawExpect, RawFault, RawGroup, RawLatency, RawLink,
+    RawScenario, RawSchedule, RawShape, RawWorkload,
 };
 use super::units::{format_bandwidth, format_duration, format_signed_ms, format_size};
 use super::{
-    Composite, Discovery, End, Event, Expect, Fault, FaultKind, LatencyLevel, LinkShape, Peering, Scenario, Trouble,
-    When, Workload, WorkloadKind,
+    Composite, Contact, Discovery, End, Event, Expect, Fault, FaultKind, LatencyLevel, LinkSchedule, LinkShape,
+    LinkSpec, Peering, Scenario, Trouble, When, Workload, WorkloadKind,
 };
+use crate::physics::Bursts;
 
 pub(super) fn to_toml(scenario: &Scenario) -> String {
     toml::to_string(&raw(scenario)).expect("invariant: every field of a scenario has a TOML form")
@@ -42,6 +44,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
                 true => None,
                 false => some(group.interest.iter().map(|selector| here(selector.to_string())).collect()),
             },
+            formation: group.formation.clone().map(here),
             discovery: match group.discovery {
                 Discovery::None => None,
                 other => some(other.name().to_owned()),
@@ -51,12 +54,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
         });
         here(RawCluster { name: here(cluster.name.clone()), group: groups.collect() })
     });
-    let links = scenario.links.iter().map(|link| {
-        let mut raw = shape(&link.shape);
-        raw.between = pair(&link.between);
-        raw.peering = some(link.peering.name().to_owned());
-        here(raw)
-    });
+    let links = scenario.links.iter().map(|link| here(raw_link(link)));
     RawScenario {
         name: here(scenario.name.clone()),
         purpose: here(scenario.purpose.clone()),
@@ -72,15 +70,78 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
     }
 }
 
-fn shape(shape: &LinkShape) -> RawLink {
+fn raw_link(link: &LinkSpec) -> RawLink {
+    let of = shape(&link.shape);
     RawLink {
+        between: pair(&link.between),
+        profile: of.profile,
+        latency: of.latency,
+        jitter: of.jitter,
+        loss: of.loss,
+        bandwidth: of.bandwidth,
+        queue: of.queue,
+        spread: of.spread,
+        reorder: of.reorder,
+        discipline: of.discipline,
+        duplicate: of.duplicate,
+        corrupt: of.corrupt,
+        mtu: of.mtu,
+        peering: some(link.peering.name().to_owned()),
+        bursts: of.bursts,
+        schedule: of.schedule,
+        forward: direction(&link.forward),
+        back: direction(&link.back),
+    }
+}
+
+fn direction(of: &Option<Box<LinkShape>>) -> Field<RawShape> {
+    of.as_deref().and_then(|of| some(shape(of)))
+}
+
+fn shape(shape: &LinkShape) -> RawShape {
+    let bursts = |of: Bursts| RawBursts { enter: here(of.enter), leave: here(of.leave), loss: some(of.loss) };
+    RawShape {
         profile: shape.profile.and_then(|profile| some(profile.name().to_owned())),
         latency: shape.latency.and_then(span),
         jitter: shape.jitter.and_then(span),
         loss: shape.loss.and_then(some),
         bandwidth: shape.bandwidth_bps.and_then(|bps| some(format_bandwidth(bps))),
         queue: shape.queue_bytes.and_then(|bytes| some(format_size(bytes))),
-        ..RawLink::default()
+        spread: shape.spread.and_then(|spread| some(spread.to_string())),
+        reorder: shape.reorder.and_then(some),
+        discipline: shape.discipline.and_then(|discipline| some(discipline.to_string())),
+        duplicate: shape.duplicate.and_then(some),
+        corrupt: shape.corrupt.and_then(some),
+        mtu: shape.mtu.and_then(|mtu| some(format_size(mtu))),
+        bursts: shape.bursts.and_then(|of| some(bursts(of))),
+        schedule: shape.schedule.as_ref().and_then(|schedule| some(raw_schedule(schedule))),
+    }
+}
+
+fn raw_schedule(schedule: &LinkSchedule) -> RawSchedule {
+    let none = RawSchedule::default();
+    let contact = |contact: &Contact| {
+        here(RawContact {
+            at: here(format_duration(contact.at)),
+            lasts: here(format_duration(contact.lasts)),
+            bandwidth: contact.bandwidth_bps.and_then(|bps| some(format_bandwidth(bps))),
+            latency: contact.latency.and_then(span),
+            loss: contact.loss.and_then(some),
+        })
+    };
+    match schedule {
+        LinkSchedule::Contacts { contacts, every } => {
+            RawSchedule { contacts: some(contacts.iter().map(contact).collect()), every: every.and_then(span), ..none }
+        }
+        LinkSchedule::DutyCycle { up, every, offset } => RawSchedule {
+            up: span(*up),
+            every: span(*every),
+            offset: (!offset.is_zero()).then(|| here(format_duration(*offset))),
+            ..none
+        },
+        LinkSchedule::Trace(trace) => {
+            RawSchedule { trace: some(trace.path().to_owned()), repeat: trace.repeats().then(|| here(true)), ..none }
+        }
     }
 }
 
@@ -144,9 +205,11 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
 }
 
 fn raw_fault(fault: &Fault) -> RawFault {
-    let link = match &fault.kind {
-        FaultKind::Degrade { shape: replaced, .. } => shape(replaced),
-        _ => RawLink::default(),
+    let (link, forward, back) = match &fault.kind {
+        FaultKind::Degrade { shape: replaced, forward, back, .. } => {
+            (shape(replaced), direction(forward), direction(back))
+        }
+        _ => (RawShape::default(), None, None),
     };
     let (at, event) = match &fault.when {
         When::At(at) => (span(*at), None),
@@ -190,6 +253,15 @@ fn raw_fault(fault: &Fault) -> RawFault {
         loss: link.loss,
         bandwidth: link.bandwidth,
         queue: link.queue,
+        spread: link.spread,
+        reorder: link.reorder,
+        discipline: link.discipline,
+        duplicate: link.duplicate,
+        corrupt: link.corrupt,
+        mtu: link.mtu,
+        bursts: link.bursts,
+        forward,
+        back,
         period: None,
         down: None,
         sync: None,

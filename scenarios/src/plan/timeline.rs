@@ -9,8 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{FaultClass, FaultIndex, FaultSpec, NodeIndex, Step, TimedStep, Topology, Trigger};
-use crate::model::{End, Event, Fault, FaultKind, LinkShape, Scenario, Trouble, When};
-use crate::physics::LinkParams;
+use crate::model::{Direction, End, Event, Fault, FaultKind, LinkShape, Scenario, Trouble, When, directed};
 
 type Pairs = Vec<(NodeIndex, NodeIndex)>;
 
@@ -45,8 +44,17 @@ struct Elementary {
     /// For people, behind the word for its kind.
     what: String,
     /// Of a degradation: what the links become.
-    shape: Option<LinkShape>,
+    shape: Option<Becomes>,
     trouble: Option<Trouble>,
+}
+
+/// What degraded links become.
+struct Becomes {
+    /// The group from which `forward` goes.
+    first: String,
+    both: LinkShape,
+    forward: Option<Box<LinkShape>>,
+    back: Option<Box<LinkShape>>,
 }
 
 impl Elementary {
@@ -113,8 +121,13 @@ impl Compiled<'_> {
         let index = FaultIndex(self.faults.len() as u32);
         let Elementary { class, pairs, node, what, shape, trouble } = elementary;
         let step = self.beginning(index, class, &pairs, node, shape.as_ref(), trouble);
+        let becomes = match &step {
+            Step::Degrade { links, .. } => links.iter().map(|(_, _, params)| params.clone()).collect(),
+            _ => Vec::new(),
+        };
         self.steps.push(TimedStep { trigger, step });
-        self.faults.push(FaultSpec { name, family, class, description: format!("{kind} {what}"), pairs, node });
+        let description = format!("{kind} {what}");
+        self.faults.push(FaultSpec { name, family, class, description, pairs, node, becomes });
         if let End::After(after) = end {
             let step = self.ending(index);
             self.steps.push(TimedStep { trigger: Trigger::AfterFault { fault: index, after }, step });
@@ -144,16 +157,22 @@ impl Compiled<'_> {
         class: FaultClass,
         pairs: &Pairs,
         node: Option<NodeIndex>,
-        shape: Option<&LinkShape>,
+        shape: Option<&Becomes>,
         trouble: Option<Trouble>,
     ) -> Step {
         let pairs = pairs.clone();
         match (node, trouble, shape) {
             (Some(node), Some(Trouble::Crash) | None, _) => Step::Crash { fault, node },
             (Some(node), Some(trouble), _) => Step::Trouble { fault, node, trouble },
-            (None, _, Some(shape)) => {
-                let params = |link: &LinkParams| shape.params(link);
-                let links = pairs.iter().filter_map(|&(a, b)| Some((a, b, params(self.topology.link(a, b)?))));
+            (None, _, Some(Becomes { first, both, forward, back })) => {
+                let links = pairs.iter().filter_map(|&(from, to)| {
+                    let direction = match self.topology.group_of(from) == first {
+                        true => Direction::Forward,
+                        false => Direction::Back,
+                    };
+                    let base = self.topology.link(from, to)?;
+                    Some((from, to, directed(both, [forward, back], direction, base)))
+                });
                 Step::Degrade { fault, links: links.collect() }
             }
             (None, _, None) => match class {
@@ -174,13 +193,16 @@ impl Compiled<'_> {
             FaultKind::DialOnlyPartition { between } => links(FaultClass::DialCut, between, "|"),
             FaultKind::Reset { between } => links(FaultClass::Reset, between, "|"),
             FaultKind::Clog { between } => links(FaultClass::Clog, between, "|"),
-            FaultKind::Degrade { between, shape } => {
-                Elementary { shape: Some(shape.clone()), ..links(FaultClass::Degrade, between, "~") }
+            FaultKind::Degrade { between, shape, forward, back } => {
+                let (first, both) = (between.0.clone(), shape.clone());
+                let becomes = Becomes { first, both, forward: forward.clone(), back: back.clone() };
+                Elementary { shape: Some(becomes), ..links(FaultClass::Degrade, between, "~") }
             }
             FaultKind::Bufferbloat { between, bandwidth_bps, queue_bytes } => {
                 let (bandwidth_bps, queue_bytes) = (Some(*bandwidth_bps), Some(*queue_bytes));
-                let shape = Some(LinkShape { bandwidth_bps, queue_bytes, ..LinkShape::default() });
-                Elementary { shape, ..links(FaultClass::Bloat, between, "~") }
+                let both = LinkShape { bandwidth_bps, queue_bytes, ..LinkShape::default() };
+                let becomes = Becomes { first: between.0.clone(), both, forward: None, back: None };
+                Elementary { shape: Some(becomes), ..links(FaultClass::Bloat, between, "~") }
             }
             FaultKind::OneWayCut { from, to } => {
                 Elementary::of_links(FaultClass::Cut, self.one_way(from, to), format!("{from} -/-> {to}"))

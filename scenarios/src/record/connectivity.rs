@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Life, RunRecord};
+use crate::limits;
 use crate::plan::{FaultClass, NodeIndex};
 use crate::time::SimTime;
 
 /// What counts as an edge between two peered nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// Both run, and no fault cuts the link in either direction.
+    /// Both run, no fault cuts the link in either direction, and its schedule has a contact in both.
     Link,
     /// The same, and the session between them is up, as far as the world recorded sessions.
     Session,
@@ -27,6 +28,8 @@ enum Event {
     Cut(usize, bool),
     Pause(NodeIndex, bool),
     Session(NodeIndex, NodeIndex, bool),
+    /// A link's schedule changes; looked up then.
+    Contact,
 }
 
 impl Connectivity {
@@ -53,6 +56,8 @@ impl Connectivity {
             let changes = record.sessions.iter();
             events.extend(changes.map(|s| (s.at, Event::Session(s.node, s.peer, s.up))));
         }
+        let end = record.meta.duration;
+        events.extend(changes(record, end).into_iter().map(|at| (at, Event::Contact)));
         events.sort_by_key(|(at, _)| *at);
 
         let lives_known = !record.lives.is_empty();
@@ -78,6 +83,7 @@ impl Connectivity {
                     Event::Pause(node, true) => drop(paused.insert(node)),
                     Event::Pause(node, false) => drop(paused.remove(&node)),
                     Event::Session(node, peer, up) => drop(ends.insert((node, peer), up)),
+                    Event::Contact => {}
                 }
             }
             let cut: BTreeSet<(NodeIndex, NodeIndex)> = cuts
@@ -90,7 +96,11 @@ impl Connectivity {
                     let (one, other) = (ends.get(&(a, b)), ends.get(&(b, a)));
                     one != Some(&false) && other != Some(&false) && (one.is_some() || other.is_some())
                 };
-                !cut.contains(&(a, b)) && (!sessions_known || session())
+                let in_contact = || {
+                    let schedules = [(a, b), (b, a)].map(|(from, to)| topology.link(from, to)?.schedule.as_ref());
+                    schedules.into_iter().flatten().all(|schedule| schedule.in_contact(now))
+                };
+                !cut.contains(&(a, b)) && in_contact() && (!sessions_known || session())
             });
             let mut awake = running.clone();
             paused.iter().for_each(|node| awake[node.index()] = false);
@@ -154,6 +164,26 @@ impl Connectivity {
         }
         joined.filter(|_| !apart)
     }
+}
+
+/// The moments up to `end` at which a contact of some link begins or ends, but no more than
+/// [`limits::CONTACT_CHANGES`]: whatever changes more often is taken as it is then.
+fn changes(record: &RunRecord, end: SimTime) -> BTreeSet<SimTime> {
+    let mut moments = BTreeSet::new();
+    let schedules = record.topology.links.values().filter_map(|link| link.schedule.as_ref());
+    for schedule in schedules {
+        let mut now = SimTime::ZERO;
+        while let Some(next) = schedule.next_change(now).filter(|next| *next <= end) {
+            if moments.len() >= limits::CONTACT_CHANGES {
+                return moments;
+            }
+            if schedule.in_contact(now) != schedule.in_contact(next) {
+                moments.insert(next);
+            }
+            now = next;
+        }
+    }
+    moments
 }
 
 /// The pairs that may hold a session: those that the scenario peers, and between nodes that find each other

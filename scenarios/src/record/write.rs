@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::transfer::{Flight, Frame, FrameEvent, Loss};
 use super::{
-    Change, Count, DialEvent, FaultEffect, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta,
-    RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, ClassTraffic, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind,
+    OpRecord, Outcome, RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
@@ -52,12 +53,15 @@ impl RunRecord {
             lives: Vec::new(),
             restart_snapshots: Vec::new(),
             convergences: Vec::new(),
+            gauges: Vec::new(),
             traffic: Traffic::default(),
+            flights: Default::default(),
             finals: Vec::new(),
             trace_hash: None,
             wall: Duration::ZERO,
             logs: Default::default(),
             infra_errors: Vec::new(),
+            transfers: None,
             interner: Interner::default(),
             acknowledged: BTreeMap::new(),
         }
@@ -99,9 +103,33 @@ impl RunRecord {
             completed: None,
             outcome: Outcome::Unknown,
             json,
+            read: None,
             writes,
         });
         OpSlot(self.operations.len() - 1)
+    }
+
+    /// What GetDocument gave an edit.
+    pub fn reading(&mut self, slot: OpSlot, json: &str) {
+        let json = self.intern(json);
+        self.operations[slot.0].read = Some(json);
+    }
+
+    /// Something in a node is as full as this. Only the fullest sample is kept.
+    pub fn gauge(&mut self, at: SimTime, node: NodeIndex, name: &str, value: u64, limit: u64) {
+        let share = |value: u64, limit: u64| value as f64 / limit.max(1) as f64;
+        match self.gauges.binary_search_by(|mark| (mark.node, &*mark.name).cmp(&(node, name))) {
+            Ok(place) => {
+                let mark = &mut self.gauges[place];
+                if share(value, limit) > share(mark.value, mark.limit) {
+                    (mark.at, mark.value, mark.limit) = (at, value, limit);
+                }
+            }
+            Err(place) => {
+                let name = self.intern(name);
+                self.gauges.insert(place, HighMark { node, name, at, value, limit });
+            }
+        }
     }
 
     /// The full text that an edit is about to hand to PutDocument.
@@ -224,6 +252,46 @@ impl RunRecord {
             count.bytes += bytes as u64;
         }
         traffic.dropped += u64::from(dropped);
+    }
+
+    /// The same datagram for the drawings: when it will arrive, or `None` when the link did not take it.
+    pub fn flight(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrives: Option<SimTime>) {
+        self.flights.add(now, from, to, bytes, arrives);
+    }
+
+    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at
+    /// `now`.
+    pub fn class_bytes(&mut self, now: SimTime, class: &str, bytes: u64) {
+        let slice = (now.as_nanos().saturating_sub(1) / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
+        let classes = &mut self.traffic.by_class;
+        let position = classes.iter().position(|known| known.class == class).unwrap_or_else(|| {
+            classes.push(ClassTraffic { class: class.to_owned(), by_slice: Vec::new() });
+            classes.len() - 1
+        });
+        let slices = &mut classes[position].by_slice;
+        if slices.len() <= slice {
+            slices.resize(slice + 1, 0);
+        }
+        slices[slice] += bytes;
+    }
+
+    /// A frame with changes of a document left an outbox (`sent`), or was received. Kept if transfers are.
+    pub fn frame(&mut self, at: SimTime, ends: (NodeIndex, NodeIndex), sent: bool, frame: Frame<'_>) {
+        let Some(mut transfers) = self.transfers.take() else { return };
+        let (key, check) = (self.key(frame.collection, frame.id), frame.check);
+        let bytes = u32::try_from(frame.bytes).unwrap_or(u32::MAX);
+        transfers.frames.push(FrameEvent { at, from: ends.0, to: ends.1, sent, key, check, bytes });
+        self.transfers = Some(transfers);
+    }
+
+    /// What became of a datagram that was handed to its link at `sent`. Kept if transfers are.
+    pub fn flew(&mut self, sent: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrived: Option<SimTime>) {
+        let Some(transfers) = &mut self.transfers else { return };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match arrived {
+            Some(arrived) => transfers.flights.push(Flight { sent, arrived, from, to, bytes }),
+            None => transfers.losses.push(Loss { sent, from, to }),
+        }
     }
 
     /// A datagram of `bytes` payload reached its receiver.

@@ -46,7 +46,7 @@ async fn live(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
     }
     while let Some(next) = world.turn(&mut tasks) {
         let next = tokio::time::sleep_until(journal.instant(next));
-        if world.listens() {
+        if world.waits_for_events() {
             tokio::select! {
                 biased;
                 () = journal.stirred().notified() => {}

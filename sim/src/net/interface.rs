@@ -80,11 +80,10 @@ impl Net {
     /// The transport to bind the endpoint of a life to. It is dark until [`Net::activate`].
     pub(crate) fn transport(&self, host: NodeIndex, life: u32, carrier: Arc<dyn Carrier>) -> Arc<dyn CustomTransport> {
         let me = LifeKey { host, life };
-        {
-            let mut state = self.lock();
-            state.inboxes.insert(me, Inbox::default());
-            state.carriers.insert(me, Arc::downgrade(&carrier));
-        }
+        let mut state = self.lock();
+        state.inboxes.insert(me, Inbox::default());
+        state.carriers.insert(me, carrier.clone());
+        drop(state);
         let addresses = n0_watcher::Watchable::new(vec![custom_address(host)]);
         Arc::new(Interface { net: self.clone(), carrier, me, addresses })
     }
@@ -150,7 +149,7 @@ impl CustomSender for Interface {
         // A batch of equal segments is that many datagrams.
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(segment) {
-            if let Some(flight) = self.net.offer(self.me, to, datagram) {
+            for flight in self.net.offer(self.me, to, datagram).into_iter().flatten() {
                 self.carrier.carry(flight);
             }
         }

@@ -62,11 +62,13 @@ async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKe
             let request =
                 GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             // A document that is listed and not found was deleted in between.
-            let Some(json) = client.get_document(request).await?.into_inner().json_data else { continue };
+            let read = client.get_document(request).await?.into_inner();
+            let Some(json) = read.json_data else { continue };
             let mut journal = shared.journal.lock();
             let key = journal.record.key(collection, &doc_id);
             let json = Some(journal.record.intern(&json));
-            docs.insert(key, FinalDoc { json, heads: None });
+            // The version names the heads.
+            docs.insert(key, FinalDoc { json, heads: Some(read.version) });
         }
     }
     Ok(docs)

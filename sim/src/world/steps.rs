@@ -70,7 +70,13 @@ impl World {
     }
 
     fn suffer(&mut self, fault: FaultIndex, node: NodeIndex, trouble: Trouble, engine: &mut impl Engine) {
-        self.hosts[node.index()].suffer(fault, trouble, engine);
+        let host = &mut self.hosts[node.index()];
+        // What it counted goes with it.
+        self.classes.read(self.shared.journal.now(), host, &self.shared.journal);
+        host.suffer(fault, trouble, engine);
+        if !host.is_running() {
+            self.classes.forget(host);
+        }
         // Also of a node that was down already: it stays so until the last of them is over.
         if matches!(trouble, Trouble::Crash | Trouble::DataLoss) {
             self.down.entry(node).or_default().insert(fault);
@@ -81,7 +87,9 @@ impl World {
     pub(super) fn cut_powers(&mut self, engine: &mut impl Engine) {
         for host in &mut self.hosts {
             if let Some(fault) = host.has_tripped() {
+                self.classes.read(self.shared.journal.now(), host, &self.shared.journal);
                 host.crash(engine);
+                self.classes.forget(host);
                 self.down.entry(host.spec().index).or_default().insert(fault);
             }
         }

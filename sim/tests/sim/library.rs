@@ -41,10 +41,27 @@ passes! {
     dial_only_partition: "dial-only-partition",
     clogged_link: "clogged-link",
     torn_write: "torn-write",
+    contact_plan: "contact-plan",
+    bufferbloat: "bufferbloat",
+    bursty_radio: "bursty-radio",
+    asymmetric_satellite: "asymmetric-satellite",
+    written_in_the_dark: "written-in-the-dark",
+    delete_against_edit: "delete-against-edit",
+    three_way_partition: "three-way-partition",
+    nobody_starves: "nobody-starves",
+    restart_with_an_old_cursor: "restart-with-an-old-cursor",
+    uneven_knowledge: "uneven-knowledge",
+    down_at_the_start: "down-at-the-start",
+    hot_document: "hot-document",
+    delete_burst: "delete-burst",
+    agents_out_of_sight: "agents-out-of-sight",
+    hub_out_of_reach: "hub-out-of-reach",
+    fleet_scales_up: "fleet-scales-up",
 }
 
 /// What takes minutes without optimisation: CI runs it with the release build.
-const IN_RELEASE: &[&str] = &["outage-24h", "two-hundred-spokes", "thin-link", "gossip-islands"];
+const IN_RELEASE: &[&str] =
+    &["outage-24h", "two-hundred-spokes", "thin-link", "gossip-islands", "five-nodes-ten-minutes", "backlog-of-5000"];
 
 #[test]
 fn no_shipped_scenario_is_left_out() {

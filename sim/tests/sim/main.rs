@@ -4,11 +4,14 @@
 
 mod agents;
 mod engines;
+mod explain;
 mod faults;
 mod gossip;
+mod guests;
 mod interest;
 mod judged;
 mod library;
 mod planted;
 mod replay;
+mod sources;
 mod stories;

@@ -55,7 +55,23 @@ impl Fault {
 
     /// A link becomes another one.
     pub fn degrade(id: &str, a: &str, b: &str, shape: LinkShape) -> Self {
-        Fault::new(id, FaultKind::Degrade { between: pair(a, b), shape })
+        Fault::new(id, FaultKind::Degrade { between: pair(a, b), shape, forward: None, back: None })
+    }
+
+    /// For degradations: what differs from the first group to the second.
+    pub fn forward(mut self, differs: LinkShape) -> Self {
+        if let FaultKind::Degrade { forward, .. } = &mut self.kind {
+            *forward = Some(Box::new(differs));
+        }
+        self
+    }
+
+    /// For degradations: what differs from the second group to the first.
+    pub fn back(mut self, differs: LinkShape) -> Self {
+        if let FaultKind::Degrade { back, .. } = &mut self.kind {
+            *back = Some(Box::new(differs));
+        }
+        self
     }
 
     /// A link gets narrow, with a queue far too deep for that.

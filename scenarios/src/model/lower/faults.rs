@@ -18,6 +18,11 @@ use super::Lower;
 use matching::Timeline;
 pub(in super::super) use matching::fault_windows;
 
+/// Every kind with the fields that it takes besides `at` and `when`.
+pub(super) fn kinds() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    kinds::names().filter_map(|name| Some((name, kinds::fields(name)?)))
+}
+
 impl Lower<'_> {
     pub(super) fn faults(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
         let ids = raw.fault.iter().filter_map(|fault| fault.get_ref().id.as_ref());

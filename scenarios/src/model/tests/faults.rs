@@ -66,7 +66,7 @@ fn elementary() -> impl Strategy<Value = FaultKind> {
         }),
         (1u64..60_000).prop_map(move |ms| {
             let shape = LinkShape { latency: Some(Duration::from_millis(ms)), ..LinkShape::default() };
-            FaultKind::Degrade { between: ab(), shape }
+            FaultKind::Degrade { between: ab(), shape, forward: None, back: None }
         }),
         (troubles(), 0u32..3).prop_map(|(trouble, n)| FaultKind::Node { node: format!("b-{n}"), trouble }),
     ]

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::super::super::raw::RawFault;
+use super::super::super::raw::{Field, RawFault, RawShape};
 use super::super::super::units::{BANDWIDTH_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_size};
 use super::super::super::{End, FaultKind, LinkShape, Scenario};
-use super::super::{Lower, ShapeFields};
+use super::super::Lower;
 use crate::limits;
 
 /// Each kind with the fields that it takes besides `at` or `when`, `id` and `for`.
@@ -19,7 +19,7 @@ const KINDS: [(&str, &[&str]); 27] = [
     ("reset", &["repeat", "every", "between"]),
     ("clog", &["repeat", "every", "between"]),
     ("flap", &["between", "period", "down"]),
-    ("degrade", &["repeat", "every", "between", "profile", "latency", "jitter", "loss", "bandwidth", "queue"]),
+    ("degrade", DEGRADE_FIELDS),
     ("bufferbloat", &["repeat", "every", "between", "bandwidth", "queue"]),
     ("crash", &["repeat", "every", "node"]),
     ("torn-write", &["repeat", "every", "node"]),
@@ -39,6 +39,27 @@ const KINDS: [(&str, &[&str]); 27] = [
     ("island-merge", &["islands"]),
     ("heal", &["ends"]),
     ("restart", &["node"]),
+];
+
+const DEGRADE_FIELDS: &[&str] = &[
+    "repeat",
+    "every",
+    "between",
+    "profile",
+    "latency",
+    "jitter",
+    "spread",
+    "reorder",
+    "loss",
+    "bursts",
+    "bandwidth",
+    "queue",
+    "discipline",
+    "duplicate",
+    "corrupt",
+    "mtu",
+    "forward",
+    "back",
 ];
 
 /// Every kind.
@@ -73,6 +94,15 @@ pub(super) fn given(raw: &RawFault) -> Vec<(&'static str, Range<usize>)> {
         span("jitter", &raw.jitter),
         span("bandwidth", &raw.bandwidth),
         span("queue", &raw.queue),
+        span("spread", &raw.spread),
+        span("reorder", &raw.reorder),
+        span("bursts", &raw.bursts),
+        span("discipline", &raw.discipline),
+        span("duplicate", &raw.duplicate),
+        span("corrupt", &raw.corrupt),
+        span("mtu", &raw.mtu),
+        span("forward", &raw.forward),
+        span("back", &raw.back),
         span("between", &raw.between),
         span("repeat", &raw.repeat),
         span("loss", &raw.loss),
@@ -111,12 +141,14 @@ impl Lower<'_> {
             }
             "degrade" => {
                 let between = self.linked(raw, path, whole.clone(), scenario)?;
-                let shape = self.shape(&ShapeFields::of_fault(raw), path);
-                if shape == LinkShape::default() {
-                    let help = "give a profile, latency, jitter, loss, bandwidth or queue";
+                let shape = self.shape(&raw.shape(), path);
+                let forward = self.degraded_direction(&raw.forward, &format!("{path}.forward"), &between);
+                let back = self.degraded_direction(&raw.back, &format!("{path}.back"), &between);
+                if shape == LinkShape::default() && forward.is_none() && back.is_none() {
+                    let help = "give a profile, latency, jitter, loss, bandwidth, queue or another field of a link";
                     self.error(whole, path, "nothing says what the link becomes", help);
                 }
-                FaultKind::Degrade { between, shape }
+                FaultKind::Degrade { between, shape, forward, back }
             }
             "bufferbloat" => {
                 let between = self.linked(raw, path, whole, scenario)?;
@@ -187,6 +219,24 @@ impl Lower<'_> {
         Some(FaultKind::Flap { between, period, down })
     }
 
+    fn degraded_direction(
+        &mut self,
+        raw: &Field<RawShape>,
+        path: &str,
+        (a, b): &(String, String),
+    ) -> Option<Box<LinkShape>> {
+        let given = raw.as_ref()?;
+        if a == b {
+            let help = "no node of a group is before another; say it in the fault itself, for both directions";
+            self.error(given.span(), path, "a link inside a group is the same in both directions", help);
+        }
+        if let Some(schedule) = &given.get_ref().schedule {
+            let help = "its link keeps its own; a fault has `at`, `for` and `repeat`";
+            self.error(schedule.span(), format!("{path}.schedule"), "a degradation has no schedule", help);
+        }
+        self.direction(raw, path)
+    }
+
     /// A fault between groups without a link can never bite. Not asked while a link may be missing
     /// only because of another error.
     pub(super) fn routed(&mut self, raw: &RawFault, path: &str, scenario: &Scenario, (a, b): &(String, String)) {
@@ -197,19 +247,6 @@ impl Lower<'_> {
         if a != b && !scenario.links.iter().any(|link| joins(&link.between)) {
             let message = format!("there is no link between `{a}` and `{b}`");
             self.error(raw.kind.span(), path, message, "add a [[link]] between them, or name groups that have one");
-        }
-    }
-}
-
-impl<'a> ShapeFields<'a> {
-    fn of_fault(raw: &'a RawFault) -> Self {
-        ShapeFields {
-            profile: &raw.profile,
-            latency: &raw.latency,
-            jitter: &raw.jitter,
-            loss: &raw.loss,
-            bandwidth: &raw.bandwidth,
-            queue: &raw.queue,
         }
     }
 }
