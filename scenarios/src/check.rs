@@ -180,6 +180,7 @@ pub const KNOWN: &[Known] = &[
     fails("bounded"),
     fails("quiescence"),
     fails("recovery-flat"),
+    fails("physics"),
     Known { name: "determinism", gravest: Verdict::Nondeterministic },
     breaches("converge-within"),
     breaches("reconnect-within"),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use peat_node::node::{Gauge, Plants};
+use peat_node::node::{Gauge, Plant, Plants};
 use peat_node::watcher::PLATFORMS;
 use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
@@ -73,6 +73,9 @@ impl World {
         let Setup { plan, record, plants, configure, leak, keep, report } = setup;
         let journal = Journal::new(record, Trace::new(keep), clock.clone());
         let net = Net::new(&plan.topology, plan.seed, journal.clone());
+        if plants.has(Plant::HastyLink) {
+            net.hurry();
+        }
         let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
         let shared = Shared {
             seed: plan.seed,

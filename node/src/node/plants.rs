@@ -58,6 +58,7 @@ plants! {
     IgnoredInterest "ignored-interest" "peers are sent what they did not ask for, and keep it"
     DialStorm "dial-storm" "dials follow each other without a pause"
     BatchingTimer "batching-timer" "what is to be sent is gathered for half a second first"
+    HastyLink "hasty-link" "links carry datagrams in half of their time: not the nodes but the simulator lies"
     WholeHistory "whole-history" "each change of a document is sent with the whole history before it"
 }
 
