@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{CheckResult, Findings, brief};
-use crate::plan::{DocKey, NodeIndex, OpId};
+use crate::plan::{DocKey, FaultClass, NodeIndex, OpId};
 use crate::record::history::{DocHistory, History, Registers};
 use crate::record::{OpKind, OpRecord, RunRecord};
 use crate::report::{count, plural};
@@ -65,6 +65,9 @@ impl<'r> Judge<'r> {
 
     /// Read your writes, and monotonic reads: each read of a node in turn, and what the node holds at the end.
     fn reads(&mut self, key: &DocKey, doc: &DocHistory<'r>) {
+        let losses = self.record.faults.iter().filter(|fault| fault.spec.class == FaultClass::DataLoss);
+        let losses: Vec<(NodeIndex, SimTime)> =
+            losses.filter_map(|fault| Some((fault.spec.node?, fault.applied?))).collect();
         let mut nodes: BTreeMap<NodeIndex, Vec<Read<'_>>> = BTreeMap::new();
         for operation in &doc.operations {
             let read = operation.read.as_ref().map(|text| Read { by: operation.op, at: operation.invoked, text });
@@ -83,7 +86,13 @@ impl<'r> Judge<'r> {
                 self.reads += 1;
                 let (history, name) = (self.history, self.record.topology.name(*node));
                 let shown = history.registers(read.text);
-                let is_before = |op: &OpRecord| op.op < read.by && op.completed.is_some_and(|end| end <= read.at);
+                // A disk that was lost is not asked for what it had.
+                let since =
+                    losses.iter().copied().filter(|(of, at)| of == node && *at <= read.at).map(|(_, at)| at).max();
+                let is_kept = |at: SimTime| since.is_none_or(|since| at >= since);
+                let is_before = |op: &OpRecord| {
+                    op.op < read.by && is_kept(op.invoked) && op.completed.is_some_and(|end| end <= read.at)
+                };
                 let done = own.iter().filter(|op| op.acknowledged() && is_before(op));
                 if let Some((register, counter, value)) = self.lacking(key, shown, &raised(done.copied())) {
                     let when = moment(read.at);
@@ -92,7 +101,7 @@ impl<'r> Judge<'r> {
                         format!("{name} {when}: {key} `{register}` is {value}, it had written {counter}: {text}")
                     });
                 }
-                if let Some(before) = before.replace(read) {
+                if let Some(before) = before.replace(read).filter(|before| is_kept(before.at)) {
                     let seen = history.registers(before.text);
                     if let Some((register, counter, value)) = self.missing(key, shown, seen) {
                         let when = moment(read.at);
