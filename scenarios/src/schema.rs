@@ -57,7 +57,7 @@ fn table(fields: &[Field]) -> Value {
 
 /// A fault of a kind takes only some of the fields.
 fn only(kind: &str, takes: &[&str]) -> Value {
-    let always = ["kind", "at", "when", "after"];
+    let always = ["kind", "at", "when", "of", "after"];
     let all = TABLES.iter().find(|(name, _)| *name == "fault").map_or(&[][..], |(_, fields)| fields);
     let foreign = all.iter().map(|field| field.name).filter(|name| !takes.contains(name) && !always.contains(name));
     let foreign: Map<String, Value> = foreign.map(|name| (name.to_owned(), json!(false))).collect();
@@ -109,8 +109,9 @@ fn shape(shape: Shape) -> Value {
         Shape::Discovery => described(&mut Discovery::ALL.into_iter().map(Discovery::name)),
         Shape::WorkloadKind => described(&mut workload_kinds()),
         Shape::FaultKind => described(&mut fault_kinds().map(|(kind, _)| kind)),
-        Shape::When => {
-            words(vec![("converged", "all running nodes hold the same documents, after everything declared before")])
+        Shape::Islands => {
+            let groups = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
+            json!({ "type": "array", "items": groups, "minItems": 2 })
         }
         Shape::Classes => {
             let classes = described(&mut Class::ALL.into_iter().map(Class::name));
