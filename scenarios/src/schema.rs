@@ -57,7 +57,7 @@ fn table(fields: &[Field]) -> Value {
 
 /// A fault of a kind takes only some of the fields.
 fn only(kind: &str, takes: &[&str]) -> Value {
-    let always = ["kind", "at", "when", "of", "after"];
+    let always = ["kind", "at", "when", "after"];
     let all = TABLES.iter().find(|(name, _)| *name == "fault").map_or(&[][..], |(_, fields)| fields);
     let foreign = all.iter().map(|field| field.name).filter(|name| !takes.contains(name) && !always.contains(name));
     let foreign: Map<String, Value> = foreign.map(|name| (name.to_owned(), json!(false))).collect();
@@ -104,14 +104,19 @@ fn shape(shape: Shape) -> Value {
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Tables(table) => json!({ "type": "array", "items": { "$ref": format!("#/definitions/{table}") } }),
         Shape::Table(table) => json!({ "allOf": [{ "$ref": format!("#/definitions/{table}") }] }),
+        Shape::Spread => text("^(uniform|normal|pareto:[0-9.]+)$", &["uniform", "normal", "pareto:2.5"]),
+        Shape::Discipline => {
+            let examples = ["drop-tail", "codel", "codel:5ms:100ms", "red:8KiB:24KiB:0.1"];
+            text("^(drop-tail|codel(:[^:]+:[^:]+)?|red:[^:]+:[^:]+:[0-9.]+)$", &examples)
+        }
+        Shape::Flag => json!({ "type": "boolean" }),
         Shape::Profile => described(&mut Profile::ALL.into_iter().map(Profile::name)),
         Shape::Peering => described(&mut peerings()),
         Shape::Discovery => described(&mut Discovery::ALL.into_iter().map(Discovery::name)),
         Shape::WorkloadKind => described(&mut workload_kinds()),
         Shape::FaultKind => described(&mut fault_kinds().map(|(kind, _)| kind)),
-        Shape::Islands => {
-            let groups = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
-            json!({ "type": "array", "items": groups, "minItems": 2 })
+        Shape::When => {
+            words(vec![("converged", "all running nodes hold the same documents, after everything declared before")])
         }
         Shape::Classes => {
             let classes = described(&mut Class::ALL.into_iter().map(Class::name));
