@@ -264,6 +264,17 @@ fn a_run_that_the_real_clock_got_into_is_caught_in_both_places() {
     }
 }
 
+/// A fault that the chosen engine cannot make: nothing starts, and everything that is missing is named.
+#[test]
+fn an_engine_refuses_a_scenario_before_anything_starts() {
+    let output = ran(&["run", "line-of-five", "clogged-link", "--engine", "turmoil"]);
+    exits(&output, 2);
+    assert!(output.stdout.is_empty(), "{}", seen(&output));
+    let refusal = "error: clogged-link cannot run in world sim/turmoil:\n  fault `short` (clog): it cannot clog links\n  \
+                   fault `long` (clog): it cannot clog links\n";
+    assert_eq!(text(&output.stderr), refusal);
+}
+
 #[test]
 fn colours_are_a_choice() {
     let coloured = |arguments: &[&str], no_color: bool| {
