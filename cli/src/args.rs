@@ -211,12 +211,12 @@ pub enum Command {
     List(ListArgs),
     /// Show the named links and their numbers
     Links(LinksArgs),
+    /// Validate scenario files without running them
+    Check(CheckArgs),
     /// Write a commented scenario to begin with
     New(NewArgs),
     /// Print the JSON Schema of scenario files, for editors
     Schema(SchemaArgs),
-    /// Validate scenario files without running them
-    Check(CheckArgs),
 }
 
 /// `ddil run`.

@@ -104,6 +104,11 @@ fn shape(shape: Shape) -> Value {
         Shape::GroupList => json!({ "type": "array", "items": name(), "minItems": 1 }),
         Shape::Islands => json!({ "type": "array", "items": { "type": "array", "items": name(), "minItems": 1 } }),
         Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Spread => text("^(uniform|normal|pareto:[0-9.]+)$", &["uniform", "normal", "pareto:2.5"]),
+        Shape::Discipline => {
+            let examples = ["drop-tail", "codel", "codel:5ms:100ms", "red:8KiB:24KiB:0.1"];
+            text("^(drop-tail|codel(:[^:]+:[^:]+)?|red:[^:]+:[^:]+:[0-9.]+)$", &examples)
+        }
         Shape::Moment => text("^[0-9a-zA-Zµ. ]+$", &["5m", "4m..6m"]),
         Shape::Lasts => text("^[0-9a-zA-Zµ. ]+$", &["2m", "ever"]),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),

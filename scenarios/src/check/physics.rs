@@ -36,11 +36,14 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Option<CheckRe
             });
         }
     };
-    for (position, sights) in writes(record, history) {
-        let operation = &record.operations[position];
-        let arrivals = bound.arrivals(operation.node, operation.invoked, 0);
+    for (writers, sights) in writes(record, history) {
+        let operations = writers.iter().map(|position| &record.operations[*position]);
+        let possible: Vec<_> =
+            operations.map(|operation| (operation, bound.arrivals(operation.node, operation.invoked, 0))).collect();
         for (node, at) in sights {
-            judge(&arrivals, node, at, &|| {
+            let first = possible.iter().min_by_key(|(_, arrivals)| arrivals.at(node).unwrap_or(SimTime::MAX));
+            let Some((operation, arrivals)) = first else { continue };
+            judge(arrivals, node, at, &|| {
                 let origin = record.topology.name(operation.node);
                 format!("operation {} on {} by {origin} at {}", operation.op.0, operation.key, operation.invoked)
             });
@@ -65,17 +68,17 @@ fn first_gone(stream: &[Seen]) -> Option<SimTime> {
     stream.iter().find(|seen| seen.json.is_none()).map(|seen| seen.at)
 }
 
-/// Per operation that writes, where it was first seen: each register that a stream raises was raised by somebody. What
-/// nobody wrote is for `no-phantom`.
-fn writes(record: &RunRecord, history: &History<'_>) -> BTreeMap<usize, Sights> {
-    let mut writers: BTreeMap<(&DocKey, &str, u64), usize> = BTreeMap::new();
+/// Where what was written was first seen, by the operations that may have written it: each register that a stream raises
+/// was raised by somebody. Two write the same only where they are strangers to each other. What nobody wrote is for
+/// `no-phantom`.
+fn writes(record: &RunRecord, history: &History<'_>) -> BTreeMap<Vec<usize>, Sights> {
+    let mut writers: BTreeMap<(&DocKey, &str, u64), Vec<usize>> = BTreeMap::new();
     for (position, operation) in record.operations.iter().enumerate().filter(|(_, op)| op.may_have_happened()) {
         for (register, counter) in &operation.writes {
-            // In order of issue: the first counts.
-            writers.entry((&operation.key, register, *counter)).or_insert(position);
+            writers.entry((&operation.key, register, *counter)).or_default().push(position);
         }
     }
-    let mut sights: BTreeMap<usize, Sights> = BTreeMap::new();
+    let mut sights: BTreeMap<Vec<usize>, Sights> = BTreeMap::new();
     for (key, doc) in &history.docs {
         for (node, stream) in &doc.seen {
             let mut known = Registers::new();
@@ -86,8 +89,8 @@ fn writes(record: &RunRecord, history: &History<'_>) -> BTreeMap<usize, Sights> 
                         continue;
                     }
                     known.insert(register.clone(), *counter);
-                    if let Some(writer) = writers.get(&(key, register.as_str(), *counter)) {
-                        sights.entry(*writer).or_default().push((*node, seen.at));
+                    if let Some(writers) = writers.get(&(key, register.as_str(), *counter)) {
+                        sights.entry(writers.clone()).or_default().push((*node, seen.at));
                     }
                 }
             }

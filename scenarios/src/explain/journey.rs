@@ -222,7 +222,7 @@ impl<'a> Journeys<'a> {
             parts.add(part, piece.to.since(piece.from));
         }
         let flight = arrived.since(left);
-        let nature = passage.and_then(|passage| passage.params(left)).map(|params| link::longest_flight(params, bytes));
+        let nature = passage.and_then(|passage| link::longest_flight(passage.params(left)?, left, bytes));
         let held = nature.map_or(Duration::ZERO, |nature| flight.saturating_sub(nature));
         let held = if held <= GRAIN { Duration::ZERO } else { held };
         parts.add(Part::Queueing, held);

@@ -3,7 +3,7 @@
 use super::link;
 use crate::physics::LinkParams;
 use crate::plan::{FaultClass, NodeIndex};
-use crate::record::{Life, RunRecord};
+use crate::record::{FaultRecord, Life, RunRecord};
 use crate::time::SimTime;
 
 /// A stretch of time; both ends belong to it. What happens at the very moment of a cut may have come before it or
@@ -41,9 +41,13 @@ impl Passage {
     pub(super) fn of(record: &RunRecord, from: NodeIndex, to: NodeIndex) -> Option<Self> {
         let base = record.topology.link(from, to)?;
         let mut windows = Vec::new();
+        let clogs = lasting(record, from, to, |fault| fault.spec.class == FaultClass::Clog);
         for up in up(record, from, to) {
-            for (departures, params) in kinds(record, from, to, base, up) {
-                windows.push(Window { departures, cut_at: up.to, params });
+            for (of_a_kind, params) in kinds(record, from, to, base, up) {
+                // A clog keeps what it is given; what was on its way arrives.
+                for departures in gaps(&clogs, of_a_kind) {
+                    windows.push(Window { departures, cut_at: up.to, params: params.clone() });
+                }
             }
         }
         Some(Passage { windows, senders: runs(record, from), receivers: runs(record, to) })
@@ -81,7 +85,7 @@ impl Passage {
 
     /// The stretches within `of` in which nothing can pass: the link is cut, or one of the ends does not run.
     pub(super) fn closed(&self, of: Span) -> Vec<Span> {
-        let ups: Vec<Span> = self.windows.iter().map(|window| window.departures).collect();
+        let ups: Vec<Span> = self.windows.iter().flat_map(|window| window.contacts(of)).collect();
         let mut closed: Vec<Span> =
             [ups.as_slice(), &self.senders, &self.receivers].into_iter().flat_map(|open| gaps(open, of)).collect();
         closed.sort_by_key(|span| (span.from, span.to));
@@ -97,6 +101,23 @@ impl Passage {
 }
 
 impl Window {
+    /// When the schedule of the link has a contact, within `of`.
+    fn contacts(&self, of: Span) -> Vec<Span> {
+        let within = Span { from: of.from.max(self.departures.from), to: of.to.min(self.departures.to) };
+        if self.params.schedule.is_none() || within.from >= within.to {
+            return vec![self.departures];
+        }
+        let (mut contacts, mut since) = (Vec::new(), within.from);
+        while since < within.to
+            && let Some((from, to)) = link::next_gap(&self.params, since, within.to)
+        {
+            contacts.push(Span { from: since, to: from });
+            since = to;
+        }
+        contacts.push(Span { from: since, to: within.to });
+        contacts
+    }
+
     /// The arrival of what leaves as early as possible within `departures` and is there at `not_before` at the earliest.
     fn arrival(&self, departures: Span, not_before: SimTime, size: usize) -> Option<SimTime> {
         let arrives = |at: SimTime| link::earliest_arrival(&self.params, at, size);
@@ -119,12 +140,7 @@ impl Window {
 
 /// When no fault cuts the link. A cut that heals at once still ends a stretch: what was in flight is dead.
 fn up(record: &RunRecord, from: NodeIndex, to: NodeIndex) -> Vec<Span> {
-    let cuts = record.faults.iter().filter(|fault| fault.spec.class == FaultClass::Cut);
-    let cuts = cuts.filter(|fault| fault.spec.pairs.contains(&(from, to)));
-    let mut cuts: Vec<Span> = cuts
-        .filter_map(|fault| Some(Span { from: fault.applied?, to: fault.healed.unwrap_or(SimTime::MAX) }))
-        .collect();
-    cuts.sort_by_key(|cut| cut.from);
+    let cuts = lasting(record, from, to, |fault| matches!(fault.spec.class, FaultClass::Cut | FaultClass::Reset));
     let (mut up, mut since) = (Vec::new(), SimTime::ZERO);
     for cut in cuts {
         if cut.from >= since {
@@ -138,6 +154,16 @@ fn up(record: &RunRecord, from: NodeIndex, to: NodeIndex) -> Vec<Span> {
     up
 }
 
+/// When faults of some kind held the link, in order of their beginning.
+fn lasting(record: &RunRecord, from: NodeIndex, to: NodeIndex, which: impl Fn(&FaultRecord) -> bool) -> Vec<Span> {
+    let faults = record.faults.iter().filter(|fault| which(fault) && fault.spec.pairs.contains(&(from, to)));
+    let mut spans: Vec<Span> = faults
+        .filter_map(|fault| Some(Span { from: fault.applied?, to: fault.healed.unwrap_or(SimTime::MAX) }))
+        .collect();
+    spans.sort_by_key(|span| span.from);
+    spans
+}
+
 /// What kind of link it is within a stretch: the latest degradation that has not healed, or its own nature.
 fn kinds(
     record: &RunRecord,
@@ -147,7 +173,7 @@ fn kinds(
     within: Span,
 ) -> Vec<(Span, LinkParams)> {
     let mut degraded: Vec<(Span, &LinkParams)> = Vec::new();
-    for fault in record.faults.iter().filter(|fault| fault.spec.class == FaultClass::Degrade) {
+    for fault in record.faults.iter().filter(|fault| !fault.spec.becomes.is_empty()) {
         let position = fault.spec.pairs.iter().position(|pair| *pair == (from, to));
         if let (Some(applied), Some(params)) = (fault.applied, position.and_then(|at| fault.spec.becomes.get(at))) {
             degraded.push((Span { from: applied, to: fault.healed.unwrap_or(SimTime::MAX) }, params));

@@ -249,6 +249,20 @@ fn ten_bounds_are_as_computed_by_hand() {
     }
 }
 
+/// A clog keeps what it is given from 60 s to 180 s, and does not kill what was on its way.
+#[test]
+fn a_clog_holds_and_does_not_kill() {
+    let clogged = || {
+        let clog = Fault::clog("clog", "a", "b").at(secs(1)).lasting(secs(1));
+        lasted(network(&["a", "b"], vec![link("a", "b", 300)], vec![clog]), 0, 60_000, 180_000)
+    };
+    for (written, arrives) in [(59_900, 60_200), (60_001, 180_300), (181_000, 181_300)] {
+        let record = clogged();
+        let arrival = Bound::of(&record).arrivals(NodeIndex(0), at(written), 0).at(NodeIndex(1));
+        assert_eq!(arrival, Some(at(arrives)), "written at {written} ms");
+    }
+}
+
 /// Nodes that are alike share a vertex; a node that crashed, and the origin, do not.
 #[test]
 fn nodes_of_a_group_may_differ() {
@@ -293,8 +307,8 @@ fn written(record: &mut RunRecord, millis: u64) {
         completed: Some(at(millis)),
         outcome: Outcome::Ok,
         json: Some(r#"{"counter":1}"#.into()),
-        writes: vec![("counter".into(), 1)],
         read: None,
+        writes: vec![("counter".into(), 1)],
     });
     record.see(at(millis), A, "tracks", "one", Some(r#"{"counter":1}"#));
 }
