@@ -57,7 +57,7 @@ fn table(fields: &[Field]) -> Value {
 
 /// A fault of a kind takes only some of the fields.
 fn only(kind: &str, takes: &[&str]) -> Value {
-    let always = ["kind", "at", "when", "after"];
+    let always = ["kind", "at", "when", "after", "of"];
     let all = TABLES.iter().find(|(name, _)| *name == "fault").map_or(&[][..], |(_, fields)| fields);
     let foreign = all.iter().map(|field| field.name).filter(|name| !takes.contains(name) && !always.contains(name));
     let foreign: Map<String, Value> = foreign.map(|name| (name.to_owned(), json!(false))).collect();
@@ -101,23 +101,25 @@ fn shape(shape: Shape) -> Value {
         }
         Shape::Pair => json!({ "type": "array", "items": name(), "minItems": 2, "maxItems": 2 }),
         Shape::Groups => json!({ "anyOf": [name(), { "type": "array", "items": name(), "minItems": 1 }] }),
-        Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-        Shape::Tables(table) => json!({ "type": "array", "items": { "$ref": format!("#/definitions/{table}") } }),
-        Shape::Table(table) => json!({ "allOf": [{ "$ref": format!("#/definitions/{table}") }] }),
+        Shape::GroupList => json!({ "type": "array", "items": name(), "minItems": 1 }),
+        Shape::Islands => json!({ "type": "array", "items": { "type": "array", "items": name(), "minItems": 1 } }),
+        Shape::Bool => json!({ "type": "boolean" }),
         Shape::Spread => text("^(uniform|normal|pareto:[0-9.]+)$", &["uniform", "normal", "pareto:2.5"]),
         Shape::Discipline => {
             let examples = ["drop-tail", "codel", "codel:5ms:100ms", "red:8KiB:24KiB:0.1"];
             text("^(drop-tail|codel(:[^:]+:[^:]+)?|red:[^:]+:[^:]+:[0-9.]+)$", &examples)
         }
-        Shape::Flag => json!({ "type": "boolean" }),
+        Shape::Moment => text("^[0-9a-zA-Zµ. ]+$", &["5m", "4m..6m"]),
+        Shape::Lasts => text("^[0-9a-zA-Zµ. ]+$", &["2m", "ever"]),
+        Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::Tables(table) => json!({ "type": "array", "items": { "$ref": format!("#/definitions/{table}") } }),
+        Shape::Table(table) => json!({ "allOf": [{ "$ref": format!("#/definitions/{table}") }] }),
         Shape::Profile => described(&mut Profile::ALL.into_iter().map(Profile::name)),
         Shape::Peering => described(&mut peerings()),
         Shape::Discovery => described(&mut Discovery::ALL.into_iter().map(Discovery::name)),
         Shape::WorkloadKind => described(&mut workload_kinds()),
         Shape::FaultKind => described(&mut fault_kinds().map(|(kind, _)| kind)),
-        Shape::When => {
-            words(vec![("converged", "all running nodes hold the same documents, after everything declared before")])
-        }
+        Shape::When => text("^(converged|session|writes:[0-9]+)$", &["converged", "session", "writes:200"]),
         Shape::Classes => {
             let classes = described(&mut Class::ALL.into_iter().map(Class::name));
             json!({ "type": "object", "additionalProperties": classes })
