@@ -211,12 +211,12 @@ pub enum Command {
     List(ListArgs),
     /// Show the named links and their numbers
     Links(LinksArgs),
+    /// Validate scenario files without running them
+    Check(CheckArgs),
     /// Write a commented scenario to begin with
     New(NewArgs),
     /// Print the JSON Schema of scenario files, for editors
     Schema(SchemaArgs),
-    /// Validate scenario files without running them
-    Check(CheckArgs),
 }
 
 /// `ddil run`.
@@ -271,13 +271,13 @@ pub struct ReportArgs {
     #[arg(value_name = "RECORD")]
     pub file: String,
 
-    /// Files.
-    #[command(flatten)]
-    pub outputs: Outputs,
-
     /// Print one JSON document on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
+
+    /// Files.
+    #[command(flatten)]
+    pub outputs: Outputs,
 }
 
 /// `ddil schema`.

@@ -133,24 +133,22 @@ fn as_json(suite: &Suite, verdict: Verdict, whole: bool, wall: Duration) -> Valu
 }
 
 fn text(suite: &Suite, verdict: Verdict, whole: bool, wall: Duration, paint: Paint) -> String {
-    let mut table = new_table(["BUG", "SCENARIO", "SEED", "VERDICT", "CAUGHT BY", "CONTROL"]);
+    let row = |bug: &str, scenario: &str, seed: &str, verdict: &str, control: &str| {
+        format!("{bug:<22} {scenario:<23} {seed:>4}  {verdict:<16}  {control}").trim_end().to_owned() + "\n"
+    };
+    let mut out = styled(paint, BOLD, row("BUG", "SCENARIO", "SEED", "VERDICT", "CONTROL").trim_end()) + "\n";
     for caught in &suite.0 {
         let checks: Vec<&str> = caught.checks.iter().map(|(name, _)| name.as_str()).collect();
-        let checks = if checks.is_empty() { "nobody".to_owned() } else { checks.join(", ") };
+        let checks =
+            if checks.is_empty() { "caught by nobody".to_owned() } else { format!("caught by {}", checks.join(", ")) };
         let control = match caught.alarms.is_empty() {
             true => caught.control.word().to_owned(),
             false => format!("{}: {}", caught.control.word(), caught.alarms.join(", ")),
         };
-        table.add_row([
-            format!("{}\n{}", caught.plant.name(), caught.plant.story()),
-            caught.scenario.clone(),
-            caught.seed.to_string(),
-            caught.verdict.word().to_owned(),
-            checks,
-            control,
-        ]);
+        let (seed, verdict) = (caught.seed.to_string(), caught.verdict.word());
+        out.push_str(&row(caught.plant.name(), &caught.scenario, &seed, verdict, &control));
+        out.push_str(&format!("  {}\n  {checks}\n", caught.plant.story()));
     }
-    let mut out = rows(&table, paint);
     if whole {
         let by_check = suite.by_check();
         let mut table = new_table(["CHECK", "BUGS THAT IT CAUGHT"]);

@@ -210,6 +210,7 @@ pub struct FaultRecord {
     /// Counts of its links when it ended, or at the end of the run.
     pub at_heal: LinkCounters,
     /// What it did.
+    #[serde(default)]
     pub effect: FaultEffect,
 }
 

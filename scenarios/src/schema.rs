@@ -104,6 +104,12 @@ fn shape(shape: Shape) -> Value {
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Tables(table) => json!({ "type": "array", "items": { "$ref": format!("#/definitions/{table}") } }),
         Shape::Table(table) => json!({ "allOf": [{ "$ref": format!("#/definitions/{table}") }] }),
+        Shape::Spread => text("^(uniform|normal|pareto:[0-9.]+)$", &["uniform", "normal", "pareto:2.5"]),
+        Shape::Discipline => {
+            let examples = ["drop-tail", "codel", "codel:5ms:100ms", "red:8KiB:24KiB:0.1"];
+            text("^(drop-tail|codel(:[^:]+:[^:]+)?|red:[^:]+:[^:]+:[0-9.]+)$", &examples)
+        }
+        Shape::Flag => json!({ "type": "boolean" }),
         Shape::Profile => described(&mut Profile::ALL.into_iter().map(Profile::name)),
         Shape::Peering => described(&mut peerings()),
         Shape::Discovery => described(&mut Discovery::ALL.into_iter().map(Discovery::name)),

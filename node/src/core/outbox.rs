@@ -4,9 +4,10 @@
 //! thousand heartbeats collapses into one send. Entries are drained by the number of their first unsent
 //! change, oldest first, so no document starves and the head of the order is the peer's watermark.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::DocKey;
+use super::planted::Messages;
 use super::reconcile::Marks;
 use super::wire::Seq;
 use crate::node::{Plant, Plants};
@@ -44,7 +45,7 @@ pub struct Outbox {
     asked: BTreeSet<DocKey>,
     pub(super) plants: Plants,
     /// Messages of a planted bug.
-    messages: VecDeque<(Seq, DocKey)>,
+    messages: Messages,
 }
 
 impl Outbox {
@@ -55,7 +56,7 @@ impl Outbox {
         if !self.dirty.contains_key(key) {
             self.insert(key.clone(), Base::Before(seq));
         } else if self.plants.has(Plant::UnboundedQueue) {
-            self.messages.push_back((seq, key.clone()));
+            self.messages.push(seq, key);
         }
     }
 
@@ -90,7 +91,7 @@ impl Outbox {
     pub fn pop(&mut self) -> Option<(DocKey, Base)> {
         let (_, key) = self.order.pop_first()?;
         let base = self.dirty.remove(&key).expect("every key in the order is dirty");
-        if let Some((seq, key)) = self.messages.pop_front() {
+        if let Some((seq, key)) = self.messages.pop() {
             self.mark(&key, seq);
         }
         Some((key, base))

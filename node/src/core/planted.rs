@@ -2,10 +2,10 @@
 //! nothing is changed.
 
 #[cfg(feature = "planted-bugs")]
-pub use on::Planted;
+pub use on::{Messages, Planted};
 
 #[cfg(not(feature = "planted-bugs"))]
-pub use off::Planted;
+pub use off::{Messages, Planted};
 
 #[cfg(not(feature = "planted-bugs"))]
 mod off {
@@ -13,7 +13,24 @@ mod off {
     use crate::core::key::DocKey;
     use crate::core::session::Now;
     use crate::core::watch::{Next, WatchId};
+    use crate::core::wire::Seq;
     use crate::node::Plants;
+
+    /// None.
+    #[derive(Debug, Default)]
+    pub struct Messages;
+
+    impl Messages {
+        pub fn push(&mut self, _: Seq, _: &DocKey) {}
+
+        pub fn pop(&mut self) -> Option<(Seq, DocKey)> {
+            None
+        }
+
+        pub fn len(&self) -> usize {
+            0
+        }
+    }
 
     /// Nothing.
     pub struct Planted;
@@ -49,6 +66,7 @@ mod on {
     use crate::core::key::DocKey;
     use crate::core::session::Now;
     use crate::core::watch::{Next, Told, WatchEvent, WatchId};
+    use crate::core::wire::Seq;
     use crate::node::{Plant, Plants};
 
     /// Every so many changes, events or reads go wrong where not all of them do: seldom enough to be missed, often
@@ -60,6 +78,24 @@ mod on {
     const STALE_EACH: u64 = 3;
     /// What the limiter lets through.
     const CHANGES_PER_SECOND: u64 = 20;
+
+    /// Changes that wait each for itself.
+    #[derive(Debug, Default)]
+    pub struct Messages(VecDeque<(Seq, DocKey)>);
+
+    impl Messages {
+        pub fn push(&mut self, seq: Seq, key: &DocKey) {
+            self.0.push_back((seq, key.clone()));
+        }
+
+        pub fn pop(&mut self) -> Option<(Seq, DocKey)> {
+            self.0.pop_front()
+        }
+
+        pub fn len(&self) -> usize {
+            self.0.len()
+        }
+    }
 
     /// What the planted bugs of a core remember.
     #[derive(Default)]

@@ -92,6 +92,18 @@ impl LinkParams {
         self.mtu.is_none_or(|mtu| size + UDP_HEADER_BYTES <= mtu)
     }
 
+    /// The extra delay that 99 of 100 datagrams do not pass; for the bounded spreads the most there is.
+    pub fn usual_jitter_max(&self) -> Duration {
+        match self.spread {
+            Spread::Uniform => self.jitter,
+            Spread::Normal => self.jitter * 2,
+            Spread::Pareto { shape } => {
+                let excess = pareto_excess(0.99, shape) * self.jitter.as_secs_f64();
+                Duration::from_secs_f64(excess.min(limits::LATENCY_MAX.as_secs_f64()))
+            }
+        }
+    }
+
     /// The least latency that the link has at any time.
     pub fn least_latency(&self) -> Duration {
         let scheduled = self.schedule.as_ref().and_then(|schedule| schedule.least_latency(self.latency));

@@ -150,9 +150,15 @@ impl RunRecord {
         let counts = counts.flat_map(|count| [count.datagrams, count.bytes]);
         let links = self.faults.iter().flat_map(|fault| [&fault.at_apply, &fault.at_heal]);
         let links = links.flat_map(|of| [of.offered, of.delivered, of.down, of.loss, of.queue_full, of.killed]);
+        let effects = self.faults.iter().flat_map(|fault| {
+            let did = &fault.effect;
+            let datagrams = [did.datagrams_blocked, did.datagrams_held, did.datagrams_carried, did.sessions_reset];
+            let disk = [did.bytes_torn, did.bytes_lost, did.writes_refused, did.reads_refused, did.syncs_delayed];
+            datagrams.into_iter().chain(disk).chain([did.clock_readings, did.operations])
+        });
         let classes = traffic.by_class.iter().flat_map(|class| class.by_slice.iter().copied());
         let flights = self.flights.list.iter().flat_map(|flight| [flight.datagrams, flight.bytes]);
-        let mut all = counts.chain(links).chain(classes).chain(flights).chain([traffic.dropped]);
+        let mut all = counts.chain(links).chain(effects).chain(classes).chain(flights).chain([traffic.dropped]);
         match all.any(|count| count > COUNT_MAX) {
             true => Err(fault("traffic, faults or flights", format!("has a count beyond {COUNT_MAX}"))),
             false => Ok(()),

@@ -103,6 +103,7 @@ impl Report<'_> {
             if let Some(at) = fault.healed {
                 let mut about = about;
                 about["dropped"] = json!(fault.at_heal.dropped().saturating_sub(fault.at_apply.dropped()));
+                about["did"] = json!(fault.effect.words());
                 log.add(at, Rank::Fault, "fault-ends", about);
             }
         }

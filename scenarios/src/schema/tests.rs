@@ -80,6 +80,7 @@ fn problems(schema: &Value, root: &Value, value: &Value, at: &str, found: &mut V
                 "string" => value.is_string(),
                 "integer" => value.is_i64(),
                 "number" => value.is_number(),
+                "boolean" => value.is_boolean(),
                 other => panic!("type {other}"),
             },
             "const" => value == rule,

@@ -193,13 +193,32 @@ impl Windows {
                 break;
             }
             if let Sending::At(sent) = self.send(start, bytes, bps) {
-                let at = sent + self.at(last_instant(start, sent)).0.latency.unwrap_or(latency);
-                best = Some(best.map_or(at, |best| best.min(at)));
+                let last = last_instant(start, sent);
+                let at = sent + self.at(last).0.latency.unwrap_or(latency);
+                let first = best.map_or(at, |best| best.min(at));
+                best = Some(self.better_to_wait(last, first, latency));
             }
             match end {
                 Some(end) if end < SimTime::MAX => ready = end,
                 _ => break,
             }
+        }
+        best
+    }
+
+    /// The same for what is handed over so much later that its last bit leaves in a later piece of the contact: where that
+    /// has less latency, it arrives before what was sent at once. The least is just after such a piece begins.
+    fn better_to_wait(&self, sent: SimTime, mut best: SimTime, latency: Duration) -> SimTime {
+        let mut now = sent;
+        while let (_, Some(next)) = self.at(now)
+            && next < best
+        {
+            let conditions = self.at(next).0;
+            if !conditions.up {
+                break;
+            }
+            best = best.min(next + conditions.latency.unwrap_or(latency));
+            now = next;
         }
         best
     }
@@ -272,7 +291,8 @@ mod tests {
     fn a_later_contact_may_be_the_faster_one() {
         let contact = |bps, latency| Conditions { latency: Some(secs(latency)), ..slow(bps) };
         let windows = Windows::new(contact(8_000, 30), [(secs(10), contact(8_000, 1))], None).unwrap();
-        assert_eq!(windows.earliest(at(0), 1_000, None, Duration::ZERO), Some(at(12)));
+        // Handed over just after 9 s, its last bit leaves just after 10 s, and has the latency that holds then.
+        assert_eq!(windows.earliest(at(0), 1_000, None, Duration::ZERO), Some(at(11)));
     }
 
     proptest! {

@@ -88,8 +88,8 @@ ddil.chrome = (() => {
       of.reconnected, of.converged]);
     fill("recoveries", ["after", "at", "reconnected", "converged"], recoveries, [1, 2, 3], "There was nothing to recover from.");
     const faults = model.faults.slice(0, 200).map((of) => [of.name, of.text, moment(of.at, ...around(of.at, of.end)), text.span(of.end - of.at),
-      text.count(of.dropped)]);
-    fill("faults", ["fault", "what", "at", "for", "datagrams dropped"], faults, [2, 3, 4], "There were none.");
+      of.did || "nothing"]);
+    fill("faults", ["fault", "what", "at", "for", "what it did"], faults, [2, 3], "There were none.");
     fill("pairs", ["groups", "samples", "one way", "p50", "p99", "max", "p50 / one way"], data.pairs, [1, 2, 3, 4, 5, 6], "Nothing was measured.");
     fill("directions", ["direction", "sent", "arrived", "datagrams", "arrived"], data.directions, [1, 2, 3, 4], "Nothing was counted.");
     for (const [node, lines] of data.logs) {
@@ -110,6 +110,7 @@ ddil.chrome = (() => {
     entry({ background: colours.calm, opacity: ".13" }, "without sessions");
     entry({ background: `linear-gradient(90deg, ${colours["late-1"]}, ${colours["late-2"]}, ${colours["late-3"]})` }, "a write is missing for 1 s … 10 min");
     entry({ background: `repeating-linear-gradient(135deg, ${colours.cut} 0 1.2px, transparent 1.2px 5px)` }, "link fault");
+    if (model.faults.some((fault) => fault.family === "disk")) entry({ background: `repeating-linear-gradient(135deg, ${colours.disk} 0 1.2px, transparent 1.2px 5px)` }, "disk, clock, pause");
     entry({ borderTop: `2px dashed ${colours.crash}`, height: "0", borderRadius: "0" }, "down");
     entry({ background: colours.accent, height: "2px" }, "write → shown");
     entry({ background: colours["late-2"], height: "2px" }, "… after an outage");
@@ -135,7 +136,7 @@ ddil.chrome = (() => {
     },
     fault(fault) {
       return ["Fault " + fault.name, [["What", fault.text], ["From", text.time(fault.at, 1)], ["To", text.time(fault.end, 1) + " (" + text.span(fault.end - fault.at) + ")"],
-        ["Touches", fault.nodes.length + " nodes"], ["Dropped", text.count(fault.dropped) + " datagrams"]]];
+        ["Touches", fault.nodes.length + (fault.nodes.length === 1 ? " node" : " nodes")], ["Did", fault.did || "nothing"]]];
     },
     documents(i) {
       const set = model.documents, op = set.of[i], of = model.operations;

@@ -80,7 +80,7 @@ ddil.lanes = (() => {
   for (const recovery of data.recoveries) {
     if (recovery.took !== null) phases.push([recovery.at, recovery.at + recovery.took, "late-1"]);
   }
-  for (const fault of model.faults) phases.push([fault.at, fault.end, fault.class]);
+  for (const fault of model.faults) phases.push([fault.at, fault.end, fault.family]);
   const drawPhases = (pen, at, y, height) => {
     pen.fillStyle = colours.pass;
     pen.globalAlpha = 0.5;
@@ -161,7 +161,7 @@ ddil.lanes = (() => {
       if (fault.row >= shown || fault.end < view.from || fault.at > view.to) continue;
       const [from, to] = [Math.max(GUTTER - 6, x(fault.at)), Math.min(width, x(fault.end))];
       const y = TICKS + PHASES + 4 + fault.row * FAULT;
-      pen.fillStyle = colours.fault(fault.class);
+      pen.fillStyle = colours[fault.family];
       pen.globalAlpha = 0.18;
       round(pen, from, y, Math.max(2, to - from), FAULT - 3, 4);
       pen.globalAlpha = 1;
@@ -294,16 +294,16 @@ ddil.lanes = (() => {
   // Stripes over the lanes that a fault touches.
   const hatch = (pen, visible) => {
     for (const fault of model.faults) {
-      if (fault.class === "crash" || fault.end < view.from || fault.at > view.to) continue;
+      if (fault.family === "crash" || fault.end < view.from || fault.at > view.to) continue;
       const [from, to] = [x(fault.at), x(fault.end)];
-      pen.fillStyle = stripes(pen, colours.fault(fault.class));
+      pen.fillStyle = stripes(pen, colours[fault.family]);
       pen.globalAlpha = 0.4;
       for (const node of fault.nodes) {
         if (visible(laneTop[node], laneHeight)) pen.fillRect(from, laneTop[node], Math.max(1, to - from), laneHeight);
       }
       pen.globalAlpha = 1;
-      line1(pen, from, fault.nodes, colours.fault(fault.class));
-      line1(pen, to, fault.nodes, colours.fault(fault.class));
+      line1(pen, from, fault.nodes, colours[fault.family]);
+      line1(pen, to, fault.nodes, colours[fault.family]);
     }
   };
   const line1 = (pen, at, nodes, colour) => {

@@ -220,7 +220,7 @@ ddil.colours = {
   read() {
     const style = getComputedStyle(document.documentElement);
     for (const name of ["ground", "card", "ink", "soft", "faint", "rule", "lane", "calm", "accent", "late-1", "late-2", "late-3",
-      "cut", "degrade", "crash", "pass", "fail", "warn", "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"]) {
+      "cut", "degrade", "crash", "disk", "pass", "fail", "warn", "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"]) {
       this[name] = style.getPropertyValue("--" + name).trim();
     }
     const stops = [this["late-1"], this["late-2"], this["late-3"]].map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
@@ -233,5 +233,4 @@ ddil.colours = {
   group(group) { return this["c" + (group % 8)]; },
   // From a second, which is nothing on a satellite link, to ten minutes.
   age(ms) { return this.late[Math.max(0, Math.min(63, Math.round((Math.log10(ms / 1000) / Math.log10(600)) * 63)))]; },
-  fault(kind) { return this[kind] || this.cut; },
 };

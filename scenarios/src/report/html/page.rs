@@ -8,6 +8,7 @@ use super::columns::{self, FlightColumns, Operations, millis, short};
 use super::finding::{Finding, Places};
 use crate::check::Verdict;
 use crate::figures::{Cause, Percentiles, Sample, Settled, arrivals};
+use crate::plan::FaultClass;
 use crate::record::{Life, RunRecord, TRAFFIC_SLICE};
 use crate::report::Report;
 use crate::report::curves::Curves;
@@ -92,11 +93,14 @@ struct Tile {
 #[derive(Debug, Serialize)]
 struct Fault<'a> {
     name: &'a str,
-    class: crate::plan::FaultClass,
+    class: FaultClass,
     text: &'a str,
     at: Option<f64>,
     end: Option<f64>,
-    dropped: u64,
+    /// What it did.
+    did: String,
+    /// How it is drawn: `cut`, `degrade`, `crash` (its nodes are down) or `disk` (something about a node that runs).
+    family: &'static str,
     nodes: Vec<u32>,
 }
 
@@ -226,8 +230,20 @@ fn of_fault<'a>(record: &RunRecord, fault: &'a crate::record::FaultRecord) -> Fa
         text: &fault.spec.description,
         at: fault.applied.map(millis),
         end: end.map(millis),
-        dropped: fault.at_heal.dropped().saturating_sub(fault.at_apply.dropped()),
+        did: fault.effect.words(),
+        family: family(fault.spec.class),
         nodes,
+    }
+}
+
+fn family(class: FaultClass) -> &'static str {
+    match class {
+        FaultClass::Cut | FaultClass::Reset | FaultClass::Clog | FaultClass::DialCut => "cut",
+        FaultClass::Degrade | FaultClass::Bloat => "degrade",
+        FaultClass::Crash | FaultClass::TornWrite | FaultClass::UnsyncedLoss | FaultClass::DataLoss => "crash",
+        FaultClass::Pause | FaultClass::DiskFull | FaultClass::DiskSlow | FaultClass::ReadError | FaultClass::Clock => {
+            "disk"
+        }
     }
 }
 
@@ -276,7 +292,7 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
     tile("Sync latency, connected", value, note);
     if figures.outage_from_heal.count > 0 {
         let (value, note) = latency(&figures.outage_from_heal);
-        tile("Outage writes, from heal", value, note);
+        tile("Latency from the heal", value, note);
     }
     let operations = &figures.operations;
     let others = [("refused", operations.refused), ("unknown", operations.unknown), ("skipped", operations.skipped)];

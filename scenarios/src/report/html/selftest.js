@@ -112,7 +112,7 @@ ddil.selftest = () => {
     press("n");
     const fault = model.faults[view.fault];
     const found = chrome.facts.fault(fault)[1].map(([name]) => name);
-    check("a fault tells what it dropped", found.includes("Dropped"), found);
+    check("a fault tells what it did", found.includes("Did"), found);
     press("Escape");
   }
 

@@ -126,7 +126,7 @@ impl Lower<'_> {
             return None;
         };
         if given.get_ref().len() < least {
-            let message = format!("a `{}` is of at least {least} groups", raw.kind.get_ref());
+            let message = format!("a `{}` needs at least {least} groups in `{name}`", raw.kind.get_ref());
             self.error(given.span(), at, message, help);
             return None;
         }

@@ -2,7 +2,7 @@
 
 use super::super::super::Trouble;
 use super::super::super::raw::RawFault;
-use super::super::super::units::{format_signed_ms, parse_signed_ms};
+use super::super::super::units::parse_signed_ms;
 use super::super::Lower;
 use crate::limits;
 
@@ -27,9 +27,9 @@ impl Lower<'_> {
                 let parsed = parse_signed_ms(by.get_ref()).filter(|ms| *ms != 0 && ms.abs() <= most);
                 if parsed.is_none() {
                     let message = format!("a clock cannot jump by `{}`", by.get_ref());
+                    let days = limits::CLOCK_JUMP_MAX.as_secs() / 86_400;
                     let help = format!(
-                        "write a sign and a duration, as \"+5m\" or \"-2h\", of at least 1ms and at most {}",
-                        format_signed_ms(most)
+                        "write a sign and a duration, as \"+5m\" or \"-2h\", of at least 1ms and at most {days}days"
                     );
                     self.error(by.span(), format!("{path}.by"), message, help);
                 }

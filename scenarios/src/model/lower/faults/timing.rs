@@ -83,7 +83,7 @@ impl Lower<'_> {
         if let Some(span) = raw.of.as_ref().map(|of| of.span())
             && of.len() > most
         {
-            let message = format!("`{}` is of at most {most} groups", word.get_ref());
+            let message = format!("`of` names {} groups, and `{}` takes {most} at most", of.len(), word.get_ref());
             self.error(span, format!("{path}.of"), message, "writes are of one group, a session between two");
         }
         match word.get_ref().split_once(':') {
