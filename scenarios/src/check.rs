@@ -159,8 +159,8 @@ pub struct Known {
     pub gravest: Verdict,
 }
 
-/// Every check whose verdict can be the nodes' fault. `world`, `faults-bit` and `physics` are not among them: they speak of
-/// the world and of the scenario, and no bug of a node makes something arrive before a link could have brought it.
+/// Every check whose verdict can be the nodes' fault, and `physics`, whose lies are planted in the simulator. `world` and
+/// `faults-bit` are not among them: they speak of the world and of the scenario.
 pub const KNOWN: &[Known] = &[
     fails("convergence"),
     fails("no-lost-write"),

@@ -301,7 +301,7 @@ impl World<'_> {
     /// A degraded link takes as long as it takes.
     fn reshape(&mut self, step: &Step) {
         let group = |node: NodeIndex| self.plan.topology.node(node).group;
-        let ends = |from, to| (group(from).min(group(to)), group(from).max(group(to)));
+        let ends = |from, to| (group(from), group(to));
         match step {
             Step::Degrade { links, .. } => {
                 for (from, to, params) in links {
