@@ -331,8 +331,7 @@ impl State {
                 }
             };
             let due = if self.hasty { now + copy.at.since(now) / 2 } else { copy.at };
-            flights[position] =
-                Some(Flight { arrives_at: due, sequence, sent_at: now, from, to, payload: carried });
+            flights[position] = Some(Flight { arrives_at: due, sequence, sent_at: now, from, to, payload: carried });
         }
         flights
     }

@@ -55,7 +55,11 @@ fn a_perfect_world_passes_every_check() {
 #[test]
 fn a_perfect_world_passes_the_safety_checks_of_the_whole_library() {
     for (scenario, record) in library_runs() {
-        for result in judge(scenario, record) {
+        // This world knows nothing of contacts, and what it delivers between them is no delivery: the simulator's runs are
+        // held to `physics` there.
+        let links = &record.topology.links;
+        let has_contacts = links.values().any(|link| link.schedule.is_some());
+        for result in judge(scenario, record).into_iter().filter(|result| !has_contacts || result.name != "physics") {
             assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", scenario.name);
             assert!(is_known(&result), "{} is not in KNOWN", result.name);
         }

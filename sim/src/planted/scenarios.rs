@@ -235,7 +235,7 @@ fn strangers_with_a_past() -> Scenario {
             .workload(Workload::edit(["left", "right"], s(4), 3).start(s(5)).until(s(75)))
             .workload(Workload::put(["herald"], s(5)).until(s(40)))
             .fault(Fault::partition("strangers", "left", "right").at(s(0)).lasting(s(90)))
-            .fault(Fault::crash("gone", "herald-0").at(s(50))),
+            .fault(Fault::crash("gone", "herald-0").at(s(50)).for_ever()),
     )
 }
 
