@@ -226,7 +226,9 @@ impl Shared {
                 // is the simulator's to rule.
                 static ASKED: AtomicUsize = AtomicUsize::new(0);
                 let address = std::ptr::from_ref(self) as u64 >> 4;
-                let key = address ^ (ASKED.fetch_add(1, Ordering::Relaxed) as u64) << 32;
+                let asked = ASKED.fetch_add(1, Ordering::Relaxed) as u64;
+                // Spread over all bits: the order hangs on the low ones.
+                let key = address ^ asked.wrapping_mul(0xd6e8_feb8_6659_fd93);
                 ids.sort_by_key(|id| (id ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
             }
             for wake in ids.iter().filter_map(|id| sessions.get(id)) {

@@ -34,7 +34,7 @@ pub(super) fn trial(plant: Plant) -> Trial {
         Plant::StarvedClass => (thin_link(), "latency of"),
         Plant::UnboundedQueue => (slow_link(), "bounded"),
         Plant::WrongFormation => (two_formations(), "isolation"),
-        Plant::HastyLink => (star(), "physics"),
+        Plant::HastyLink => (pair(), "physics"),
         Plant::UnstableOrder => (star(), "determinism"),
         Plant::CrossedCache => (pair(), "no-phantom"),
         Plant::SwappedEvents => (pair(), "session-order"),

@@ -83,5 +83,8 @@ fn turmoil_repeats() {
 fn what_is_too_large_for_turmoil_is_refused_before_it_starts() {
     let scenario = shipped("two-hundred-spokes");
     let error = peat_sim::run(&scenario, RunOptions::seed(1).engine(Engine::Turmoil)).unwrap_err();
-    assert_eq!(error.to_string(), "engine turmoil runs at most 50 nodes, and two-hundred-spokes has 201");
+    assert_eq!(
+        error.to_string(),
+        "two-hundred-spokes cannot run in world sim/turmoil:\n  201 nodes: it runs at most 50"
+    );
 }
