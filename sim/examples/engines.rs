@@ -1,10 +1,11 @@
 //! Runs shipped scenarios on both engines and compares: `cargo run --release -p peat-sim --example engines [all|NAME…]`.
 //!
 //! Without names, the scenarios of up to 12 nodes that last up to 40 minutes; `all`: of any length. One scenario per
-//! processor at a time, and a line for each, as they end: the
-//! verdicts, the greatest distance between two medians of latency, the real time that either took. Exit code 1 if any
-//! verdict or check differs, or any two medians are more than a tick apart. What the second engine cannot do is said.
+//! processor at a time, and a line for each, as they end: the verdicts, the greatest distance between two medians of
+//! latency, the real time that either took. Exit code 1 if any verdict or check differs, or any two medians are more than
+//! a tick apart (and what chance makes of medians; waits in queues: a twentieth). What the second engine cannot do is said.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,6 +22,11 @@ use peat_sim::{Engine, RunOptions, SimError};
 const NODES_MAX: u32 = 12;
 /// And, unless asked for, of up to this length: a day takes the second engine a quarter of an hour.
 const LENGTH_MAX: Duration = Duration::from_secs(40 * 60);
+
+/// What nodes and applications may add to the way of a link that has no queue, in ticks.
+const TICKS_OF_NODES: u32 = 20;
+/// Medians of waits in queues may be apart by this part.
+const QUEUED_SHARE: u32 = 20;
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).collect();
@@ -66,14 +72,26 @@ fn compare(scenario: &Scenario) -> Result<bool, SimError> {
     let (fabric, turmoil) = (on(Engine::Fabric)?, on(Engine::Turmoil)?);
     let (one, other) = (Report::of(scenario, &fabric), Report::of(scenario, &turmoil));
     let checks = |report: &Report<'_>| {
-        report.checks.iter().map(|check| (check.name.clone(), check.verdict)).collect::<Vec<(String, Verdict)>>()
+        report.checks.iter().map(|check| (check.name.clone(), check.verdict)).collect::<BTreeMap<String, Verdict>>()
     };
-    let same = checks(&one) == checks(&other);
+    let (ours, theirs) = (checks(&one), checks(&other));
+    // Whether a check has anything to judge may hang on a tick: whether the last of a run is quiet for a whole slice.
+    let differ = ours.iter().filter(|(name, verdict)| theirs.get(*name).is_some_and(|other| other != *verdict));
+    let differ: Vec<_> = differ.map(|(name, verdict)| (name, verdict, theirs[name])).collect();
+    let same = differ.is_empty() && one.verdict == other.verdict;
     let pairs = one.figures.pairs.iter().zip(&other.figures.pairs);
-    let apart = pairs.map(|(a, b)| (a.latency.p50.abs_diff(b.latency.p50), a.latency.p50));
-    let (apart, of) = apart.max().unwrap_or_default();
-    // Percentiles are kept to three digits.
-    let near = apart <= TICK + of / 1000;
+    let pairs = pairs.map(|(a, b)| {
+        let (p50, apart) = (a.latency.p50, a.latency.p50.abs_diff(b.latency.p50));
+        // Where a link draws lots, a tick decides which datagram draws which: three standard errors of a median, as the
+        // samples spread.
+        let chance = 3.0 * a.latency.p90.saturating_sub(p50).as_secs_f64() / (a.latency.count as f64).sqrt();
+        // Where the wait in a queue is what is measured, it decides which datagram finds it full, and what is sent again.
+        let queued = p50 > 2 * a.one_way + TICKS_OF_NODES * TICK;
+        // Percentiles are kept to three digits.
+        let share = p50 / if queued { QUEUED_SHARE } else { 1000 };
+        (apart, apart <= TICK + share + Duration::from_secs_f64(chance))
+    });
+    let (apart, near) = pairs.fold((Duration::ZERO, true), |(most, all), (apart, near)| (most.max(apart), all && near));
     let mut text = format!(
         "{} {:<24} fabric {} in {}, turmoil {} in {}, medians at most {} apart\n",
         if same && near { "✔" } else { "✘" },
@@ -84,8 +102,8 @@ fn compare(scenario: &Scenario) -> Result<bool, SimError> {
         wall(&turmoil),
         span(apart)
     );
-    for (ours, theirs) in checks(&one).iter().zip(&checks(&other)).filter(|(ours, theirs)| ours != theirs) {
-        text += &format!("    {}: fabric {}, turmoil {}\n", ours.0, ours.1, theirs.1);
+    for (name, ours, theirs) in differ {
+        text += &format!("    {name}: fabric {ours}, turmoil {theirs}\n");
     }
     print!("{text}");
     Ok(same && near)
