@@ -9,7 +9,8 @@
 //!   that passed there;
 //! - entropy comes from a seeded stream;
 //! - no socket can be opened and the machine has no network interfaces, so that nothing of the real
-//!   network can reach a run.
+//!   network can reach a run;
+//! - threads that it starts take turns with it ([`turns`]).
 //!
 //! Rejected: a Cargo `[patch]` of the crates concerned reaches the production binary of this workspace;
 //! `mad-turmoil` hooks neither `syscall` (ring draws through it) nor more than one seed a process.
@@ -19,16 +20,28 @@
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod symbols;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod turns;
 /// Elsewhere nothing is intercepted, and [`self_check`] says so.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod symbols {
     pub(super) fn keep() {}
 }
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod turns {
+    #[derive(Debug, Default)]
+    pub(super) struct Turns;
+    impl Turns {
+        pub(super) fn wait(&self) {}
+    }
+}
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use turns::Turns;
 
 /// What the monotonic clock shows when a simulation begins. Far from zero, so that code which subtracts
 /// an hour from now does not fall off the start of time.
@@ -44,6 +57,7 @@ thread_local! {
     static ASKING_TOKIO: Cell<bool> = const { Cell::new(false) };
     static ELAPSED_NS: Cell<u64> = const { Cell::new(0) };
     static BASE: Cell<Option<Instant>> = const { Cell::new(None) };
+    static TURNS: Cell<*const Turns> = const { Cell::new(std::ptr::null()) };
 }
 
 /// The hooks are not in effect in this program.
@@ -65,6 +79,7 @@ pub enum HookError {
 
 /// While it lives, the current thread is inside a simulation.
 pub(crate) struct Entered {
+    turns: Arc<Turns>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -77,15 +92,20 @@ pub(crate) fn enter(seed: u64) -> Entered {
     DRAWS.set(0);
     ELAPSED_NS.set(0);
     BASE.set(None);
+    let turns = Arc::new(Turns::default());
+    TURNS.set(Arc::as_ptr(&turns));
     ACTIVE.set(true);
     // The clock answers MONOTONIC_START here, since no tokio runtime exists on this thread yet.
     BASE.set(Some(Instant::now()));
-    Entered { not_send: PhantomData }
+    Entered { turns, not_send: PhantomData }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         ACTIVE.set(false);
+        TURNS.set(std::ptr::null());
+        // Whoever is left need not wait any more.
+        self.turns.wait();
     }
 }
 
@@ -107,6 +127,30 @@ pub(crate) fn elapsed() -> Duration {
 
 fn active() -> bool {
     ACTIVE.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Whose turn it is, on the thread of a simulation.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn turns_here() -> Option<Arc<Turns>> {
+    let turns = TURNS.try_with(Cell::get).unwrap_or(std::ptr::null());
+    if turns.is_null() {
+        return None;
+    }
+    // SAFETY: it came from an `Arc` that `Entered` holds for as long as this is set.
+    unsafe {
+        Arc::increment_strong_count(turns);
+        Some(Arc::from_raw(turns))
+    }
+}
+
+/// On the thread of a simulation: calls what waits for something that is not virtual.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn waiting<T>(call: impl FnOnce() -> T) -> T {
+    let Some(turns) = turns_here() else { return call() };
+    turns.wait();
+    let done = call();
+    turns.go_on();
+    done
 }
 
 /// Virtual nanoseconds since entering; stands still between runtimes.
@@ -250,6 +294,9 @@ fn sample(seed: u64) -> Result<Sample, String> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::SeqCst;
+
     use super::*;
 
     #[test]
@@ -260,6 +307,42 @@ mod tests {
         assert!(before.elapsed() >= Duration::from_millis(5));
         assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_ok());
         assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap() > Duration::from_secs(1_000_000_000));
+    }
+
+    /// A runtime looks for work as often as it did last time, however long a call on another thread takes. Otherwise
+    /// tokio looks elsewhere first, some day.
+    #[test]
+    fn a_call_on_another_thread_takes_its_turn() {
+        let parks = |real: Duration| {
+            let thread = std::thread::spawn(move || {
+                let _entered = enter(1);
+                let parks = Arc::new(AtomicU32::new(0));
+                let counted = parks.clone();
+                let mut builder = tokio::runtime::Builder::new_current_thread();
+                builder.enable_time().start_paused(true).on_thread_park(move || {
+                    counted.fetch_add(1, SeqCst);
+                });
+                builder.build().unwrap().block_on(async {
+                    let each = async {
+                        for _ in 0..20 {
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                    };
+                    let call = async {
+                        for _ in 0..10 {
+                            tokio::task::spawn_blocking(move || std::thread::sleep(real)).await.unwrap();
+                        }
+                    };
+                    tokio::join!(each, call);
+                });
+                parks.load(SeqCst)
+            });
+            thread.join().unwrap()
+        };
+        let at_once = parks(Duration::ZERO);
+        for millis in [1, 7, 30] {
+            assert_eq!(parks(Duration::from_millis(millis)), at_once, "with calls of {millis} ms");
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ const READ_STEPS: u32 = 600_000;
 /// - its links are perfect and take no time: physics is the [`Mesh`]'s. Set other latencies after this if your
 ///   own hosts need them; they come on top;
 /// - its UDP queues hold as much as a real socket buffer (the default drops all but 64 datagrams, silently);
-/// - the I/O driver of tokio is there, without which iroh's interface monitor panics;
+/// - there is no I/O driver: the sockets that iroh's interface monitor would wait at are refused ([`simulate`]);
 /// - its own randomness follows from `seed`.
 pub fn builder(seed: u64) -> Builder {
     let mut builder = Builder::new();
@@ -83,8 +83,7 @@ pub fn builder(seed: u64) -> Builder {
         .min_message_latency(Duration::ZERO)
         .max_message_latency(Duration::ZERO)
         .udp_capacity(INBOX_DATAGRAMS)
-        .tcp_capacity(TCP_SEGMENTS)
-        .enable_tokio_io();
+        .tcp_capacity(TCP_SEGMENTS);
     builder
 }
 

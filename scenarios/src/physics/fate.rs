@@ -175,23 +175,58 @@ impl LinkCounters {
 
     /// Adds the counts of another link.
     pub fn add(&mut self, other: &LinkCounters) {
-        self.offered += other.offered;
-        self.delivered += other.delivered;
-        self.down += other.down;
-        self.loss += other.loss;
-        self.queue_full += other.queue_full;
-        self.killed += other.killed;
-        self.offered_bytes += other.offered_bytes;
-        self.delivered_bytes += other.delivered_bytes;
-        self.no_contact += other.no_contact;
-        self.too_big += other.too_big;
-        self.early += other.early;
-        self.burst += other.burst;
-        self.duplicated += other.duplicated;
-        self.corrupted += other.corrupted;
-        self.arrived += other.arrived;
+        for (own, other) in self.each_mut().into_iter().zip(other.each()) {
+            *own += other;
+        }
+    }
+
+    /// Every count, for what holds of all of them.
+    pub fn each(&self) -> [u64; COUNTS] {
+        let mut copy = *self;
+        copy.each_mut().map(|count| *count)
+    }
+
+    /// Takes the structure apart without a rest, so that a new count cannot be forgotten.
+    fn each_mut(&mut self) -> [&mut u64; COUNTS] {
+        let LinkCounters {
+            offered,
+            delivered,
+            down,
+            loss,
+            queue_full,
+            killed,
+            offered_bytes,
+            delivered_bytes,
+            no_contact,
+            too_big,
+            early,
+            burst,
+            duplicated,
+            corrupted,
+            arrived,
+        } = self;
+        [
+            offered,
+            delivered,
+            down,
+            loss,
+            queue_full,
+            killed,
+            offered_bytes,
+            delivered_bytes,
+            no_contact,
+            too_big,
+            early,
+            burst,
+            duplicated,
+            corrupted,
+            arrived,
+        ]
     }
 }
+
+/// Counts of a [`LinkCounters`].
+const COUNTS: usize = 15;
 
 #[cfg(test)]
 mod tests {

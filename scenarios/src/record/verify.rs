@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::RunRecord;
 use crate::limits;
+use crate::physics::LinkCounters;
 use crate::plan::NodeIndex;
 use crate::time::SimTime;
 
@@ -149,7 +150,7 @@ impl RunRecord {
         let counts = groups.chain(&traffic.received_by_node).chain(&traffic.by_slice).chain([&traffic.sent]);
         let counts = counts.flat_map(|count| [count.datagrams, count.bytes]);
         let links = self.faults.iter().flat_map(|fault| [&fault.at_apply, &fault.at_heal]);
-        let links = links.flat_map(|of| [of.offered, of.delivered, of.down, of.loss, of.queue_full, of.killed]);
+        let links = links.flat_map(LinkCounters::each);
         let effects = self.faults.iter().flat_map(|fault| {
             let did = &fault.effect;
             let datagrams = [did.datagrams_blocked, did.datagrams_held, did.datagrams_carried, did.sessions_reset];

@@ -5,26 +5,33 @@
 //! panics on an ordinary thread.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::{active, calendar, draw, monotonic};
+use super::{active, calendar, draw, monotonic, turns, waiting};
 
 type Getrandom = unsafe extern "C" fn(*mut c_void, usize, u32) -> isize;
 type Getentropy = unsafe extern "C" fn(*mut c_void, usize) -> c_int;
 type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
 type Socket = unsafe extern "C" fn(c_int, c_int, c_int) -> c_int;
 type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
+type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type PthreadCreate =
+    unsafe extern "C" fn(*mut libc::pthread_t, *const libc::pthread_attr_t, Start, *mut c_void) -> c_int;
+type PthreadJoin = unsafe extern "C" fn(libc::pthread_t, *mut *mut c_void) -> c_int;
 type Getifaddrs = unsafe extern "C" fn(*mut *mut libc::ifaddrs) -> c_int;
 
 /// Makes the linker take this module's symbols: an archive member that nobody refers to is left out.
 pub(super) fn keep() {
-    let symbols: [*const (); 6] = [
+    let symbols: [*const (); 8] = [
         getrandom as Getrandom as *const (),
         getentropy as Getentropy as *const (),
         syscall as *const (),
         socket as Socket as *const (),
         clock_gettime as ClockGettime as *const (),
         getifaddrs as Getifaddrs as *const (),
+        pthread_create as PthreadCreate as *const (),
+        pthread_join as PthreadJoin as *const (),
     ];
     std::hint::black_box(symbols);
 }
@@ -141,8 +148,98 @@ pub unsafe extern "C" fn syscall(
     if next.is_null() {
         return -1;
     }
-    // SAFETY: the symbol of this name has this type; the arguments are the caller's own.
-    unsafe { std::mem::transmute::<*mut c_void, Syscall>(next)(number, a, b, c, d, e, f) }
+    // SAFETY: the symbol of this name has this type.
+    let next = unsafe { std::mem::transmute::<*mut c_void, Syscall>(next) };
+    // SAFETY: the arguments are the caller's own, but for a longer wait.
+    let call = |d: c_long| unsafe { next(number, a, b, c, d, e, f) };
+    if number != libc::SYS_futex {
+        return call(d);
+    }
+    match c_int::try_from(b).unwrap_or(0) & libc::FUTEX_CMD_MASK {
+        command @ (libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET) if active() => {
+            let limit = (d != 0).then(|| longest_wait(command == libc::FUTEX_WAIT_BITSET));
+            waiting(|| call(limit.as_ref().map_or(0, |limit| std::ptr::from_ref(limit) as c_long)))
+        }
+        libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => turns::around(|| call(d)),
+        _ => call(d),
+    }
+}
+
+/// How long a simulation waits at most when it gave a limit of its own. It waits only for a thread that it started, its
+/// clock stands still meanwhile, and how often it woke up in vain would decide what it does next.
+fn longest_wait(absolute: bool) -> libc::timespec {
+    const SECONDS: libc::time_t = 5;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let next = NEXT_CLOCK.get();
+    if absolute && !next.is_null() {
+        // SAFETY: the symbol of this name has this type, and the time is valid for a write.
+        unsafe { std::mem::transmute::<*mut c_void, ClockGettime>(next)(libc::CLOCK_MONOTONIC, &mut time) };
+    }
+    libc::timespec { tv_sec: time.tv_sec + SECONDS, ..time }
+}
+
+/// Starts a thread. Those of a simulation take turns with it.
+///
+/// # Safety
+/// As the C function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    start: Start,
+    argument: *mut c_void,
+) -> c_int {
+    static NEXT: Next = Next::new(c"pthread_create");
+    let next = NEXT.get();
+    if next.is_null() {
+        return libc::EAGAIN;
+    }
+    // SAFETY: the symbol of this name has this type.
+    let next = unsafe { std::mem::transmute::<*mut c_void, PthreadCreate>(next) };
+    let Some(turns) = super::turns_here() else {
+        // SAFETY: the caller's own arguments.
+        return unsafe { next(thread, attributes, start, argument) };
+    };
+    let helper = Box::into_raw(Box::new(Helper { turns, start, argument }));
+    // SAFETY: the caller's own arguments, and a helper that the new thread alone takes.
+    let result = unsafe { next(thread, attributes, help, helper.cast()) };
+    if result != 0 {
+        // SAFETY: there is no new thread.
+        drop(unsafe { Box::from_raw(helper) });
+    }
+    result
+}
+
+/// What a thread of a simulation was started for.
+struct Helper {
+    turns: Arc<turns::Turns>,
+    start: Start,
+    argument: *mut c_void,
+}
+
+extern "C" fn help(helper: *mut c_void) -> *mut c_void {
+    // SAFETY: made by `pthread_create` for this thread alone.
+    let Helper { turns, start, argument } = *unsafe { Box::from_raw(helper.cast::<Helper>()) };
+    turns::help(turns, || start(argument))
+}
+
+/// Waits for the end of a thread.
+///
+/// # Safety
+/// As the C function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_join(thread: libc::pthread_t, value: *mut *mut c_void) -> c_int {
+    static NEXT: Next = Next::new(c"pthread_join");
+    let next = NEXT.get();
+    if next.is_null() {
+        return libc::EINVAL;
+    }
+    // SAFETY: the symbol of this name has this type, and the arguments are the caller's own.
+    let call = || unsafe { std::mem::transmute::<*mut c_void, PthreadJoin>(next)(thread, value) };
+    match active() {
+        true => waiting(call),
+        false => turns::around(call),
+    }
 }
 
 /// `socket(2)`: a simulation has no sockets. netwatch, which every iroh endpoint starts, would open
@@ -186,13 +283,14 @@ pub unsafe extern "C" fn getifaddrs(list: *mut *mut libc::ifaddrs) -> c_int {
     unsafe { std::mem::transmute::<*mut c_void, Getifaddrs>(next)(list) }
 }
 
+static NEXT_CLOCK: Next = Next::new(c"clock_gettime");
+
 /// `clock_gettime(2)`: `std::time`, and through it QUIC, TLS and every crate that asks for the time.
 ///
 /// # Safety
 /// As the C function: `time` is valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
-    static NEXT: Next = Next::new(c"clock_gettime");
     if active() {
         let virtual_time = match clock {
             libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_BOOTTIME => {
@@ -212,7 +310,7 @@ pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::
             return 0;
         }
     }
-    let next = NEXT.get();
+    let next = NEXT_CLOCK.get();
     if next.is_null() {
         return -1;
     }
