@@ -125,8 +125,10 @@ mod tests {
 
     use super::*;
     use crate::check::{Verdict, same_trace};
+    use crate::model::{Fault, LinkSpec, Peering, Workload};
+    use crate::profiles::Profile;
     use crate::report::Paint;
-    use crate::testing::{good, library_runs};
+    use crate::testing::{good, library_runs, run, secs};
 
     #[test]
     fn what_was_saved_is_judged_as_it_was() {
@@ -190,7 +192,20 @@ mod tests {
     /// stands for all that have the same fields.
     #[test]
     fn a_hostile_field_is_refused_or_harmless() {
-        let (scenario, record) = good();
+        // Short, for it is judged and told some hundred times.
+        let scenario = Scenario::builder("short")
+            .duration(secs(90))
+            .settle(secs(20))
+            .cluster("east", |cluster| cluster.group("alpha", 2))
+            .cluster("west", |cluster| cluster.group("bravo", 2))
+            .link(LinkSpec::new("alpha", "bravo", Profile::SatcomGeo).peering(Peering::Gateway))
+            .workload(Workload::edit(["alpha", "bravo"], secs(20), 2).start(secs(5)))
+            .workload(Workload::delete(["alpha"], secs(10), 4).only_during("sat").contended_by("bravo"))
+            .fault(Fault::partition("sat", "alpha", "bravo").at(secs(20)).lasting(secs(30)))
+            .fault(Fault::crash("power", "alpha-1").at(secs(25)).lasting(secs(10)))
+            .build()
+            .unwrap();
+        let record = run(&scenario);
         let saved: Value = serde_json::from_str(&Report::of(&scenario, &record).saved(&scenario)).unwrap();
         let mut places = Vec::new();
         leaves(&saved["record"], &mut String::new(), &mut places);
