@@ -52,7 +52,7 @@ pub struct Outcome {
 }
 
 /// A scenario of two nodes and one link, to take the topology from.
-fn pair(link: LinkSpec) -> Scenario {
+fn pair(link: LinkSpec) -> io::Result<Scenario> {
     Scenario::builder("emulator-trial")
         .purpose("two sockets and the link between them")
         .duration(Duration::from_secs(60))
@@ -60,7 +60,7 @@ fn pair(link: LinkSpec) -> Scenario {
         .link(link)
         .workload(Workload::heartbeat(["a"], Duration::from_secs(30)))
         .build()
-        .expect("invariant: a scenario of two nodes is valid")
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
 }
 
 fn socket() -> io::Result<UdpSocket> {
@@ -71,7 +71,7 @@ fn socket() -> io::Result<UdpSocket> {
 
 /// Sends a load over a link between the groups `a` and `b`, on this machine's loopback.
 pub fn run(link: LinkSpec, seed: u64, load: Load) -> io::Result<Outcome> {
-    let plan = plan::expand(&pair(link), seed);
+    let plan = plan::expand(&pair(link)?, seed);
     let (a, b) = (NodeIndex(0), NodeIndex(1));
     let (sender, receiver) = (socket()?, socket()?);
     let (facing_a, facing_b) = (socket()?, socket()?);
@@ -132,7 +132,9 @@ fn receive(
             Ok(length) => {
                 let at = began.elapsed();
                 let stamp = buffer.get(8..16).filter(|_| length >= STAMP_BYTES);
-                let Some(sent) = stamp.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes) else { continue };
+                let Some(sent) = stamp.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes) else {
+                    continue;
+                };
                 let delay = at.saturating_sub(Duration::from_nanos(sent)).saturating_sub(least);
                 delays.saturating_record(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
                 (received, last) = (received + 1, at);
@@ -161,14 +163,13 @@ fn pause(length: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use peat_scenarios::model::LinkSpec;
-    use peat_scenarios::profiles::Profile;
-
     use super::*;
+    use peat_scenarios::model::LinkShape;
 
     #[test]
     fn what_is_sent_arrives_or_was_lost_by_the_model() {
-        let link = LinkSpec::new("a", "b", Profile::Perfect).latency(Duration::from_millis(5)).loss(0.1);
+        let shape = LinkShape { latency: Some(Duration::from_millis(5)), loss: Some(0.1), ..LinkShape::default() };
+        let link = LinkSpec::shaped("a", "b", shape);
         let load = Load { datagrams: 5_000, bytes: 200, per_second: 20_000 };
         let outcome = run(link, 3, load).unwrap();
         assert_eq!(outcome.counters.offered, load.datagrams);
@@ -181,7 +182,13 @@ mod tests {
     #[test]
     fn a_slow_link_takes_as_long_as_its_bandwidth_says() {
         // 100 datagrams of 972 + 28 bytes at 8 Mbit/s: 1 ms each.
-        let link = LinkSpec::new("a", "b", Profile::Perfect).bandwidth(8_000_000).queue(1 << 20);
+        let shape = LinkShape {
+            latency: Some(Duration::from_millis(1)),
+            bandwidth_bps: Some(8_000_000),
+            queue_bytes: Some(1 << 20),
+            ..LinkShape::default()
+        };
+        let link = LinkSpec::shaped("a", "b", shape);
         let outcome = run(link, 3, Load { datagrams: 100, bytes: 972, per_second: 0 }).unwrap();
         assert_eq!(outcome.received, 100);
         assert!(outcome.took >= Duration::from_millis(100), "{:?}", outcome.took);
