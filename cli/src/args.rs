@@ -1,6 +1,11 @@
 //! The command line: what can be asked, and the help that explains it.
 
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use peat_sim::Plant;
+
+use crate::engine::EngineChoice;
+use crate::outputs::Outputs;
+pub use crate::replay::ReplayArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,7 +27,11 @@ Examples:
   ddil list                        what can be run
   ddil run two-cluster-blackout    run it in virtual time, seconds for half an hour
   ddil sweep outage-1m             does it hold under a hundred seeds?
+  ddil replay line-of-five --load  is one seed one run?
+  ddil explain outage-1m           where did the time go, and what was possible?
+  ddil diff old.json new.json      what changed?
   ddil check my-island.toml        is this file a scenario?
+  ddil new my-island               a scenario to begin with
 
 Exit codes are in `ddil run --help`.";
 
@@ -34,8 +43,10 @@ seed and the line that reproduces it.
 Examples:
   ddil run two-cluster-blackout
   ddil run two-cluster-blackout --seed 7
-  ddil run crash-during-partition --repeat 20    one seed, 20 runs, one trace hash
+  ddil run outage-1m --engine turmoil    the other simulator: the same verdict?
   ddil run my-island.toml --json | jq .verdict
+  ddil run two-cluster-blackout --html blackout.html
+  ddil run my-island.toml --out reports/my-island
   ddil run -v line-of-five 2> events.log";
 
 const SWEEP_AFTER: &str = "\
@@ -48,6 +59,7 @@ Examples:
   ddil sweep outage-1m                        seeds 1 to 100
   ddil sweep outage-24h --seeds 5
   ddil sweep my-island.toml --seeds 1000 --from 5000 --jobs 2
+  ddil sweep --library --except two-hundred-spokes --seeds 1000
   ddil sweep outage-1m --json | jq '.figures[] | {name, p99}'";
 
 const RUN_ORDER: &str = "\
@@ -55,6 +67,42 @@ Of several scenarios the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
 
 const SWEEP_ORDER: &str = "\
 Of several seeds the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
+
+const EXPLAIN_AFTER: &str = "\
+Each operation at each replica: the time from acknowledged to visible, split without
+remainder into outage wait, reconnect backoff, handshake, queueing, transfer,
+retransmission and apply; and the physical bound, the earliest moment at which the
+links, as they were, could have brought it.
+
+Examples:
+  ddil explain two-cluster-blackout
+  ddil explain thin-link --seed 7 --slowest 3
+  ddil explain outage-1m --json | jq .explanation.connected.ratio.p50
+
+Exit codes:
+    0  explained, whatever the verdict of the run
+    2  usage, or the scenario is invalid; nothing was run
+    5  infrastructure: it could not be run
+  130  interrupted";
+
+const DIFF_AFTER: &str = "\
+OLD and NEW are files that `ddil run --json` or `ddil sweep --json` wrote, or `git:REV`:
+a revision of the repository around the current folder, which is checked out into a
+temporary folder, built with cargo and run. Runs are paired by scenario and seed. In
+virtual time whatever differs was changed by somebody; --tolerance says otherwise.
+
+Examples:
+  ddil diff before.json after.json
+  ddil diff git:main git:HEAD --scenario outage-1m --seeds 5
+  ddil diff git:v0.1.0 today.json --markdown       the scenarios and seeds of the file
+  ddil diff a.json b.json --json | jq '.scenarios[].figures[] | select(.judgement == \"worse\")'
+
+Exit codes:
+    0  no verdict got worse
+    1  a verdict got worse, or with --fail-on-regression a figure did
+    2  usage, an unreadable document, or nothing in common
+    5  infrastructure: a revision could not be built or run
+  130  interrupted";
 
 const CHECK_AFTER: &str = "\
 Everything that is wrong with a file is told in one pass: where, what, and what is
@@ -68,10 +116,65 @@ Exit codes:
   0  every file is a valid scenario
   2  at least one is not";
 
+const REPORT_AFTER: &str = "\
+The run is judged anew, by the checks of this program, and every report that
+`ddil run` can write can be made of it. Without any option the text is printed.
+
+Examples:
+  ddil run two-cluster-blackout --record blackout.json
+  ddil report blackout.json
+  ddil report blackout.json --html blackout.html --markdown -
+
+Exit codes are those of `ddil run`.";
+
+const NEW_AFTER: &str = "\
+The file runs as it is; its comments say what to change. An existing file is left
+alone. docs/scenarios.md teaches the rest in ten minutes.
+
+Examples:
+  ddil new my-island && ddil run my-island.toml";
+
+const SCHEMA_AFTER: &str = "\
+Editors with a TOML plugin complete and check scenario files by it. The first line
+of a file names it:
+  #:schema scenario.schema.json
+
+Examples:
+  ddil schema > scenario.schema.json";
+
+const PLANTS_AFTER: &str = "\
+A check that has never caught a bug is not trusted. Each bug is a class of failure
+that somebody has shipped; it is planted where it would be made, and a small
+scenario is run that brings it out, and once more without the bug: the control. The
+bugs are in the nodes of this program only. A node that is built for production has
+none of this compiled in.
+
+Examples:
+  ddil plants                       who catches what
+  ddil plants echo-loop stale-read
+  ddil plants --json | jq -r '.bugs[] | [.bug, .verdict] | @tsv'
+  ddil run line-of-five --plant dropped-change
+
+Exit codes:
+    0  every bug was caught, every check caught one, every control passed
+    1  a bug was not caught, a check caught none, or a control did not pass
+    2  usage
+    5  a run could not be carried out
+  130  interrupted";
+
 const LIST_AFTER: &str = "\
 Examples:
   ddil list
   ddil list --json | jq -r '.[].name'";
+
+const LINKS_AFTER: &str = "\
+Any of them may be the `profile` of a link, and every number of it be overridden
+there. Where two numbers stand, the first is up (from the group that the link names
+first), the second down. docs/links.md has the model, plots and sources.
+
+Examples:
+  ddil links
+  ddil links --json | jq '.[] | select(.name == \"geo\") | .forward'";
 
 /// Puts mesh nodes on trial under denied, degraded, intermittent and limited links
 #[derive(Debug, Parser)]
@@ -92,12 +195,28 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios and judge them
     Run(RunArgs),
-    /// Run one scenario under many seeds, and show how its figures spread
+    /// Run scenarios under many seeds, and show how their figures spread
     Sweep(SweepArgs),
+    /// Run scenarios again and again, and say whether one seed is one run
+    Replay(ReplayArgs),
+    /// Judge and draw a saved run again
+    Report(ReportArgs),
+    /// Plant known bugs in the nodes, and show which check catches each
+    Plants(PlantsArgs),
+    /// Run a scenario and say where the time of its slowest operations went
+    Explain(ExplainArgs),
+    /// Compare two runs, or two revisions on the same seeds
+    Diff(DiffArgs),
     /// Show the shipped scenarios
     List(ListArgs),
+    /// Show the named links and their numbers
+    Links(LinksArgs),
     /// Validate scenario files without running them
     Check(CheckArgs),
+    /// Write a commented scenario to begin with
+    New(NewArgs),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema(SchemaArgs),
 }
 
 /// `ddil run`.
@@ -112,9 +231,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Run each N times with one seed; the trace hashes must agree
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub repeat: u32,
+    /// What runs them: `fabric` is the fast one, `turmoil` a second opinion on up to 50 nodes
+    #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
+    pub engine: EngineChoice,
 
     /// Print one JSON document on stdout, and nothing else
     #[arg(long)]
@@ -128,20 +247,70 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_progress: bool,
 
+    /// Files.
+    #[command(flatten)]
+    pub outputs: Outputs,
+
     /// Plants a bug in every node, to prove that the checks can fail.
-    #[arg(long, value_name = "BUG", hide = true)]
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
     pub plant: Vec<Plant>,
+}
+
+impl RunArgs {
+    /// Is the text report wanted on stdout?
+    pub fn prints_text(&self) -> bool {
+        !self.json && !self.outputs.take_stdout()
+    }
+}
+
+/// `ddil report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_AFTER)]
+pub struct ReportArgs {
+    /// A run that `ddil run --record` saved
+    #[arg(value_name = "RECORD")]
+    pub file: String,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// Files.
+    #[command(flatten)]
+    pub outputs: Outputs,
+}
+
+/// `ddil schema`.
+#[derive(Debug, Args)]
+#[command(after_help = SCHEMA_AFTER)]
+pub struct SchemaArgs {}
+
+/// `ddil new`.
+#[derive(Debug, Args)]
+#[command(after_help = NEW_AFTER)]
+pub struct NewArgs {
+    /// What to call it: lower-case letters, digits and dashes; the file is NAME.toml
+    #[arg(value_name = "NAME")]
+    pub name: String,
 }
 
 /// `ddil sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{SWEEP_AFTER}\n\n{EXIT_CODES}\n\n{SWEEP_ORDER}"))]
 pub struct SweepArgs {
-    /// A shipped scenario by name (see `ddil list`), or a scenario file by path
-    #[arg(value_name = "NAME|FILE")]
-    pub scenario: String,
+    /// Shipped scenarios by name (see `ddil list`), and scenario files by path
+    #[arg(value_name = "NAME|FILE", required_unless_present = "library")]
+    pub scenarios: Vec<String>,
 
-    /// How many seeds
+    /// All shipped scenarios
+    #[arg(long, conflicts_with = "scenarios")]
+    pub library: bool,
+
+    /// Not these, of the shipped ones
+    #[arg(long, value_name = "NAME", requires = "library")]
+    pub except: Vec<String>,
+
+    /// How many seeds; with several scenarios: how many runs, spread over them evenly
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub seeds: u32,
 
@@ -162,38 +331,111 @@ pub struct SweepArgs {
     pub no_progress: bool,
 
     /// Plants a bug in every node, to prove that the checks can fail.
-    #[arg(long, value_name = "BUG", hide = true)]
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
     pub plant: Vec<Plant>,
 }
 
-/// A bug to plant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Plant {
-    /// Some of the changes that came from a peer are not relayed to the others.
-    DropRelayedChange,
-    /// No tombstone is loaded at start.
-    ForgetTombstone,
-    /// A write is acknowledged when it is queued.
-    AckBeforeDurable,
+/// `ddil explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_AFTER)]
+pub struct ExplainArgs {
+    /// A shipped scenario by name (see `ddil list`), or a scenario file by path
+    #[arg(value_name = "NAME|FILE")]
+    pub scenario: String,
+
+    /// Everything random follows from this number [default: the scenario's own]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// How many of the slowest operations
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub slowest: u32,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
+
+    /// Plants a bug in every node, to prove that the checks can fail.
+    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
+    pub plant: Vec<Plant>,
 }
 
-impl Plant {
-    /// Plants them all.
-    pub fn all(plants: &[Plant], options: &mut peat_sim::RunOptions) {
-        for plant in plants {
-            match plant {
-                Plant::DropRelayedChange => options.plants.drop_relayed_changes = true,
-                Plant::ForgetTombstone => options.plants.forget_tombstones_at_restart = true,
-                Plant::AckBeforeDurable => options.plants.acknowledge_before_durable = true,
-            }
-        }
-    }
+/// `ddil diff`.
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_AFTER)]
+pub struct DiffArgs {
+    /// What was
+    #[arg(value_name = "OLD")]
+    pub old: String,
 
-    /// The options that plant them, each after a space.
-    pub fn typed(plants: &[Plant]) -> String {
-        let values = plants.iter().filter_map(clap::ValueEnum::to_possible_value);
-        values.map(|value| format!(" --plant {}", value.get_name())).collect()
-    }
+    /// What is
+    #[arg(value_name = "NEW")]
+    pub new: String,
+
+    /// What two revisions run: a shipped name or a file; may be given several times
+    #[arg(long, value_name = "NAME|FILE")]
+    pub scenario: Vec<String>,
+
+    /// Under how many seeds two revisions run it
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub seeds: u32,
+
+    /// The first of those seeds
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub from: u64,
+
+    /// Runs at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+
+    /// With which cargo profile revisions are built
+    #[arg(long, value_name = "NAME", default_value = "release")]
+    pub profile: String,
+
+    /// A figure that differs by less than this many per cent has not changed
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    pub tolerance: f64,
+
+    /// Exit with 1 if a figure got worse, too
+    #[arg(long)]
+    pub fail_on_regression: bool,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+
+    /// Print Markdown, for a pull request
+    #[arg(long)]
+    pub markdown: bool,
+
+    /// Do not tell what is going on
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// `ddil plants`.
+#[derive(Debug, Args)]
+#[command(after_help = PLANTS_AFTER)]
+pub struct PlantsArgs {
+    /// Bugs by name [default: all of them]
+    #[arg(value_name = "BUG", value_parser = crate::plants::parse)]
+    pub bugs: Vec<Plant>,
+
+    /// Runs at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
 }
 
 /// `ddil list`.
@@ -201,6 +443,15 @@ impl Plant {
 #[command(after_help = LIST_AFTER)]
 pub struct ListArgs {
     /// Print a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ddil links`.
+#[derive(Debug, Args)]
+#[command(after_help = LINKS_AFTER)]
+pub struct LinksArgs {
+    /// Print a JSON array with every parameter
     #[arg(long)]
     pub json: bool,
 }

@@ -1,10 +1,35 @@
 //! Ctrl-C.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::exit::INTERRUPTED;
 use crate::output;
 use crate::progress::Meter;
+
+/// Ctrl-C was pressed, and the process is about to end.
+static HAPPENED: AtomicBool = AtomicBool::new(false);
+
+/// True once Ctrl-C was pressed: begin nothing new.
+pub fn happened() -> bool {
+    HAPPENED.load(Ordering::SeqCst)
+}
+
+/// Returns, unless Ctrl-C was pressed: then this thread has nothing more to say, and waits for the end.
+pub fn wait_if_it_happened() {
+    while happened() {
+        thread::park();
+    }
+}
+
+/// What is to be put in order before the process ends.
+static BEFORE_LEAVING: Mutex<Option<fn()>> = Mutex::new(None);
+
+/// Has `tidy` called when Ctrl-C ends the process.
+pub fn before_leaving(tidy: fn()) {
+    *BEFORE_LEAVING.lock().unwrap_or_else(PoisonError::into_inner) = Some(tidy);
+}
 
 /// From now on Ctrl-C clears the progress bar, says how far the run was and exits with 130.
 ///
@@ -17,6 +42,9 @@ pub fn watch() {
         if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
             return;
         }
+        HAPPENED.store(true, Ordering::SeqCst);
+        let tidy = BEFORE_LEAVING.lock().unwrap_or_else(PoisonError::into_inner).take();
+        tidy.iter().for_each(|tidy| tidy());
         let place = Meter::interrupt().map(|place| format!(": {place}")).unwrap_or_default();
         output::tell(&format!("interrupted{place}\n"));
         std::process::exit(INTERRUPTED.into());

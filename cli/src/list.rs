@@ -57,11 +57,7 @@ impl Entry {
 }
 
 fn table(entries: &[Entry]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    // On a terminal its width, but no wider than a report: long lines are hard to follow.
-    let width = table.width().unwrap_or(u16::MAX);
-    table.set_width(width.min(u16::try_from(WIDTH).unwrap_or(u16::MAX)));
+    let mut table = bare_table();
     table.set_header(["NAME", "NODES", "CLUSTERS", "TIME", "PURPOSE"]);
     for entry in entries {
         let (nodes, clusters) = (entry.nodes.to_string(), entry.clusters.to_string());
@@ -72,6 +68,20 @@ fn table(entries: &[Entry]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    print_out(table)
+}
+
+/// A table without lines: on a terminal of its width, but no wider than a report, as long lines are hard to follow.
+pub(crate) fn bare_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let width = table.width().unwrap_or(u16::MAX);
+    table.set_width(width.min(u16::try_from(WIDTH).unwrap_or(u16::MAX)));
+    table
+}
+
+/// Its text, the header in bold.
+pub(crate) fn print_out(mut table: Table) -> String {
     if let Some(column) = table.column_mut(0) {
         column.set_padding((0, 1));
     }

@@ -2,19 +2,31 @@
 //!
 //! The binary is thin: a scenario is read by `peat-scenarios`, run by `peat-sim`, judged and told by
 //! `peat-scenarios` again. What is here is what a person at a terminal meets: arguments ([`args`]), which
-//! scenario was meant ([`source`]), progress ([`progress`]), colours ([`output`]), exit codes ([`exit`]), and
-//! what happens when someone presses Ctrl-C ([`interrupt`]) or something panics ([`panics`]).
+//! scenario was meant ([`source`]), whether the world can run it ([`admission`]), progress ([`progress`]), colours
+//! ([`output`]), exit codes ([`exit`]), and what happens when someone presses Ctrl-C ([`interrupt`]) or something panics
+//! ([`panics`]).
 
+mod admission;
 mod args;
 mod check;
+mod diff;
 mod document;
+mod engine;
 mod exit;
+mod explain;
 mod interrupt;
+mod links;
 mod list;
+mod new;
 mod output;
+mod outputs;
 mod panics;
+mod plants;
 mod progress;
+mod replay;
+mod report;
 mod run;
+mod schema;
 mod source;
 mod sweep;
 
@@ -32,7 +44,15 @@ fn main() -> ExitCode {
     let command = std::panic::catch_unwind(|| match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
+        Command::Replay(arguments) => replay::replay(arguments),
+        Command::Report(arguments) => report::report(arguments),
+        Command::Plants(arguments) => plants::plants(arguments),
+        Command::Explain(arguments) => explain::explain(arguments),
+        Command::Diff(arguments) => diff::diff(arguments),
         Command::List(arguments) => list::list(arguments),
+        Command::Links(arguments) => links::links(arguments),
+        Command::New(arguments) => new::new(arguments),
+        Command::Schema(_) => schema::schema(),
         Command::Check(arguments) => check::check(arguments),
     });
     let exit = command.unwrap_or_else(|_| {

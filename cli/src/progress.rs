@@ -50,15 +50,15 @@ impl Meter {
         }
     }
 
-    /// Of many runs, so many are over, and so many of those are not as they should be.
-    pub fn count(done: u64, of: u64, bad: u64) {
+    /// Of many runs or whatever else, so many are over, and so many of those are not as they should be.
+    pub fn count_of(done: u64, of: u64, things: &str, bad: u64, word: &str) {
         let mut current = current();
         let Some(meter) = current.as_mut() else { return };
-        meter.reached = Some(format!("after {done} of {of} seeds"));
+        meter.reached = Some(format!("after {done} of {of} {things}"));
         if let Some(bar) = &meter.bar {
-            let bad = if bad > 0 { format!("  {bad} not passed") } else { String::new() };
+            let bad = if bad > 0 { format!("  {bad} {word}") } else { String::new() };
             bar.set_length(of);
-            bar.set_message(format!("{done} of {of} seeds{bad}"));
+            bar.set_message(format!("{done} of {of} {things}{bad}"));
             bar.set_position(done);
         }
     }

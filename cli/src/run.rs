@@ -1,27 +1,25 @@
 //! `ddil run`: scenarios in, verdicts out.
 
 use peat_scenarios::RunRecord;
-use peat_scenarios::check::{self, CheckResult, Verdict};
-use peat_scenarios::report::{Report, WIDTH};
-use peat_sim::{Event, RunOptions, SimError, first_difference};
+use peat_scenarios::check::Verdict;
+use peat_scenarios::report::{Report, Summary, WIDTH};
+use peat_sim::{Event, RunOptions, SimError};
 use serde_json::Value;
 
-use crate::args::{Plant, RunArgs};
+use crate::args::RunArgs;
 use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
+use crate::outputs::Judged;
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{interrupt, panics};
+use crate::{admission, interrupt, panics, plants};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 /// Columns of a time: `1h02m03.250s`, and one to the left of it.
 const TIME_WIDTH: usize = 13;
-
-/// Events shown before the first one in which two runs of one seed differ: enough to see whose turn it was.
-const EVENTS_BEFORE: usize = 3;
 
 /// What became of one scenario.
 struct Outcome {
@@ -31,10 +29,14 @@ struct Outcome {
     /// Trace hash, or why there is none.
     trace: String,
     json: Value,
+    /// What summaries over all scenarios tell of it; `None` if it could not be run.
+    summary: Option<Summary>,
+    /// Could everything be written that was asked for?
+    written: bool,
 }
 
-/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario,
-/// nothing is run: better to know before the first ten minutes than after.
+/// Runs every scenario; the gravest verdict is the exit code. If one of the arguments is not a scenario, or is one that
+/// the world cannot run, nothing is run: better to know before the first ten minutes than after.
 pub fn run(arguments: &RunArgs) -> Exit {
     let mut sources = Vec::new();
     let mut bad = 0;
@@ -48,64 +50,58 @@ pub fn run(arguments: &RunArgs) -> Exit {
             }
         }
     }
-    if bad > 0 {
+    if bad > 0 || !admission::admit(&sources, &arguments.engine.capabilities()) {
+        return Exit::Usage;
+    }
+    if let Err(error) = arguments.outputs.check(sources.len(), arguments.json) {
+        output::complain(&error);
         return Exit::Usage;
     }
     interrupt::watch();
     let mut outcomes = Vec::new();
     for (position, sourced) in sources.iter().enumerate() {
-        if position > 0 && !arguments.json {
+        if position > 0 && arguments.prints_text() {
             output::print("\n");
         }
-        outcomes.push(Trial { arguments, sourced }.hold());
+        outcomes.push(Trial { arguments, sourced, several: sources.len() > 1 }.hold());
     }
     let verdicts = outcomes.iter().map(|outcome| outcome.verdict);
     let exit = verdicts.clone().map(Exit::of).min().unwrap_or(Exit::Unclear);
     if arguments.json {
         let document = Document::new(verdicts, outcomes.iter().map(|outcome| outcome.json.clone()).collect());
         output::print(&document::pretty(&document));
-    } else if outcomes.len() > 1 {
+    } else if outcomes.len() > 1 && arguments.prints_text() {
         output::print(&summary(&outcomes));
     }
-    exit
+    let summaries: Vec<Summary> = outcomes.iter().filter_map(|outcome| outcome.summary.clone()).collect();
+    let written = arguments.outputs.write_all(&summaries) && outcomes.iter().all(|outcome| outcome.written);
+    if written { exit } else { Exit::Usage }
 }
 
 /// One scenario on trial.
 struct Trial<'a> {
     arguments: &'a RunArgs,
     sourced: &'a Sourced,
+    /// There are other scenarios.
+    several: bool,
 }
 
 impl Trial<'_> {
-    /// Runs it as often as was asked, prints and judges.
+    /// Runs it, prints and judges.
     fn hold(&self) -> Outcome {
-        let mut first: Option<(RunRecord, Vec<Event>)> = None;
-        let mut hashes: Vec<String> = Vec::new();
-        let mut parting = None;
-        for time in 1..=self.arguments.repeat {
-            let (record, events) = match self.once(time) {
-                Ok(done) => done,
-                Err(error) => return self.not_run(&error),
-            };
-            hashes.extend(record.trace_hash.clone());
-            match &first {
-                None => {
-                    self.log(&events);
-                    first = Some((record, events));
-                }
-                Some((_, original)) if parting.is_none() => parting = Parting::find(original, &events, time),
-                Some(_) => {}
-            }
-        }
-        let (record, _) = first.expect("invariant: a scenario is run at least once");
-        let mut report = Report::of(&self.sourced.scenario, &record);
-        if self.arguments.repeat > 1 {
-            report.add(determinism(&hashes, parting));
-        }
-        if !self.arguments.json {
+        let (record, events) = match self.once() {
+            Ok(done) => done,
+            Err(error) => return self.not_run(&error),
+        };
+        self.log(&events);
+        let report = Report::of(&self.sourced.scenario, &record);
+        if self.arguments.prints_text() {
             output::print(&report.text(output::stdout_paint()));
         }
+        let judged = Judged { scenario: &self.sourced.scenario, report: &report };
         Outcome {
+            written: self.arguments.outputs.write_one(&judged, self.several),
+            summary: self.arguments.outputs.any().then(|| report.summary()),
             name: record.meta.scenario.clone(),
             seed: record.meta.seed,
             verdict: report.verdict,
@@ -114,19 +110,14 @@ impl Trial<'_> {
         }
     }
 
-    fn once(&self, time: u32) -> Result<(RunRecord, Vec<Event>), SimError> {
+    fn once(&self) -> Result<(RunRecord, Vec<Event>), SimError> {
         let scenario = &self.sourced.scenario;
-        let label = match self.arguments.repeat {
-            1 => scenario.name.clone(),
-            of => format!("{} {time}/{of}", scenario.name),
-        };
-        Meter::start(label, self.reproduce(), !self.arguments.no_progress);
-        let mut options = RunOptions::seed(self.seed());
+        Meter::start(scenario.name.clone(), self.reproduce(), !self.arguments.no_progress);
+        let mut options = RunOptions::seed(self.seed()).engine(self.arguments.engine.engine());
         options.source = self.source();
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
-        Plant::all(&self.arguments.plant, &mut options);
-        let keep = self.arguments.verbose > 0 || self.arguments.repeat > 1;
-        let done = match keep {
+        plants::plant(&self.arguments.plant, &mut options);
+        let done = match self.arguments.verbose > 0 {
             true => peat_sim::run_with_events(scenario, options),
             false => peat_sim::run(scenario, options).map(|record| (record, Vec::new())),
         };
@@ -144,10 +135,8 @@ impl Trial<'_> {
     /// What was typed to name the scenario, and what else decides the run.
     fn source(&self) -> String {
         let mut typed = quoted(&self.sourced.argument);
-        if self.arguments.repeat > 1 {
-            typed.push_str(&format!(" --repeat {}", self.arguments.repeat));
-        }
-        typed.push_str(&Plant::typed(&self.arguments.plant));
+        typed.push_str(self.arguments.engine.typed());
+        typed.push_str(&plants::typed(&self.arguments.plant));
         typed
     }
 
@@ -180,37 +169,11 @@ impl Trial<'_> {
             seed,
             verdict: Verdict::InfraError,
             trace: error.to_string(),
+            summary: None,
+            written: true,
             json: document::not_run(name, &self.source(), seed, &error.to_string(), &reproduce),
         }
     }
-}
-
-/// Where two runs of one seed parted.
-struct Parting {
-    time: u32,
-    lines: Vec<String>,
-}
-
-impl Parting {
-    fn find(original: &[Event], events: &[Event], time: u32) -> Option<Self> {
-        let at = first_difference(original, events)?;
-        let show = |who: &str, event: Option<&Event>| match event {
-            Some(event) => format!("{who}: {event}"),
-            None => format!("{who}: (over)"),
-        };
-        let before = original[at.saturating_sub(EVENTS_BEFORE)..at].iter().map(|event| show("both", Some(event)));
-        let parted = [show("run 1", original.get(at)), show(&format!("run {time}"), events.get(at))];
-        Some(Parting { time, lines: before.chain(parted).collect() })
-    }
-}
-
-fn determinism(hashes: &[String], parting: Option<Parting>) -> CheckResult {
-    let mut result = check::same_trace(hashes.iter().map(String::as_str));
-    if let Some(Parting { time, lines }) = parting {
-        result.evidence.push(format!("runs 1 and {time} part here:"));
-        result.evidence.extend(lines);
-    }
-    result
 }
 
 /// One line for each scenario, after all the reports.

@@ -61,7 +61,21 @@ pub fn read(path: &str) -> Result<Scenario, SourceError> {
     if text.len() as u64 > limit {
         return Err(SourceError::TooLong { path: path.to_owned() });
     }
-    Scenario::parse(path, &text).map_err(SourceError::Invalid)
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let traces = |name: &str| trace(&folder.join(name)).map_err(|error| reason(&error));
+    Scenario::parse_with(path, &text, &traces).map_err(SourceError::Invalid)
+}
+
+/// The text of a trace file; its path has been judged by the reader of the scenario.
+fn trace(path: &Path) -> io::Result<String> {
+    let limit = limits::TRACE_BYTES as u64;
+    let mut text = String::new();
+    // A pipe or a device may never end, or never begin.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn names_a_file(argument: &str) -> bool {

@@ -65,11 +65,19 @@ snapshots! {
     help: ["--help"],
     help_of_run: ["run", "--help"],
     help_of_sweep: ["sweep", "--help"],
+    help_of_explain: ["explain", "--help"],
+    help_of_diff: ["diff", "--help"],
+    help_of_plants: ["plants", "--help"],
     help_of_list: ["list", "--help"],
     help_of_check: ["check", "--help"],
+    help_of_report: ["report", "--help"],
+    help_of_new: ["new", "--help"],
+    help_of_schema: ["schema", "--help"],
     nothing_asked: [],
     list: ["list"],
     list_as_json: ["list", "--json"],
+    links: ["links"],
+    help_of_links: ["links", "--help"],
     a_slip_in_a_name: ["run", "two-cluster-blakcout"],
     a_stranger: ["run", "zulu"],
     a_missing_file: ["run", "no-such-file.toml"],
@@ -77,11 +85,19 @@ snapshots! {
     two_bad_names_among_good_ones: ["run", "line-of-five", "line-of-fvie", "zulu"],
     a_bad_flag: ["run", "line-of-five", "--sead", "3"],
     a_bad_seed: ["run", "line-of-five", "--seed", "many"],
-    no_repetition: ["run", "line-of-five", "--repeat", "0"],
+    help_of_replay: ["replay", "--help"],
+    one_run_is_no_replay: ["replay", "line-of-five", "--times", "1"],
+    too_many_nodes_for_turmoil: ["run", "outage-1m", "two-hundred-spokes", "--engine", "turmoil"],
     no_scenario: ["run"],
     no_seeds: ["sweep", "line-of-five", "--seeds", "0"],
     seeds_beyond_the_last: ["sweep", "line-of-five", "--from", "18446744073709551615", "--seeds", "2"],
     a_sweep_of_a_stranger: ["sweep", "zulu"],
+    a_stranger_explained: ["explain", "zulu"],
+    a_diff_of_nothing: ["diff", "no-such.json", "neither.json"],
+    two_revisions_of_nothing: ["diff", "git:HEAD", "git:HEAD"],
+    a_sweep_of_nothing: ["sweep"],
+    a_library_without_a_stranger: ["sweep", "--library", "--except", "zulu"],
+    a_bug_that_there_is_not: ["plants", "weeds"],
     an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
 }
 
@@ -135,6 +151,37 @@ fn good_and_bad_files_are_checked() {
 }
 
 #[test]
+fn a_trace_is_read_from_beside_its_scenario_wherever_that_is() {
+    let at = directory("traced");
+    fs::create_dir_all(at.join("traces")).unwrap();
+    let island = |trace: &str| ISLAND.replace("\"wan\"", &format!("\"wan\"\nschedule = {{ trace = \"{trace}\" }}"));
+    fs::write(at.join("traces/pass.csv"), "time_s,rate_bps,delay_ms,loss\n0,1000000,30,\n40,down,,\n").unwrap();
+    fs::write(at.join("traces/long"), "1\n".repeat(3 << 20)).unwrap();
+    for (name, trace) in
+        [("good", "traces/pass.csv"), ("folder", "traces"), ("long", "traces/long"), ("up", "../pass.csv")]
+    {
+        fs::write(at.join(format!("{name}.toml")), island(trace)).unwrap();
+    }
+    let check =
+        |files: &[&str]| ddil(&[&["check"], files].concat()).current_dir(at.parent().unwrap()).output().unwrap();
+    let names = ["good", "folder", "long", "up"].map(|name| format!("traced/{name}.toml"));
+    insta::assert_snapshot!("check_traces", seen(&check(&names.each_ref().map(String::as_str))));
+}
+
+#[test]
+fn the_named_links_are_told_with_every_parameter() {
+    let output = ran(&["links", "--json"]);
+    exits(&output, 0);
+    let links: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let geo = links.as_array().unwrap().iter().find(|link| link["name"] == "geo").unwrap();
+    assert_eq!(
+        (&geo["forward"]["bandwidth_bps"], &geo["back"]["bandwidth_bps"]),
+        (&2_000_000.into(), &20_000_000.into())
+    );
+    assert_eq!(geo["forward"]["latency_ns"], 270_000_000);
+}
+
+#[test]
 fn a_file_that_is_no_scenario_is_not_run() {
     let at = directory("not-run");
     fs::write(at.join("bad.toml"), ISLAND.replace("count = 1", "count = 0")).unwrap();
@@ -157,23 +204,75 @@ fn the_flagship_passes_and_says_so_in_json() {
 
 #[test]
 fn a_planted_bug_fails_with_the_line_that_reproduces_it() {
-    let output = ran(&["run", "--plant", "drop-relayed-change", "line-of-five", "--seed", "7"]);
+    let output = ran(&["run", "--plant", "dropped-change", "line-of-five", "--seed", "7"]);
     exits(&output, 1);
     let last = text(&output.stdout).lines().last().unwrap();
-    assert_eq!(last, "reproduce: ddil run line-of-five --plant drop-relayed-change --seed 7");
+    assert_eq!(last, "reproduce: ddil run line-of-five --plant dropped-change --seed 7");
 }
 
 #[test]
-fn a_file_is_repeated_with_one_hash_and_logged() {
+fn a_file_is_run_and_logged() {
     let at = directory("repeated");
     fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let mut command = ddil(&["run", "island.toml", "--repeat", "3", "-v", "--seed", "5"]);
+    let mut command = ddil(&["run", "island.toml", "-v", "--seed", "5"]);
     let output = command.current_dir(&at).output().unwrap();
     exits(&output, 0);
     let (report, log) = (text(&output.stdout), text(&output.stderr));
-    assert!(report.contains("3 runs, one trace hash"), "{report}");
     assert!(!report.contains('\x1b'), "colours in a pipe:\n{report}");
     assert!(log.contains("   00m20.000s storm begins: "), "{log}");
+}
+
+/// A link that nobody uses is cut: nothing was survived.
+#[test]
+fn a_partition_without_traffic_is_vacuous() {
+    let at = directory("vacuous");
+    let spare = "\n[[cluster]]\nname = \"spare\"\n[[cluster.group]]\nname = \"spare-edge\"\ncount = 1\n\n[[link]]\n";
+    let idle = "between = [\"shore-edge\", \"spare-edge\"]\nprofile = \"wan\"\npeering = \"none\"\n";
+    let mesh = "\n[[link]]\nbetween = [\"island-edge\", \"spare-edge\"]\nprofile = \"wan\"\n";
+    let cut = ISLAND
+        .replace("between = [\"shore-edge\", \"island-edge\"]\nat", "between = [\"shore-edge\", \"spare-edge\"]\nat");
+    fs::write(at.join("idle.toml"), format!("{cut}{spare}{idle}{mesh}")).unwrap();
+    let output = ddil(&["run", "idle.toml"]).current_dir(&at).output().unwrap();
+    exits(&output, 4);
+    let report = text(&output.stdout);
+    assert!(report.contains("storm: not one datagram was dropped"), "{report}");
+    assert!(report.lines().any(|line| line.starts_with("VACUOUS")), "{report}");
+}
+
+#[test]
+fn a_file_is_replayed_here_and_in_children_under_load_with_one_hash() {
+    let at = directory("replayed");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--load", "--seed", "5"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 0);
+    assert!(text(&output.stdout).contains("3 runs, every other one under load, one trace hash"), "{}", seen(&output));
+    assert!(output.stderr.is_empty(), "{}", seen(&output));
+}
+
+#[test]
+fn a_run_that_the_real_clock_got_into_is_caught_in_both_places() {
+    let at = directory("leaky");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let mut command = ddil(&["replay", "island.toml", "--times", "3", "--leak"]);
+    let output = command.current_dir(&at).output().unwrap();
+    exits(&output, 6);
+    let told = text(&output.stdout);
+    assert!(told.contains("3 runs, 2 of them not the first"), "{told}");
+    for part in ["runs 1 and 2 part here:", "both:  ", "run 1: ", "run 2: ", "reproduce: ddil replay island.toml "] {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
+}
+
+/// A fault that the chosen engine cannot make: nothing starts, and everything that is missing is named.
+#[test]
+fn an_engine_refuses_a_scenario_before_anything_starts() {
+    let output = ran(&["run", "line-of-five", "clogged-link", "--engine", "turmoil"]);
+    exits(&output, 2);
+    assert!(output.stdout.is_empty(), "{}", seen(&output));
+    let refusal = "error: clogged-link cannot run in world sim/turmoil:\n  fault `short` (clog): it cannot clog links\n  \
+                   fault `long` (clog): it cannot clog links\n";
+    assert_eq!(text(&output.stderr), refusal);
 }
 
 #[test]
@@ -247,6 +346,177 @@ fn a_sweep_tells_every_seed_that_fails_and_how_to_see_it_again() {
         assert!(lines.contains(&again.as_str()), "{lines:#?}");
     }
     assert_eq!(lines.last(), Some(&"SLO-BREACH  2 seeds: beyond the bound at p99: converged"));
+}
+
+#[test]
+fn an_explanation_reads_well() {
+    let at = directory("explained");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let output = ddil(&["explain", "island.toml", "--slowest", "3"]).current_dir(&at).output().unwrap();
+    insta::assert_snapshot!(seen(&output));
+    let output = ddil(&["explain", "island.toml", "--slowest", "1", "--json"]).current_dir(&at).output().unwrap();
+    exits(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let slowest = &document["explanation"]["slowest"][0];
+    let parts: u64 = slowest["parts"].as_object().unwrap().values().map(|part| part.as_u64().unwrap()).sum();
+    assert_eq!(slowest["latency_ns"].as_u64(), Some(parts));
+    let alone = ddil(&["run", "island.toml", "--json"]).current_dir(&at).output().unwrap();
+    let alone: Value = serde_json::from_slice(&alone.stdout).unwrap();
+    assert_eq!(document["trace_hash"], alone["runs"][0]["trace_hash"]);
+}
+
+#[test]
+fn two_documents_are_compared() {
+    let at = directory("compared");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    // The same island over a longer link: slower, and too slow for a new demand.
+    let far = ISLAND.replace("profile = \"wan\"", "profile = \"wan\"\nlatency = \"50ms\"");
+    fs::write(at.join("far.toml"), far + "\n[expect]\nconnected_p99_within = \"40ms\"\n").unwrap();
+    for (scenario, file) in [("island.toml", "old.json"), ("far.toml", "new.json")] {
+        let output = ddil(&["run", scenario, "--json"]).current_dir(&at).output().unwrap();
+        fs::write(at.join(file), output.stdout).unwrap();
+    }
+    let diff = |arguments: &[&str]| ddil(&[&["diff"], arguments].concat()).current_dir(&at).output().unwrap();
+    insta::assert_snapshot!("diff_of_the_same", seen(&diff(&["old.json", "old.json"])));
+    insta::assert_snapshot!("diff_of_another", seen(&diff(&["old.json", "new.json"])));
+    insta::assert_snapshot!("diff_in_markdown", seen(&diff(&["new.json", "old.json", "--markdown"])));
+    exits(&diff(&["old.json", "old.json", "--fail-on-regression"]), 0);
+    let output = diff(&["old.json", "new.json", "--json"]);
+    exits(&output, 1);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["scenarios"][0]["verdicts"][0]["new"], "SLO-BREACH");
+}
+
+/// A repository of two revisions, and a `cargo` that makes of each a binary that prints what the revision says.
+#[cfg(unix)]
+fn revisions(at: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let repository = at.join("repository");
+    let _ = fs::remove_dir_all(&repository);
+    fs::create_dir_all(&repository).unwrap();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org", "-c", "commit.gpgsign=false"];
+        let done = Command::new("git").args(identity).args(arguments).current_dir(&repository).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    git(&["init", "--quiet"]);
+    for (tag, value) in [("v1", 1.0), ("v2", 2.0)] {
+        let run = |seed: u64| {
+            format!(
+                r#"{{"seed":{seed},"verdict":"PASS","failed":[],"trace_hash":"{tag}","measures":[
+                {{"name":"converged","unit":"seconds","value":{value},"limit":null,"better":"less"}}]}}"#
+            )
+        };
+        let answer = format!(r#"{{"scenario":"outage-1m","source":"x","runs":[{},{}]}}"#, run(1), run(2));
+        fs::write(repository.join("answer.json"), answer).unwrap();
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", tag]);
+        git(&["tag", tag]);
+    }
+    let cargo = at.join("cargo");
+    let script = "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = --target-dir ] && target=$2; shift; done\n\
+        [ -n \"$SLOW\" ] && echo building >&2 && sleep 60\n\
+        mkdir -p \"$target/release\"\n\
+        { echo '#!/bin/sh'; echo 'cat <<END'; cat answer.json; echo; echo END; } > \"$target/release/ddil\"\n\
+        chmod +x \"$target/release/ddil\"\n";
+    fs::write(&cargo, script).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    repository
+}
+
+#[cfg(unix)]
+fn diff_of_revisions(test: &str, new: &str) -> (Command, PathBuf, PathBuf) {
+    let at = directory(test);
+    let (repository, temporary) = (revisions(&at), at.join("tmp"));
+    fs::create_dir_all(&temporary).unwrap();
+    let mut command = ddil(&["diff", "git:v1", new, "--scenario", "outage-1m", "--seeds", "2"]);
+    command.current_dir(&repository).env("CARGO", at.join("cargo")).env("TMPDIR", &temporary);
+    (command, repository, temporary)
+}
+
+/// Nothing of the comparison is left: no folder, no worktree.
+#[cfg(unix)]
+fn is_tidy(repository: &Path, temporary: &Path) {
+    let left: Vec<_> = fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let list = Command::new("git").args(["worktree", "list"]).current_dir(repository).output().unwrap();
+    assert_eq!(text(&list.stdout).lines().count(), 1, "{}", text(&list.stdout));
+}
+
+#[cfg(unix)]
+#[test]
+fn two_revisions_are_built_run_compared_and_cleared_away() {
+    let (mut command, repository, temporary) = diff_of_revisions("revisions", "git:v2");
+    let output = command.arg("--fail-on-regression").output().unwrap();
+    exits(&output, 1);
+    let commit = |tag: &str| {
+        let name = Command::new("git").args(["rev-parse", "--short", tag]).current_dir(&repository).output().unwrap();
+        text(&name.stdout).trim().to_owned()
+    };
+    insta::assert_snapshot!(seen(&output).replace(&commit("v1"), "COMMIT").replace(&commit("v2"), "COMMIT"));
+    is_tidy(&repository, &temporary);
+    let (mut command, repository, temporary) = diff_of_revisions("revisions", "git:v3");
+    let output = command.output().unwrap();
+    exits(&output, 2);
+    assert!(text(&output.stderr).contains("error: no revision is called `v3`"), "{}", seen(&output));
+    is_tidy(&repository, &temporary);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_comparison_leaves_nothing_behind() {
+    let (mut command, repository, temporary) = diff_of_revisions("interrupted-revisions", "git:v2");
+    let mut child = command.env("SLOW", "1").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    stderr.read_line(&mut first).unwrap();
+    assert!(first.starts_with("git:v1 ("), "{first}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    is_tidy(&repository, &temporary);
+}
+
+#[test]
+fn a_sweep_over_several_scenarios_gives_each_its_share() {
+    let at = directory("swept-together");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let strict = ISLAND.replacen("island", "strict", 1) + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let swept = |json: &[&str]| {
+        let arguments = [&["sweep", "island.toml", "strict.toml", "--seeds", "3"], json].concat();
+        let output = ddil(&arguments).current_dir(&at).output().unwrap();
+        exits(&output, 3);
+        output
+    };
+    let document: Value = serde_json::from_slice(&swept(&["--json"]).stdout).unwrap();
+    let seeds = |at: usize| {
+        let runs = document["scenarios"][at]["runs"].as_array().unwrap();
+        runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((seeds(0), seeds(1)), (vec![1, 2], vec![1]));
+    let output = swept(&[]);
+    let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
+    assert!(lines.contains(&"reproduce: ddil run strict.toml --seed 1"), "{lines:#?}");
+    assert!(lines.last().unwrap().starts_with("SLO-BREACH  3 runs of 2 scenarios in "), "{lines:#?}");
+}
+
+#[test]
+fn planted_bugs_are_caught_by_the_check_that_is_there_for_each() {
+    let output = ran(&["plants", "wrong-formation", "lost-event", "--json"]);
+    exits(&output, 0);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["verdict"], "PASS");
+    let bugs = document["bugs"].as_array().unwrap();
+    let told = bugs.iter().map(|bug| (bug["bug"].as_str().unwrap(), bug["expected"].as_str().unwrap()));
+    assert_eq!(told.collect::<Vec<_>>(), [("lost-event", "stream-complete"), ("wrong-formation", "isolation")]);
+    for bug in bugs {
+        assert_eq!((&bug["control"], &bug["good"]), (&"PASS".into(), &true.into()), "{bug}");
+        assert!(bug["caught_by"].as_array().unwrap().iter().any(|check| check["name"] == bug["expected"]), "{bug}");
+    }
+    let output = ran(&["plants", "wrong-formation"]);
+    exits(&output, 0);
+    let last = text(&output.stdout).lines().last().unwrap();
+    assert!(last.starts_with("PASS  1 bug, each caught by the check that is there for it"), "{last}");
 }
 
 /// Ctrl-C once the first of many reports is there: it stays, and the rest is not run.

@@ -21,6 +21,7 @@ pub mod lag;
 pub mod lane;
 pub mod membership;
 pub mod outbox;
+mod planted;
 pub mod policy;
 pub mod receipts;
 pub mod reconcile;

@@ -185,6 +185,7 @@ async fn serve(settings: Settings, node_id: String, store: Store, started: Insta
         seed: rand::random(),
         observer: None,
         plants: Plants::default(),
+        pause: None,
     };
     let node = Node::start(config, world).await?;
     let allow_list = match allow_list {

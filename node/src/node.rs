@@ -3,6 +3,8 @@
 mod error;
 mod figures;
 mod handle;
+mod pause;
+mod plants;
 mod shared;
 mod subscription;
 #[cfg(test)]
@@ -20,17 +22,21 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
 pub use error::{ConnectError, ReadError, SetCollectionError, StartError, WriteError};
-pub use figures::{Figures, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats};
+pub use figures::{
+    Figures, Gauge, HomeRelay, NodeStatus, Path, PathKind, PeerLink, PeerStatus, StoreFigures, SyncStats,
+};
 pub(crate) use handle::JSON_LIMITS;
 pub use handle::{ListQuery, NodeHandle, Page, Phase, ReadDocument, Wanted, Watching};
+pub use pause::{Held, Pause};
+pub use plants::{Plant, Plants};
 pub(crate) use shared::{SessionWake, Shared, commit_now_or_later, lock};
 pub use subscription::{Change, ChangeEvent, Subscription};
-pub use world::{Observation, Observer, Plants, WallClock, World};
+pub use world::{FrameSeen, Observation, Observer, WallClock, World};
 pub use write::{Content, Write};
 
 use crate::config::NodeConfig;
 use crate::core::batch::PeerId;
-use crate::core::document::actor_of;
+use crate::core::document::{ACTOR_BYTES, actor_of};
 use crate::core::documents::DocumentError;
 use crate::core::engine::Core;
 use crate::limits;
@@ -51,7 +57,10 @@ impl Node {
     /// dialling peers goes on in the background and never delays the start.
     pub async fn start(config: NodeConfig, world: World) -> Result<Self, StartError> {
         let mut rng = ChaCha8Rng::from_seed(world.seed);
-        let actor = actor_of(world.endpoint.id().as_bytes(), rng.random());
+        let mut actor = actor_of(world.endpoint.id().as_bytes(), rng.random());
+        if world.plants.has(Plant::ReusedActor) {
+            actor = actor_of(&[0; 32], [0; ACTOR_BYTES]);
+        }
         let incarnation = rng.random();
         let stored = world.store.stored()?;
         let intents = world.store.intents()?;
@@ -68,7 +77,7 @@ impl Node {
             world.plants,
         );
         let store_file = world.store.file().map(Into::into);
-        let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation);
+        let mesh = Mesh::new(&config, world.endpoint, world.resolver, incarnation).planted(world.plants);
         let shared = Arc::new(Shared::new(Parts {
             node_id: config.node_id,
             app_id: config.formation.app_id.clone(),
@@ -82,6 +91,7 @@ impl Node {
             wall_clock: world.wall_clock,
             observer: world.observer,
             plants: world.plants,
+            pause: world.pause,
         }));
         shared.mesh.load_intents(intents, config.peers, shared.now())?;
         shared.mesh.load_members(&shared, members);

@@ -4,32 +4,30 @@
 //! the scenario's `[expect]`. A check that cannot tell says so ([`Verdict::Inconclusive`]), and a
 //! fault that did not bite is not a fault that was survived ([`Verdict::Vacuous`]).
 //!
-//! | check | what it catches |
-//! |---|---|
-//! | `convergence` | replicas that differ at the end, in JSON or in heads |
-//! | `no-lost-write` | an acknowledged write that some replica does not have |
-//! | `no-phantom` | a value or a delete that nobody issued |
-//! | `deletes-stay` | a deleted document that is there at the end, or comes back on a stream |
-//! | `durability` | an acknowledged write that its own node lost in a crash |
-//! | `session-order` | a replica whose stream goes back to an older state |
-//! | `stream-complete` | a stream that ends with something else than the replica holds |
-//! | `faults-bit` | faults that disturbed nothing |
+//! `docs/checks.md` says of each what it catches, whose idea it is, what it costs and what it cannot see. [`KNOWN`] lists
+//! them: none is trusted that has never caught a bug, so the suite of planted bugs holds that list against what was caught.
 
 mod agents;
+mod bounded;
 mod convergence;
 mod deletes;
 mod durability;
 mod faults;
+mod flat;
+mod guarantees;
 mod interest;
+mod isolation;
 mod latest_once;
 mod levels;
 mod phantom;
+mod physics;
+mod quiet;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod writes;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 use crate::model::Scenario;
@@ -38,7 +36,7 @@ use crate::record::history::History;
 
 /// How a check, or a whole run, ended. In order of precedence: the verdict of a run is the first of
 /// these that any check has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// The world failed, not the nodes: nothing else in the run can be trusted.
     #[serde(rename = "INFRA-ERROR")]
@@ -77,6 +75,14 @@ impl Verdict {
         }
     }
 
+    /// The verdict of this word.
+    pub fn find(word: &str) -> Option<Verdict> {
+        use Verdict::*;
+        [Pass, Fail, SloBreach, Inconclusive, Vacuous, InfraError, Nondeterministic]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
+    }
+
     /// Exit code of `ddil`; 2, for usage and invalid scenarios, never comes from a verdict.
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -97,7 +103,7 @@ impl std::fmt::Display for Verdict {
 }
 
 /// What one check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// Its name.
     pub name: String,
@@ -144,6 +150,73 @@ impl Findings {
     }
 }
 
+/// A check by name, with the gravest that it can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Known {
+    /// Its name; of the checks `latency of <collection>`, the beginning.
+    pub name: &'static str,
+    /// What it says of a node that is not as it should be.
+    pub gravest: Verdict,
+}
+
+/// Every check whose verdict can be the nodes' fault, and `physics`, whose lies are planted in the simulator. `world` and
+/// `faults-bit` are not among them: they speak of the world and of the scenario.
+pub const KNOWN: &[Known] = &[
+    fails("convergence"),
+    fails("no-lost-write"),
+    fails("no-phantom"),
+    fails("deletes-stay"),
+    fails("durability"),
+    fails("session-order"),
+    fails("stream-complete"),
+    fails("read-your-writes"),
+    fails("monotonic-reads"),
+    fails("monotonic-writes"),
+    fails("writes-follow-reads"),
+    fails("isolation"),
+    fails("latest-once"),
+    fails("agents"),
+    fails("interest-kept"),
+    fails("bounded"),
+    fails("quiescence"),
+    fails("recovery-flat"),
+    fails("physics"),
+    Known { name: "determinism", gravest: Verdict::Nondeterministic },
+    breaches("converge-within"),
+    breaches("reconnect-within"),
+    breaches("first-byte-within"),
+    breaches("connected-within"),
+    breaches("dials-in-first-second"),
+    breaches("connected-latency-ratio"),
+    breaches("connected-p99-within"),
+    breaches("bytes-per-operation"),
+    breaches("idle-bytes"),
+    breaches("latency of"),
+];
+
+const fn fails(name: &'static str) -> Known {
+    Known { name, gravest: Verdict::Fail }
+}
+
+const fn breaches(name: &'static str) -> Known {
+    Known { name, gravest: Verdict::SloBreach }
+}
+
+impl Known {
+    /// The entry of a result; `None` for those that do not speak of the nodes.
+    pub fn of(name: &str) -> Option<&'static Known> {
+        let is_of_a_collection = |known: &Known| known.name == "latency of" && name.starts_with("latency of ");
+        KNOWN.iter().find(|known| known.name == name || is_of_a_collection(known))
+    }
+}
+
+impl CheckResult {
+    /// Does it say that a node is not as it should be?
+    pub fn accuses(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail | Verdict::SloBreach | Verdict::Nondeterministic)
+    }
+}
+
 /// All checks of a run: trouble of the world, safety, faults, then the scenario's service levels.
 pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> Vec<CheckResult> {
     let history = History::of(record);
@@ -163,9 +236,15 @@ pub fn evaluate(scenario: &Scenario, record: &RunRecord, figures: &Figures) -> V
     }
     results.push(streams::order(record, &history));
     results.push(streams::complete(record, &history));
+    results.extend(guarantees::check(record, &history));
+    results.extend(isolation::check(record, &history));
     results.extend(latest_once::check(scenario, record, &history));
     results.extend(agents::check(scenario, record, &history));
     results.extend(interest::check(record));
+    results.extend(bounded::check(record));
+    results.extend(quiet::check(record));
+    results.extend(flat::check(record, figures));
+    results.extend(physics::check(record, &history));
     results.extend(faults::check(record));
     results.extend(levels::check(&scenario.expect, figures));
     results

@@ -23,7 +23,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 pub use first_byte::FirstByte;
-pub use latency::{CollectionLatency, PairLatency, Sample};
+pub use latency::{CollectionLatency, Missing, PairLatency, Sample};
 pub use reach::{Dials, Reach};
 pub use recovery::{Cause, Recovery, Settled};
 
@@ -153,6 +153,14 @@ impl Shown {
     }
 }
 
+/// Every acknowledged operation at every other replica that showed it, in order of issue.
+pub fn samples(record: &RunRecord) -> Vec<Sample> {
+    let history = History::of(record);
+    let shown = Shown::of(record, &history);
+    let (links, sessions) = (Connectivity::of(record, Edge::Link), Connectivity::of(record, Edge::Session));
+    latency::samples(record, &history, &shown, &links, &sessions).0
+}
+
 /// Measures a record.
 pub fn measure(record: &RunRecord) -> Figures {
     let history = History::of(record);
@@ -183,6 +191,15 @@ pub fn measure(record: &RunRecord) -> Figures {
         bytes_per_operation: (operations.ok > 0).then(|| bytes as f64 / operations.ok as f64),
         idle_bytes_per_second: idle(record),
     }
+}
+
+/// Every operation at every replica: when it was shown there, or that it never was. What the latency figures are made of, for
+/// those who draw it.
+pub fn arrivals(record: &RunRecord) -> (Vec<Sample>, Vec<Missing>) {
+    let history = History::of(record);
+    let shown = Shown::of(record, &history);
+    let (links, sessions) = (Connectivity::of(record, Edge::Link), Connectivity::of(record, Edge::Session));
+    latency::samples(record, &history, &shown, &links, &sessions)
 }
 
 fn directions(record: &RunRecord) -> Vec<Direction> {

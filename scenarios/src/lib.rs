@@ -18,7 +18,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod capability;
 pub mod check;
+pub mod diff;
+pub mod explain;
 pub mod figures;
 pub mod library;
 pub mod limits;
@@ -28,12 +31,14 @@ pub mod plan;
 pub mod profiles;
 pub mod record;
 pub mod report;
+pub mod schema;
 mod suggest;
 pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod time;
 
+pub use capability::{Capabilities, Capability, Unsupported};
 pub use model::{Scenario, ScenarioError};
 pub use plan::{NodeIndex, OpId, Plan};
 pub use record::RunRecord;

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::limits;
 use crate::model::{Scenario, ScenarioError};
 use crate::suggest::closest;
 
@@ -38,10 +39,40 @@ const LIBRARY: &[Shipped] = shipped![
     "outage-1h",
     "latest-telemetry",
     "window-plans",
+    "contact-plan",
+    "bufferbloat",
+    "bursty-radio",
+    "asymmetric-satellite",
+    "written-in-the-dark",
+    "delete-against-edit",
+    "three-way-partition",
+    "nobody-starves",
+    "restart-with-an-old-cursor",
+    "uneven-knowledge",
+    "down-at-the-start",
+    "hot-document",
+    "delete-burst",
+    "agents-out-of-sight",
+    "hub-out-of-reach",
+    "fleet-scales-up",
     "outage-24h",
     "two-hundred-spokes",
     "thin-link",
     "gossip-islands",
+    "disk-full",
+    "clock-jump",
+    "paused-node",
+    "swizzle",
+    "churn",
+    "data-loss-rejoin",
+    "data-mule",
+    "island-merge",
+    "reconnect-storm",
+    "dial-only-partition",
+    "clogged-link",
+    "torn-write",
+    "five-nodes-ten-minutes",
+    "backlog-of-5000",
 ];
 
 /// No shipped scenario has that name.
@@ -69,6 +100,24 @@ pub fn find(name: &str) -> Result<Shipped, UnknownScenario> {
     })
 }
 
+/// What `ddil new` writes.
+const STARTER: &str = include_str!("starter.toml");
+
+/// A commented scenario to begin with, under a name of one's own; why that is no name, otherwise.
+pub fn starter(name: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if let Some(wrong) = name.chars().find(|c| !allowed(*c)) {
+        return Err(format!("it has `{}` in it", wrong.escape_default()));
+    }
+    if !name.starts_with(|first: char| first.is_ascii_lowercase()) || name.ends_with('-') {
+        return Err("it begins with a letter, and ends with one or a digit".to_owned());
+    }
+    if name.len() > limits::NAME_CHARS {
+        return Err(format!("it has {} characters; at most {} are allowed", name.len(), limits::NAME_CHARS));
+    }
+    Ok(STARTER.replace("NAME", name))
+}
+
 impl Shipped {
     /// Reads and validates it.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
@@ -87,7 +136,7 @@ mod tests {
             let scenario = shipped.scenario().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(scenario.name, shipped.name);
             let operations = expand(&scenario, scenario.seed).operations.len();
-            assert!((100..=5_000).contains(&operations), "{}: {operations} operations", shipped.name);
+            assert!((100..=5_100).contains(&operations), "{}: {operations} operations", shipped.name);
         }
     }
 
@@ -115,9 +164,23 @@ mod tests {
     #[test]
     fn the_example_of_the_documentation_is_valid() {
         let page = include_str!("../../docs/scenarios.md");
-        let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+        // What comes before the reference are parts of one.
+        let (_, reference) = page.split_once("## Reference").unwrap();
+        let example = reference.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
         let scenario = Scenario::parse("docs/scenarios.md", example.unwrap());
         assert_eq!(scenario.unwrap_or_else(|error| panic!("{error}")).name, "island");
+    }
+
+    #[test]
+    fn the_starter_is_valid_under_any_name_that_is_one() {
+        for name in ["a", "ship-loses-satellite", "x2"] {
+            let text = starter(name).unwrap();
+            let scenario = Scenario::parse("starter.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(scenario.name, name);
+        }
+        for wrong in ["", "2x", "-", "a-", "A", "a b", "a\"b", "../a", "a\n", &"a".repeat(limits::NAME_CHARS + 1)] {
+            assert!(starter(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

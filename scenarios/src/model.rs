@@ -6,6 +6,8 @@
 mod builder;
 mod error;
 mod expect;
+mod fault;
+mod link;
 mod lower;
 mod node;
 mod raw;
@@ -20,10 +22,11 @@ use std::time::Duration;
 pub use builder::{Builder, ClusterBuilder};
 pub use error::{Diagnostic, Location, ScenarioError};
 pub use expect::{Expect, LatencyLevel, RttBound};
+pub use fault::{Composite, End, Event, Fault, FaultKind, Repeat, Trouble, When};
+pub(crate) use link::directed;
+pub use link::{Contact, Direction, LinkSchedule, LinkShape, LinkSpec, Peering, Trace};
+pub(crate) use lower::{fault_kinds, peerings, workload_kinds};
 pub use node::{Class, Discovery, KeptHistory, Selector};
-
-use crate::physics::LinkParams;
-use crate::profiles::Profile;
 
 /// A validated scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,75 +73,15 @@ pub struct Group {
     pub joins_at: Option<Duration>,
     /// What they ask their peers for; empty: everything.
     pub interest: Vec<Selector>,
+    /// The formation that they belong to; `None`: the one that every group is in that names none. Nodes of two formations
+    /// may reach each other and must never exchange a document.
+    pub formation: Option<String>,
     /// How they find peers besides those that `peering` names.
     pub discovery: Discovery,
     /// The class of traffic of each collection that has not its usual one.
     pub classes: BTreeMap<String, Class>,
     /// How much history each collection keeps that does not keep all.
     pub history: BTreeMap<String, KeptHistory>,
-}
-
-/// The link between two groups, or inside one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LinkSpec {
-    /// The two groups; twice the same for the link inside it.
-    pub between: (String, String),
-    /// What it is like.
-    pub shape: LinkShape,
-    /// Who dials whom.
-    pub peering: Peering,
-}
-
-/// A profile, and what differs from it.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LinkShape {
-    /// The named link to start from; without one, a perfect link (or, in a `degrade` fault, the
-    /// link as it is).
-    pub profile: Option<Profile>,
-    /// One way.
-    pub latency: Option<Duration>,
-    /// Extra, uniform, per datagram.
-    pub jitter: Option<Duration>,
-    /// Probability per datagram.
-    pub loss: Option<f64>,
-    /// Bits per second.
-    pub bandwidth_bps: Option<u64>,
-    /// Bytes.
-    pub queue_bytes: Option<u64>,
-}
-
-impl LinkShape {
-    /// Just a profile.
-    pub fn profile(profile: Profile) -> Self {
-        LinkShape { profile: Some(profile), ..LinkShape::default() }
-    }
-
-    /// The parameters that result; `base` stands in where no profile is named.
-    pub fn params(&self, base: &LinkParams) -> LinkParams {
-        let base = self.profile.map_or_else(|| base.clone(), Profile::params);
-        LinkParams {
-            latency: self.latency.unwrap_or(base.latency),
-            jitter: self.jitter.unwrap_or(base.jitter),
-            loss: self.loss.unwrap_or(base.loss),
-            bandwidth_bps: self.bandwidth_bps.or(base.bandwidth_bps),
-            queue_bytes: self.queue_bytes.unwrap_or(base.queue_bytes),
-        }
-    }
-}
-
-/// Which nodes of two linked groups are given which as `--peer`. The earlier declared node dials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Peering {
-    /// Every node with every node.
-    Full,
-    /// The first node of each group with the first of the other; inside a group, the first with
-    /// every other (a star).
-    Gateway,
-    /// Each node with the one at the same position of the other group; inside a group, each with
-    /// the next, and the last with the first.
-    Ring,
-    /// Nobody: there is a route, but no one uses it unasked.
-    None,
 }
 
 /// One workload.
@@ -236,115 +179,26 @@ pub struct Away {
     pub lasts: Duration,
 }
 
-/// One entry of the timeline.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
-    /// Its id, unique; heals and workloads refer to it.
-    pub id: String,
-    /// When it happens.
-    pub when: When,
-    /// It ends by itself after this.
-    pub lasts: Option<Duration>,
-    /// It happens that many times, each `every` after the last.
-    pub repeat: Option<Repeat>,
-    /// What happens.
-    pub kind: FaultKind,
-}
-
-/// Repetition of a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repeat {
-    /// How many times in all.
-    pub times: u32,
-    /// From one beginning to the next.
-    pub every: Duration,
-}
-
-/// When a fault happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// At a time.
-    At(Duration),
-    /// When all nodes are equal, once everything declared before has happened, and `after` that.
-    Converged {
-        /// How long after.
-        after: Duration,
-    },
-}
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FaultKind {
-    /// Nothing passes between two groups.
-    Partition {
-        /// The groups.
-        between: (String, String),
-    },
-    /// Nothing passes from one group to the other; the way back works.
-    OneWayCut {
-        /// Senders.
-        from: String,
-        /// Who no longer hears them.
-        to: String,
-    },
-    /// A group loses its links to every other group.
-    Blackout {
-        /// The group.
-        group: String,
-    },
-    /// The link becomes another one.
-    Degrade {
-        /// The groups.
-        between: (String, String),
-        /// What it becomes.
-        shape: LinkShape,
-    },
-    /// A node stops without a farewell; only what its disk synced is left.
-    Crash {
-        /// The node.
-        node: String,
-    },
-    /// A link fault ends. The entry's own id is `heal-<fault>`.
-    Heal {
-        /// The fault that ends.
-        ends: String,
-    },
-    /// A crashed node starts again.
-    Restart {
-        /// The node.
-        node: String,
-    },
-}
-
-impl FaultKind {
-    /// The word in scenario files.
-    pub fn name(&self) -> &'static str {
-        match self {
-            FaultKind::Partition { .. } => "partition",
-            FaultKind::OneWayCut { .. } => "one-way-cut",
-            FaultKind::Blackout { .. } => "blackout",
-            FaultKind::Degrade { .. } => "degrade",
-            FaultKind::Crash { .. } => "crash",
-            FaultKind::Heal { .. } => "heal",
-            FaultKind::Restart { .. } => "restart",
-        }
-    }
-
-    /// False for `heal` and `restart`.
-    pub fn begins(&self) -> bool {
-        !matches!(self, FaultKind::Heal { .. } | FaultKind::Restart { .. })
-    }
-}
-
 impl Scenario {
     /// Begins a scenario in Rust.
     pub fn builder(name: &str) -> Builder {
         Builder::new(name)
     }
 
-    /// Reads and validates a file's text; `file` is only for messages.
+    /// Reads and validates a file's text; `file` is only for messages. A scenario that names trace files is refused:
+    /// see [`Scenario::parse_with`].
     pub fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-        lower::parse(file, text)
+        lower::parse(file, text, &|_| Err("this scenario is read without its folder".to_owned()))
+    }
+
+    /// The same for a scenario beside which there are trace files. `files` gives the text of one by its path relative to
+    /// the scenario's folder, or says why it cannot; at most [`crate::limits::TRACE_BYTES`] of it are accepted.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Scenario, ScenarioError> {
+        lower::parse(file, text, files)
     }
 
     /// The scenario as a file that [`Scenario::parse`] reads back as the same scenario.
@@ -363,7 +217,8 @@ impl Scenario {
     }
 
     /// When a fault lasts, if its beginning and end are known without running: all repetitions.
-    /// The end is the duration for one that never heals; `None` for a fault on convergence.
+    /// The end is the duration for one that never heals; `None` for one that waits for an event, or that the seed times.
+    /// A composite fault has one window.
     pub fn fault_windows(&self, id: &str) -> Option<Vec<(Duration, Duration)>> {
         lower::fault_windows(&self.faults, self.duration, id)
     }

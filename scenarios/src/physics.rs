@@ -9,19 +9,34 @@
 //!
 //! # The model
 //!
-//! A datagram offered to a link that is up waits behind what is queued, is serialised at the
-//! bandwidth of the link, may be lost on the medium (it has used the bandwidth by then), and
-//! arrives one latency, plus a uniform share of the jitter, later. Jitter larger than the spacing
-//! of datagrams reorders them. A queue that is full drops the newcomer (drop-tail). A link that
-//! goes down also kills what is in flight: a blackout does not let the last second through.
+//! What happens to a datagram, in this order; `docs/links.md` has all of it with its theory.
+//!
+//! 1. A link that a fault cut refuses it, and so does one whose [`Schedule`] has no contact. Longer than the MTU: gone.
+//! 2. It waits behind what is queued. A queue that is full drops the newcomer; CoDel or RED may drop it before.
+//! 3. It is serialised at the bandwidth, which a schedule may change meanwhile.
+//! 4. It may be lost on the medium, for itself or in a burst; it has used the bandwidth by then.
+//! 5. It arrives one latency plus a share of the jitter later, perhaps twice, perhaps with flipped bits.
+//!
+//! A link that a fault cuts also kills what is in flight: a blackout does not let the last second through. A contact that
+//! ends does: what was sent within it arrives.
 
+mod fate;
 mod link;
 mod network;
+mod obstacle;
+mod params;
 #[cfg(test)]
 mod properties;
+mod queue;
+mod random;
+mod schedule;
 
-pub use link::{DropCause, Fate, Link, LinkCounters, LinkParams, UDP_HEADER_BYTES};
-pub use network::Network;
+pub use fate::{Corruption, Deliveries, Delivery, DropCause, Fate, LinkCounters};
+pub use link::Link;
+pub use network::{Network, Sent};
+pub use params::{Bursts, LinkParams, Spread, UDP_HEADER_BYTES};
+pub use queue::{CoDel, Discipline, Red};
+pub use schedule::{Conditions, Opportunities, Schedule, TraceError, TraceProblem, Windows, parse_csv, parse_mahimahi};
 
 /// Serialises a `Duration` as whole nanoseconds.
 pub(crate) mod nanos {

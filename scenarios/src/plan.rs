@@ -27,6 +27,7 @@ pub use schedule::Schedule;
 pub use topology::{GroupSpec, NodeSpec, Topology};
 pub(crate) use workload::{AGENT_COLLECTION, burst_id, estimate};
 
+use crate::model::Trouble;
 use crate::physics::LinkParams;
 use crate::time::SimTime;
 
@@ -193,6 +194,22 @@ pub enum Trigger {
         /// How long after.
         after: Duration,
     },
+    /// `after` has passed since so many writes were acknowledged, counted from the start of the run.
+    Writes {
+        /// How many.
+        count: u64,
+        /// Only those of the nodes of this group, by position.
+        of: Option<u32>,
+        /// How long after.
+        after: Duration,
+    },
+    /// `after` has passed since the first session that came up once every step declared before this one was done.
+    Session {
+        /// Groups, by position, in each of which it has an end: none (any session), one or two.
+        of: [Option<u32>; 2],
+        /// How long after.
+        after: Duration,
+    },
     /// `after` has passed since the fault was applied.
     AfterFault {
         /// The fault.
@@ -221,6 +238,27 @@ pub enum Step {
         /// The directions it cuts.
         pairs: Vec<(NodeIndex, NodeIndex)>,
     },
+    /// The same, and both ends of every session over these links are told at once.
+    Reset {
+        /// The fault that begins.
+        fault: FaultIndex,
+        /// The directions it cuts.
+        pairs: Vec<(NodeIndex, NodeIndex)>,
+    },
+    /// The links hold what they are given until the heal, and let it go in a burst.
+    Clog {
+        /// The fault that begins.
+        fault: FaultIndex,
+        /// The directions it clogs.
+        pairs: Vec<(NodeIndex, NodeIndex)>,
+    },
+    /// The links carry no datagram that opens a connection.
+    DialCut {
+        /// The fault that begins.
+        fault: FaultIndex,
+        /// The directions.
+        pairs: Vec<(NodeIndex, NodeIndex)>,
+    },
     /// The links get other parameters.
     Degrade {
         /// The fault that begins.
@@ -242,6 +280,22 @@ pub enum Step {
         /// The node.
         node: NodeIndex,
     },
+    /// Something else happens to the node.
+    Trouble {
+        /// The fault that begins.
+        fault: FaultIndex,
+        /// The node.
+        node: NodeIndex,
+        /// What; not [`Trouble::Crash`].
+        trouble: Trouble,
+    },
+    /// What ails the node is over, without a restart.
+    Recover {
+        /// The fault that ends.
+        fault: FaultIndex,
+        /// The node.
+        node: NodeIndex,
+    },
     /// The node starts again on what its disk kept.
     Restart {
         /// The crash that ends.
@@ -256,32 +310,44 @@ impl Step {
     pub fn fault(&self) -> FaultIndex {
         match self {
             Step::LinksDown { fault, .. }
+            | Step::Reset { fault, .. }
+            | Step::Clog { fault, .. }
+            | Step::DialCut { fault, .. }
             | Step::Degrade { fault, .. }
             | Step::Heal { fault, .. }
             | Step::Crash { fault, .. }
+            | Step::Trouble { fault, .. }
+            | Step::Recover { fault, .. }
             | Step::Restart { fault, .. } => *fault,
         }
     }
 
     /// True for a step that begins a fault, false for one that ends it.
     pub fn begins(&self) -> bool {
-        matches!(self, Step::LinksDown { .. } | Step::Degrade { .. } | Step::Crash { .. })
+        !matches!(self, Step::Heal { .. } | Step::Recover { .. } | Step::Restart { .. })
     }
 }
 
 /// A fault of the compiled timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FaultSpec {
-    /// Its id in the scenario, `#n` appended for the n-th repetition of a flapping fault.
+    /// Its id in the scenario, `#n` appended for the n-th repetition of a flapping fault, or the n-th part of a
+    /// composite one.
     pub name: String,
+    /// The composite fault that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
     /// What it is.
     pub class: FaultClass,
     /// For people: `partition alpha-edge | bravo-edge`.
     pub description: String,
     /// The directions it touches.
     pub pairs: Vec<(NodeIndex, NodeIndex)>,
-    /// The node it crashes.
+    /// The node it happens to.
     pub node: Option<NodeIndex>,
+    /// What each of `pairs` becomes while it is degraded, in the same order; empty for other faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub becomes: Vec<LinkParams>,
 }
 
 /// What a fault does, as far as checks must know.
@@ -290,8 +356,44 @@ pub struct FaultSpec {
 pub enum FaultClass {
     /// Cuts links: partition, one-way cut, blackout.
     Cut,
+    /// Cuts links, and tells both ends of every session.
+    Reset,
+    /// Holds what links are given.
+    Clog,
+    /// Keeps connections from being opened.
+    DialCut,
     /// Changes links.
     Degrade,
+    /// Makes links narrow, with a deep queue.
+    Bloat,
     /// Stops a node.
     Crash,
+    /// Stops a node in the middle of a sync, of which parts arrive.
+    TornWrite,
+    /// Stops a node in the middle of a sync, of which nothing arrives.
+    UnsyncedLoss,
+    /// Stops a node and empties its disk.
+    DataLoss,
+    /// Keeps a node from running.
+    Pause,
+    /// Keeps a disk from being written.
+    DiskFull,
+    /// Makes a disk slow.
+    DiskSlow,
+    /// Keeps a disk from being read.
+    ReadError,
+    /// Puts a node's calendar out.
+    Clock,
+}
+
+impl FaultClass {
+    /// True when nothing passes the links of the fault until it heals.
+    pub const fn cuts(self) -> bool {
+        matches!(self, FaultClass::Cut | FaultClass::Reset | FaultClass::Clog)
+    }
+
+    /// True when its node is down until it restarts.
+    pub const fn stops(self) -> bool {
+        matches!(self, FaultClass::Crash | FaultClass::TornWrite | FaultClass::UnsyncedLoss | FaultClass::DataLoss)
+    }
 }

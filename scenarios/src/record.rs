@@ -4,28 +4,38 @@
 //! A world fills a [`RunRecord`] through its methods ([`RunRecord::begin`], [`RunRecord::finish`],
 //! [`RunRecord::see`], …): they intern texts, so that six replicas seeing the same version of a
 //! document keep one copy of it.
+//!
+//! A record reads back from its JSON. What reads it must not trust it: [`RunRecord::verify`].
 
 pub mod connectivity;
+mod effect;
+mod excused;
+pub mod flights;
 pub mod history;
 mod intern;
 mod serial;
+pub mod transfer;
+mod verify;
 mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use effect::FaultEffect;
+pub use flights::{Flight, Flights};
 pub use intern::Interner;
 pub(crate) use serial::entries;
+pub use verify::RecordFault;
 
 use crate::physics::LinkCounters;
 use crate::plan::{DocKey, FaultIndex, FaultSpec, NodeIndex, OpId, Topology};
 use crate::time::SimTime;
 
 /// One run of one scenario in one world.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRecord {
     /// What was run, where.
     pub meta: RunMeta,
@@ -48,8 +58,14 @@ pub struct RunRecord {
     /// Moments at which all running nodes were seen to hold the same documents, after having
     /// differed. A world may sample; the convergence *figures* come from `visibility`.
     pub convergences: Vec<SimTime>,
+    /// How full the limited things in nodes were at most, by node and name; empty where a world cannot see it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gauges: Vec<HighMark>,
     /// What crossed the links.
     pub traffic: Traffic,
+    /// The datagrams behind it, merged and bounded: for people who want to see them.
+    #[serde(default)]
+    pub flights: Flights,
     /// The state of every replica at the end.
     pub finals: Vec<ReplicaState>,
     /// Hash over every datagram and application event, where the world can promise one.
@@ -62,12 +78,18 @@ pub struct RunRecord {
     /// Trouble of the world itself (a container died, an address was taken): the run says nothing
     /// about the nodes.
     pub infra_errors: Vec<String>,
+    /// What passed between the nodes; `None` unless the world was asked for it, and in worlds that cannot see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfers: Option<transfer::Transfers>,
     #[serde(skip)]
     interner: Interner,
+    /// Acknowledged writes by group, for what waits for them.
+    #[serde(skip)]
+    acknowledged: BTreeMap<u32, u64>,
 }
 
 /// What was run, where.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunMeta {
     /// Name of the scenario.
     pub scenario: String,
@@ -88,7 +110,7 @@ pub struct RunMeta {
 }
 
 /// How an operation ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Acknowledged.
@@ -102,7 +124,7 @@ pub enum Outcome {
 }
 
 /// What kind of operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OpKind {
     /// Whole document.
@@ -114,7 +136,7 @@ pub enum OpKind {
 }
 
 /// One operation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OpRecord {
     /// Its identity in the plan.
     pub op: OpId,
@@ -132,6 +154,9 @@ pub struct OpRecord {
     pub outcome: Outcome,
     /// The full text handed to PutDocument: for an edit, the result of `apply_edit`.
     pub json: Option<Arc<str>>,
+    /// For an edit, the text that GetDocument gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Arc<str>>,
     /// The registers of the document that are this operation's own: name and new counter.
     pub writes: Vec<(Arc<str>, u64)>,
 }
@@ -149,7 +174,7 @@ impl OpRecord {
 }
 
 /// One event of a node's Subscribe stream.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Visible {
     /// When it was received.
     pub at: SimTime,
@@ -162,7 +187,7 @@ pub struct Visible {
 }
 
 /// What a Subscribe event said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// The document is now this.
@@ -172,7 +197,7 @@ pub enum Change {
 }
 
 /// A fault and what became of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FaultRecord {
     /// What it was.
     pub spec: FaultSpec,
@@ -184,10 +209,13 @@ pub struct FaultRecord {
     pub at_apply: LinkCounters,
     /// Counts of its links when it ended, or at the end of the run.
     pub at_heal: LinkCounters,
+    /// What it did.
+    #[serde(default)]
+    pub effect: FaultEffect,
 }
 
 /// A session came up or went down, as one end saw it.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SessionEvent {
     /// When.
     pub at: SimTime,
@@ -200,7 +228,7 @@ pub struct SessionEvent {
 }
 
 /// A node began to dial another.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct DialEvent {
     /// When.
     pub at: SimTime,
@@ -211,7 +239,7 @@ pub struct DialEvent {
 }
 
 /// What happened to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Life {
     /// First start.
@@ -223,7 +251,7 @@ pub enum Life {
 }
 
 /// A node started, crashed or restarted.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct LifeEvent {
     /// When.
     pub at: SimTime,
@@ -234,7 +262,7 @@ pub struct LifeEvent {
 }
 
 /// What a restarted node holds before any peer could have told it anything.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RestartSnapshot {
     /// The node.
     pub node: NodeIndex,
@@ -245,8 +273,23 @@ pub struct RestartSnapshot {
     pub docs: BTreeMap<DocKey, Arc<str>>,
 }
 
+/// How full something in a node was at most, as a share of its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HighMark {
+    /// The node.
+    pub node: NodeIndex,
+    /// What it is.
+    pub name: Arc<str>,
+    /// When it was first as full as that.
+    pub at: SimTime,
+    /// How much there was.
+    pub value: u64,
+    /// How much there might have been then.
+    pub limit: u64,
+}
+
 /// Datagrams and their payload bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Count {
     /// Datagrams.
     pub datagrams: u64,
@@ -255,7 +298,7 @@ pub struct Count {
 }
 
 /// What crossed the links.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Traffic {
     /// Everything that was sent, lost or not.
     pub sent: Count,
@@ -271,13 +314,25 @@ pub struct Traffic {
     pub received_by_node: Vec<Count>,
     /// Sent per slice of [`TRAFFIC_SLICE`], from the start.
     pub by_slice: Vec<Count>,
+    /// Frame bytes by class, as the nodes count them; empty where a world cannot read that.
+    #[serde(default)]
+    pub by_class: Vec<ClassTraffic>,
+}
+
+/// What nodes sent of one class of traffic: frames, before QUIC's headers, encryption and retransmission.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassTraffic {
+    /// The node's name for the class.
+    pub class: String,
+    /// Bytes per slice of [`TRAFFIC_SLICE`], from the start; read at the end of a slice.
+    pub by_slice: Vec<u64>,
 }
 
 /// Length of a slice of [`Traffic::by_slice`]: fine enough to see a phase, 180 slices in 30 minutes.
 pub const TRAFFIC_SLICE: Duration = Duration::from_secs(10);
 
 /// One replica at the end.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplicaState {
     /// The node.
     pub node: NodeIndex,
@@ -289,7 +344,7 @@ pub struct ReplicaState {
 }
 
 /// One document of one replica at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinalDoc {
     /// The JSON as GetDocument renders it; `None` for a tombstone. A world that cannot see
     /// tombstones (the public API hides them) lists none at all.

@@ -3,25 +3,38 @@
 //! [`Report::text`] is for a terminal 100 columns wide; [`Report::json`] has the same content with
 //! documented names. Colours are the caller's choice: [`Paint::Plain`] writes none.
 
+mod curves;
+mod events;
 mod figures;
 mod format;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+mod perfetto;
+mod qlog;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod timeline;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 pub(crate) use format::wrap;
 pub use format::{bytes, count, plural, span};
 pub use json::JsonReport;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use saved::{SavedError, SavedRun};
 
 use crate::check::{self, CheckResult, Verdict};
 use crate::figures::{Figures, measure};
 use crate::model::Scenario;
-use crate::record::RunRecord;
+use crate::record::{RunMeta, RunRecord};
+use crate::sweep::{Measure, measures};
 
 /// Width of a text report.
 pub const WIDTH: usize = 100;
@@ -51,7 +64,8 @@ impl Paint {
         self.paint(Style::new().dimmed(), text)
     }
 
-    pub(crate) fn verdict(self, verdict: Verdict, text: &str) -> String {
+    /// In the colour of a verdict.
+    pub fn verdict(self, verdict: Verdict, text: &str) -> String {
         let colour = match verdict {
             Verdict::Pass => AnsiColor::Green,
             Verdict::Fail | Verdict::Nondeterministic => AnsiColor::Red,
@@ -73,21 +87,63 @@ pub struct Report<'a> {
     pub checks: Vec<CheckResult>,
     /// The whole.
     pub verdict: Verdict,
+    /// The figures one by one, to be compared with those of other runs.
+    pub measures: Vec<Measure>,
+    /// Those of the checks that looked at more than this run.
+    across: Vec<CheckResult>,
+}
+
+/// A judged run without its record, which may be large: for what is told of many runs together.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// What was run, where.
+    pub meta: RunMeta,
+    /// How many nodes.
+    pub nodes: usize,
+    /// Real time that the run took.
+    pub wall: Duration,
+    /// Hash over the trace, if the world has one.
+    pub trace_hash: Option<String>,
+    /// What to type to see the same run again.
+    pub reproduce: String,
+    /// What was measured.
+    pub figures: Figures,
+    /// What was checked.
+    pub checks: Vec<CheckResult>,
+    /// The whole.
+    pub verdict: Verdict,
 }
 
 impl<'a> Report<'a> {
     /// Measures and judges a run.
     pub fn of(scenario: &Scenario, record: &'a RunRecord) -> Self {
-        let figures = measure(record);
-        let checks = check::evaluate(scenario, record, &figures);
+        let judged = record.judged();
+        let figures = measure(&judged);
+        let checks = check::evaluate(scenario, &judged, &figures);
         let verdict = check::overall(&checks);
-        Report { record, figures, checks, verdict }
+        let measures = measures(&scenario.expect, &figures);
+        Report { record, figures, checks, verdict, measures, across: Vec::new() }
+    }
+
+    /// What summaries over many runs tell of this one.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            meta: self.record.meta.clone(),
+            nodes: self.record.topology.nodes.len(),
+            wall: self.record.wall,
+            trace_hash: self.record.trace_hash.clone(),
+            reproduce: self.reproduce(),
+            figures: self.figures.clone(),
+            checks: self.checks.clone(),
+            verdict: self.verdict,
+        }
     }
 
     /// Adds the result of a check that looks at more than one run, such as
     /// [`check::same_trace`].
     pub fn add(&mut self, result: CheckResult) {
-        self.checks.push(result);
+        self.checks.push(result.clone());
+        self.across.push(result);
         self.verdict = check::overall(&self.checks);
     }
 
@@ -126,17 +182,16 @@ impl<'a> Report<'a> {
             "" => meta.world.clone(),
             engine => format!("{}/{engine}", meta.world),
         };
-        line(
-            out,
-            &format!(
-                "seed {} · world {world} · {} in {} · {} of scenario time in {}",
-                meta.seed,
-                plural(nodes as u64, "node"),
-                plural(clusters.len() as u64, "cluster"),
-                span(meta.duration.as_duration()),
-                span(record.wall)
-            ),
+        let told = format!(
+            "seed {} · world {world} · {} in {} · {} of scenario time in {}{}",
+            meta.seed,
+            plural(nodes as u64, "node"),
+            plural(clusters.len() as u64, "cluster"),
+            span(meta.duration.as_duration()),
+            span(record.wall),
+            times_real(meta.duration.as_duration(), record.wall)
         );
+        format::wrap(&told, WIDTH).iter().for_each(|row| line(out, row));
     }
 
     fn check(&self, out: &mut String, paint: Paint, result: &CheckResult) {
@@ -173,6 +228,16 @@ impl<'a> Report<'a> {
         let bad = self.checks.iter().filter(|result| result.verdict != Verdict::Pass).count();
         line(out, &format!("{word}  {bad} of {} checks, seed {}", self.checks.len(), self.record.meta.seed));
         line(out, &format!("reproduce: {}", paint.bold(&self.reproduce())));
+    }
+}
+
+/// `, 512x real time`: how much faster than life a run was; nothing for worlds that take real time.
+fn times_real(scenario: Duration, wall: Duration) -> String {
+    let factor = scenario.as_secs_f64() / wall.as_secs_f64().max(1e-9);
+    match factor {
+        factor if factor >= 9.95 => format!(", {}x real time", count(factor.round() as u64)),
+        factor if factor >= 1.05 => format!(", {factor:.1}x real time"),
+        _ => String::new(),
     }
 }
 

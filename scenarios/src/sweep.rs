@@ -4,6 +4,7 @@
 //! of fewer than a hundred seeds every single one must keep the bound, of a hundred one may miss it.
 
 mod measure;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use measure::{Measure, Unit};
+pub use measure::{Better, Measure, Unit};
+pub(crate) use measure::{measures, or_never};
+pub use summary::summary;
 
 use crate::check::Verdict;
 use crate::model::Scenario;
@@ -52,7 +55,7 @@ impl SweptRun {
             seed: report.record.meta.seed,
             verdict: report.verdict,
             failed: failed.map(|check| check.name.clone()).collect(),
-            measures: measure::measures(&scenario.expect, &report.figures),
+            measures: measures(&scenario.expect, &report.figures),
             trace_hash: report.record.trace_hash.clone(),
             reproduce: report.reproduce(),
         }
@@ -81,10 +84,10 @@ pub struct Spread {
     /// Median.
     pub p50: f64,
     /// 99th percentile, nearest rank; infinite: never.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub p99: f64,
     /// Greatest.
-    #[serde(serialize_with = "measure::or_never")]
+    #[serde(serialize_with = "or_never")]
     pub max: f64,
     /// Seeds beyond the limit.
     pub late: u64,
@@ -104,15 +107,20 @@ impl Sweep {
         Sweep { scenario: scenario.clone(), world: world.to_owned(), wall, runs }
     }
 
+    /// The real time of all runs together.
+    pub fn wall(&self) -> Duration {
+        self.wall
+    }
+
     /// Every run, by seed.
     pub fn runs(&self) -> &[SweptRun] {
         &self.runs
     }
 
-    /// Every figure that any run measured.
+    /// Every headline figure that any run measured.
     pub fn spreads(&self) -> Vec<Spread> {
         let mut names: Vec<&Measure> = Vec::new();
-        for measure in self.runs.iter().flat_map(|run| &run.measures) {
+        for measure in self.runs.iter().flat_map(|run| &run.measures).filter(|measure| measure.headline) {
             if !names.iter().any(|known| known.name == measure.name) {
                 names.push(measure);
             }

@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
-use crate::physics::Network;
-use crate::plan::{Action, DocKey, NodeIndex, Plan, Schedule, Step, apply_edit, expand, registers, registers_of};
+use crate::physics::{Fate, LinkParams, Network, Sent};
+use crate::plan::{
+    Action, DocKey, FaultClass, NodeIndex, Plan, Schedule, Step, Topology, apply_edit, expand, registers, registers_of,
+};
 use crate::profiles::Profile;
 use crate::record::{FinalDoc, Life, Outcome, ReplicaState, RestartSnapshot, RunRecord};
 use crate::time::SimTime;
@@ -74,6 +76,8 @@ enum Event {
     Deliver(NodeIndex, usize),
     KeepAlive,
     Session(NodeIndex, NodeIndex, bool),
+    /// A node that had lost its disk is told everything by a neighbour.
+    Rejoin(NodeIndex),
 }
 
 struct World<'p> {
@@ -83,11 +87,16 @@ struct World<'p> {
     queue: BTreeMap<(SimTime, u64), Event>,
     sequence: u64,
     running: BTreeSet<NodeIndex>,
+    paused: BTreeSet<NodeIndex>,
     cuts: BTreeMap<u32, Vec<(NodeIndex, NodeIndex)>>,
     replicas: Vec<BTreeMap<DocKey, Option<Value>>>,
     parked: Vec<(NodeIndex, usize)>,
+    /// What each edit left of its document where it was made.
+    causes: BTreeMap<usize, Value>,
     sessions: Vec<(NodeIndex, NodeIndex)>,
     islands: Vec<NodeIndex>,
+    /// With the links as they are now.
+    topology: Topology,
     delays: BTreeMap<NodeIndex, Vec<Option<Duration>>>,
 }
 
@@ -99,9 +108,11 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         queue: BTreeMap::new(),
         sequence: 0,
         running: BTreeSet::new(),
+        paused: BTreeSet::new(),
         cuts: BTreeMap::new(),
         replicas: vec![BTreeMap::new(); plan.topology.nodes.len()],
         parked: Vec::new(),
+        causes: BTreeMap::new(),
         // In a perfect world whoever may find each other does.
         sessions: plan
             .topology
@@ -112,6 +123,11 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
             .into_iter()
             .collect(),
         islands: plan.topology.nodes.iter().map(|node| node.index).collect(),
+        topology: {
+            let mut topology = plan.topology.clone();
+            topology.links.values_mut().for_each(with_header);
+            topology
+        },
         delays: BTreeMap::new(),
         plan: &plan,
     };
@@ -136,8 +152,34 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
         if schedule.wants_convergence() && world.equal() {
             schedule.converged(now);
         }
+        if schedule.wants_events() {
+            schedule.notice(now, &world.record);
+        }
     }
     world.finish()
+}
+
+/// Nothing crosses a link without the header of a datagram.
+fn with_header(link: &mut LinkParams) {
+    link.latency += link.serialisation(0);
+}
+
+/// What the author of an edit had seen comes with it: a perfect mesh is causal.
+fn catch_up(document: &mut Value, cause: &Value) {
+    let counter = |own: &Value| own["counter"].as_u64().unwrap_or(0);
+    for (author, own) in cause["by"].as_object().unwrap() {
+        if counter(&document["by"][author]) < counter(own) {
+            document["by"][author] = own.clone();
+        }
+    }
+    let entries = document["entries"].as_array_mut().unwrap();
+    for own in cause["entries"].as_array().unwrap() {
+        match entries.iter_mut().find(|entry| entry["author"] == own["author"]) {
+            Some(entry) if counter(entry) < counter(own) => *entry = own.clone(),
+            Some(_) => {}
+            None => entries.push(own.clone()),
+        }
+    }
 }
 
 impl World<'_> {
@@ -153,16 +195,21 @@ impl World<'_> {
 
     fn open(&self, a: NodeIndex, b: NodeIndex) -> bool {
         let cut = |pairs: &Vec<(NodeIndex, NodeIndex)>| pairs.contains(&(a, b)) || pairs.contains(&(b, a));
-        self.running.contains(&a) && self.running.contains(&b) && !self.cuts.values().any(cut)
+        self.awake(a) && self.awake(b) && !self.cuts.values().any(cut)
+    }
+
+    fn awake(&self, node: NodeIndex) -> bool {
+        self.running.contains(&node) && !self.paused.contains(&node)
     }
 
     fn reaches(&self, from: NodeIndex, to: NodeIndex) -> bool {
-        self.running.contains(&from) && self.islands[from.index()] == self.islands[to.index()]
+        self.awake(from) && self.awake(to) && self.islands[from.index()] == self.islands[to.index()]
     }
 
     /// Each node's island: the least node that sessions join it with.
     fn regroup(&mut self) {
-        let open: Vec<_> = self.sessions.iter().copied().filter(|&(a, b)| self.open(a, b)).collect();
+        let open = self.open_sessions();
+        self.delays.clear();
         self.islands = self.plan.topology.nodes.iter().map(|node| node.index).collect();
         loop {
             let before = self.islands.clone();
@@ -177,8 +224,15 @@ impl World<'_> {
     }
 
     fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
-        let delays = self.delays.entry(from).or_insert_with(|| self.plan.topology.one_way_delays(from));
-        delays[to.index()]
+        if !self.delays.contains_key(&from) {
+            let delays = self.topology.one_way_delays_over(from, &self.open_sessions());
+            self.delays.insert(from, delays);
+        }
+        self.delays[&from][to.index()]
+    }
+
+    fn open_sessions(&self) -> Vec<(NodeIndex, NodeIndex)> {
+        self.sessions.iter().copied().filter(|&(a, b)| self.open(a, b)).collect()
     }
 
     fn event(&mut self, now: SimTime, event: Event) {
@@ -201,8 +255,9 @@ impl World<'_> {
             Event::KeepAlive => {
                 for (a, b) in self.sessions.clone().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
                     if self.running.contains(&a) {
-                        let fate = self.network.offer(now, a, b, 60);
-                        let dropped = matches!(fate, crate::physics::Fate::Drop(_));
+                        // As if each were a dial: nothing else opens a connection here.
+                        let sent = self.network.send(now, a, b, &[0xc0; 60]);
+                        let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
                         self.record.datagram(now, a, b, 60, dropped);
                         if !dropped {
                             self.record.arrived(a, b, 60);
@@ -210,6 +265,20 @@ impl World<'_> {
                     }
                 }
                 self.push(now + KEEP_ALIVE, Event::KeepAlive);
+            }
+            Event::Rejoin(node) => {
+                let known = (0..self.islands.len()).map(|n| NodeIndex(n as u32));
+                let Some(other) = known.into_iter().find(|other| *other != node && self.reaches(*other, node)) else {
+                    return;
+                };
+                let held = self.replicas[other.index()].clone();
+                for (key, doc) in held {
+                    if self.replicas[node.index()].get(&key) != Some(&doc) {
+                        let text = doc.as_ref().map(Value::to_string);
+                        self.record.see(now, node, &key.collection, &key.id, text.as_deref());
+                        self.replicas[node.index()].insert(key, doc);
+                    }
+                }
             }
             Event::Session(a, b, up) => {
                 if self.open(a, b) == up {
@@ -237,24 +306,73 @@ impl World<'_> {
         }
     }
 
+    /// A degraded link takes as long as it takes.
+    fn reshape(&mut self, step: &Step) {
+        let group = |node: NodeIndex| self.plan.topology.node(node).group;
+        let ends = |from, to| (group(from), group(to));
+        match step {
+            Step::Degrade { links, .. } => {
+                for (from, to, params) in links {
+                    self.topology.links.insert(ends(*from, *to), params.clone());
+                    self.topology.links.get_mut(&ends(*from, *to)).into_iter().for_each(with_header);
+                }
+            }
+            Step::Heal { pairs, .. } => {
+                for (from, to) in pairs {
+                    let ends = ends(*from, *to);
+                    self.topology.links.insert(ends, self.plan.topology.links[&ends].clone());
+                    self.topology.links.get_mut(&ends).into_iter().for_each(with_header);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is on its way between nodes that are apart now is lost, and comes again when they are joined.
+    fn lose_in_flight(&mut self) {
+        let lost = |event: &Event| match event {
+            Event::Deliver(node, op) => (!self.reaches(self.plan.operations[*op].node, *node)).then_some((*node, *op)),
+            _ => None,
+        };
+        let lost: Vec<_> = self.queue.iter().filter_map(|(key, event)| Some((*key, lost(event)?))).collect();
+        for (key, parked) in lost {
+            self.queue.remove(&key);
+            self.parked.push(parked);
+        }
+    }
+
     fn operation(&mut self, now: SimTime, op: usize) {
         let planned = &self.plan.operations[op];
         let key = planned.action.key();
         let held = self.replicas[planned.node.index()].get(key).cloned().flatten();
         let running = self.running.contains(&planned.node);
+        if self.paused.contains(&planned.node) {
+            // It does not answer in time, and then it has not happened.
+            let slot = self.record.begin(planned, now);
+            return self.record.finish(slot, now, Outcome::Unknown);
+        }
         if !running || (held.is_none() && matches!(planned.action, Action::Edit { .. })) {
             return self.record.skip(planned, now);
         }
         let slot = self.record.begin(planned, now);
         if let (Action::Edit { edit, .. }, Some(held)) = (&planned.action, &held) {
-            let text = apply_edit(&held.to_string(), edit).unwrap();
-            self.record.writing(slot, &text);
+            let read = held.to_string();
+            self.record.reading(slot, &read);
+            self.record.writing(slot, &apply_edit(&read, edit).unwrap());
         }
         self.record.finish(slot, now, Outcome::Ok);
         self.apply(now, planned.node, op);
-        for node in self.plan.topology.nodes.iter().map(|node| node.index).filter(|node| *node != planned.node) {
-            if let Some(delay) = self.delay(planned.node, node) {
-                self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+        if let Action::Edit { .. } = planned.action {
+            let left = self.replicas[planned.node.index()].get(key).cloned().flatten();
+            self.causes.extend(left.map(|left| (op, left)));
+        }
+        let others = self.plan.topology.nodes.iter().filter(|node| node.index != planned.node && node.wants(key));
+        for node in others.map(|node| node.index).collect::<Vec<_>>() {
+            match self.delay(planned.node, node) {
+                Some(delay) if self.reaches(planned.node, node) => {
+                    self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
+                }
+                _ => self.parked.push((node, op)),
             }
         }
     }
@@ -281,6 +399,9 @@ impl World<'_> {
             (Action::Edit { .. }, None) => return,
             (Action::Edit { edit, .. }, Some(Some(held))) => {
                 let mut merged: Value = serde_json::from_str(&apply_edit(&held.to_string(), edit).unwrap()).unwrap();
+                if let Some(cause) = self.causes.get(&op) {
+                    catch_up(&mut merged, cause);
+                }
                 let by = merged["by"].as_object_mut().unwrap();
                 by.sort_keys();
                 merged["entries"].as_array_mut().unwrap().sort_by_key(|entry| entry["author"].to_string());
@@ -297,34 +418,65 @@ impl World<'_> {
 
     fn step(&mut self, now: SimTime, step: &Step) {
         let fault = step.fault();
+        let class = self.plan.faults[fault.index()].class;
         self.network.apply(now, step);
+        drop(self.network.take_released());
         match step {
-            Step::LinksDown { pairs, .. } => drop(self.cuts.insert(fault.0, pairs.clone())),
+            Step::LinksDown { pairs, .. } | Step::Reset { pairs, .. } | Step::Clog { pairs, .. } => {
+                drop(self.cuts.insert(fault.0, pairs.clone()));
+            }
             Step::Heal { .. } => drop(self.cuts.remove(&fault.0)),
             Step::Crash { node, .. } => drop(self.running.remove(node)),
+            Step::Trouble { node, .. } if class.stops() => drop(self.running.remove(node)),
+            Step::Trouble { node, .. } if class == FaultClass::Pause => drop(self.paused.insert(*node)),
+            Step::Recover { node, .. } => drop(self.paused.remove(node)),
             Step::Restart { node, .. } => drop(self.running.insert(*node)),
-            Step::Degrade { .. } => {}
+            Step::DialCut { .. } | Step::Degrade { .. } | Step::Trouble { .. } => {}
         }
+        self.reshape(step);
         self.regroup();
+        if matches!(step, Step::LinksDown { .. }) {
+            self.lose_in_flight();
+        }
         let counters = self.network.counters(&self.plan.faults[fault.index()].pairs);
         if step.begins() {
             self.record.fault_applied(fault, now, counters);
+            // A perfect world: what its faults ought to meet is there.
+            let network = self.network.effect(fault);
+            let effect = self.record.effect(fault);
+            effect.add(&network);
+            match class {
+                FaultClass::Cut | FaultClass::Degrade | FaultClass::Crash => {}
+                FaultClass::Reset => effect.sessions_reset = 2,
+                FaultClass::Clog | FaultClass::Pause => effect.datagrams_held = 1,
+                FaultClass::DialCut => effect.datagrams_blocked = 1,
+                FaultClass::Bloat => effect.queue_wait = secs(1),
+                FaultClass::TornWrite => effect.bytes_torn = 512,
+                FaultClass::UnsyncedLoss | FaultClass::DataLoss => effect.bytes_lost = 512,
+                FaultClass::DiskFull => effect.writes_refused = 1,
+                FaultClass::DiskSlow => effect.syncs_delayed = 1,
+                FaultClass::ReadError => effect.reads_refused = 1,
+                FaultClass::Clock => effect.clock_readings = 1,
+            }
         } else {
             self.record.fault_healed(fault, now, counters);
         }
         match step {
-            Step::LinksDown { pairs, .. } => {
+            Step::LinksDown { pairs, .. } | Step::Reset { pairs, .. } | Step::Clog { pairs, .. } => {
                 for (a, b) in self.sessions.clone() {
                     if pairs.contains(&(a, b)) || pairs.contains(&(b, a)) {
                         self.push(now + IDLE, Event::Session(a, b, false));
                     }
                 }
             }
-            Step::Heal { .. } => {
+            Step::Heal { .. } | Step::Recover { .. } => {
                 self.recover(now, REDIAL);
             }
-            Step::Crash { node, .. } => {
+            Step::Crash { node, .. } | Step::Trouble { node, .. } if class.stops() => {
                 self.record.life(now, *node, Life::Crashed);
+                if class == FaultClass::DataLoss {
+                    self.replicas[node.index()].clear();
+                }
                 for (a, b) in self.sessions.clone() {
                     if a == *node || b == *node {
                         self.push(now + IDLE, Event::Session(a, b, false));
@@ -341,8 +493,11 @@ impl World<'_> {
                 }
                 self.record.restart_snapshots.push(RestartSnapshot { node: *node, at: now, docs });
                 self.recover(now, REDIAL);
+                if class == FaultClass::DataLoss {
+                    self.push(now + REDIAL + secs(2), Event::Rejoin(*node));
+                }
             }
-            Step::Degrade { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,14 +1,18 @@
-//! An application beside a node: a tonic client on an in-memory connection to the node's real API server.
+//! An application beside a node: a tonic client on a connection to the node's real API server, in memory or over
+//! turmoil's TCP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
 use peat_node::NodeHandle;
+use peat_node::node::Pause;
 use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+use turmoil::net::TcpStream;
 
 use crate::tasks::Owned;
 
@@ -19,10 +23,10 @@ const PIPE_BYTES: usize = 256 << 10;
 pub(crate) type Client = PeatSidecarClient<Channel>;
 
 /// Connects a client to a node. The connection ends when the returned serving side is dropped.
-pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Owned), tonic::transport::Error> {
+pub(crate) async fn connect(node: NodeHandle, pause: &Pause) -> Result<(Client, Owned), tonic::transport::Error> {
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     // Never cancelled: a simulated node crashes, it is not asked to stop.
-    let serving = Owned::spawn(peat_node::api::serve_connection(node, theirs, CancellationToken::new()));
+    let serving = Owned::spawn(pause.hold(peat_node::api::serve_connection(node, theirs, CancellationToken::new())));
     let once = Arc::new(Mutex::new(Some(ours)));
     let connector = tower::service_fn(move |_| {
         let stream: Option<DuplexStream> = once.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -33,4 +37,11 @@ pub(crate) async fn connect(node: NodeHandle) -> Result<(Client, Owned), tonic::
     });
     let channel = Endpoint::from_static("http://node.sim").connect_with_connector(connector).await?;
     Ok((PeatSidecarClient::new(channel), serving))
+}
+
+/// Connects a client to the API that a node serves in a turmoil simulation, over its TCP.
+pub(crate) async fn over_turmoil(node: SocketAddr) -> Result<Client, tonic::transport::Error> {
+    let connector = tower::service_fn(move |_| async move { TcpStream::connect(node).await.map(TokioIo::new) });
+    let channel = Endpoint::from_static("http://node.sim").connect_with_connector(connector).await?;
+    Ok(PeatSidecarClient::new(channel))
 }

@@ -7,12 +7,14 @@
 //!   platter before the sync is complete.
 //! - A crash keeps what completed syncs cover. Of the writes between there and the next sync a random
 //!   subset survives, torn at sectors of 512 bytes; of everything after that, nothing.
+//! - A power cut may be made to fall into a sync, with the worst outcome ([`trouble`]).
 //! - After a crash the old backend refuses everything, so that the destructors of a crashed process cannot
 //!   tidy up.
 
 mod image;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use image::{Image, SECTOR_BYTES};
+use trouble::Troubles;
 
 /// Virtual time since any fixed moment.
 pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -51,6 +54,21 @@ struct Platter {
     synced_at: Duration,
     /// Number of the mount that may use the disk.
     mount: u64,
+    troubles: Troubles,
+}
+
+/// How long a sync takes that the power fails in: longer than anyone waits.
+const NEVER: Duration = Duration::from_secs(1_000_000);
+
+/// What a power cut leaves of writes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// Anything.
+    Random,
+    /// At least one of them in part.
+    Torn,
+    /// Nothing.
+    Unsynced,
 }
 
 enum Pending {
@@ -82,6 +100,7 @@ impl Disk {
             pending: Vec::new(),
             synced_at: Duration::ZERO,
             mount: 0,
+            troubles: Troubles::default(),
         };
         Self { platter: Arc::new(Mutex::new(platter)) }
     }
@@ -130,21 +149,65 @@ impl Platter {
 
     fn crash(&mut self) {
         self.settle();
-        for entry in std::mem::take(&mut self.pending) {
+        let armed = self.troubles.armed.take().filter(|_| self.troubles.tripped);
+        self.troubles.tripped = false;
+        let loss = armed.map_or(Loss::Random, |(_, loss)| loss);
+        let pending = std::mem::take(&mut self.pending);
+        // Nothing after a sync that is not complete was written yet.
+        let reached = pending.iter().position(|entry| matches!(entry, Pending::Sync { .. })).unwrap_or(pending.len());
+        let widest = pending[..reached].iter().enumerate().max_by_key(|(_, entry)| match entry {
+            Pending::Write { data, .. } => data.len(),
+            _ => 0,
+        });
+        let widest = widest.map(|(position, _)| position).filter(|_| loss == Loss::Torn);
+        let (mut torn, mut lost) = (0, 0);
+        for (position, entry) in pending.into_iter().take(reached).enumerate() {
             match entry {
-                // Nothing after a sync that is not complete was written yet.
                 Pending::Sync { .. } => break,
+                Pending::Write { data, .. } if loss == Loss::Unsynced => lost += data.len() as u64,
+                Pending::SetLen(_) if loss == Loss::Unsynced => {}
                 Pending::SetLen(len) => {
-                    if self.flip() {
+                    if widest.is_some() || self.flip() {
                         self.durable.set_len(len);
                     }
                 }
+                Pending::Write { offset, data } if widest == Some(position) => torn += self.split(offset, &data),
                 Pending::Write { offset, data } => self.tear(offset, &data),
             }
+        }
+        if let Some((fault, _)) = armed {
+            self.troubles.lost(fault, torn, lost);
         }
         self.visible = self.durable.clone();
         self.synced_at = Duration::ZERO;
         self.mount += 1;
+    }
+
+    fn wipe(&mut self) {
+        self.durable = Image::default();
+        self.visible = Image::default();
+        self.pending.clear();
+        self.synced_at = Duration::ZERO;
+        self.mount += 1;
+    }
+
+    /// Writes some sectors and others not; how many bytes it did not write.
+    fn split(&mut self, offset: u64, data: &[u8]) -> u64 {
+        let mut at = 0;
+        let mut lost = 0;
+        while at < data.len() {
+            let in_sector = (offset + at as u64) % SECTOR_BYTES;
+            let room = usize::try_from(SECTOR_BYTES - in_sector).unwrap_or(data.len());
+            let end = (at + room).min(data.len());
+            // The first sector is written, the last is not.
+            let written = at == 0 || (end < data.len() && self.flip());
+            match written {
+                true => self.durable.write_within(offset + at as u64, &data[at..end]),
+                false => lost += (end - at) as u64,
+            }
+            at = end;
+        }
+        lost
     }
 
     /// Writes whole, not at all, or some sectors of it.
@@ -188,11 +251,16 @@ impl redb::StorageBackend for Mount {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.platter()?.visible.read(offset, out)
+        let mut platter = self.platter()?;
+        platter.troubles.reading()?;
+        platter.visible.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut platter = self.platter()?;
+        if len > platter.visible.len() {
+            platter.troubles.writing()?;
+        }
         platter.visible.set_len(len);
         platter.pending.push(Pending::SetLen(len));
         Ok(())
@@ -204,7 +272,17 @@ impl redb::StorageBackend for Mount {
         let jitter_ns = u64::try_from(SYNC_JITTER.as_nanos()).unwrap_or(u64::MAX);
         let jitter = Duration::from_nanos(platter.rng.next_u64() % jitter_ns);
         let begin = platter.synced_at.max((platter.clock)());
-        let complete_at = begin + SYNC_MIN + jitter;
+        let longer = platter.troubles.syncing();
+        let mut complete_at = begin + SYNC_MIN + jitter + longer;
+        // A sync of nothing cannot be torn.
+        let writes = platter.pending.iter().any(|entry| matches!(entry, Pending::Write { .. }));
+        if platter.troubles.armed.is_some() && writes {
+            complete_at = begin + NEVER;
+            platter.troubles.tripped = true;
+            if let Some(alarm) = &platter.troubles.alarm {
+                alarm.notify_one();
+            }
+        }
         platter.synced_at = complete_at;
         platter.pending.push(Pending::Sync { complete_at });
         Ok(())
@@ -212,6 +290,7 @@ impl redb::StorageBackend for Mount {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut platter = self.platter()?;
+        platter.troubles.writing()?;
         platter.visible.write(offset, data);
         platter.pending.push(Pending::Write { offset, data: data.to_vec() });
         Ok(())

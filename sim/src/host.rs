@@ -1,36 +1,26 @@
-//! One simulated machine: a disk and an address that stay, and lives that come and go.
+//! One simulated machine: a disk, a calendar and an address that stay, and lives that come and go.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod trouble;
 
-use futures::future;
-use iroh::Endpoint;
-use peat_node::config::{Formation, NodeConfig, PeerAddress};
-use peat_node::core::class::Class;
-use peat_node::core::engine::Traffic;
-use peat_node::core::interest::{Interest, Selector};
-use peat_node::core::policy::{History, Policy, Window};
-use peat_node::limits;
-use peat_node::node::{Observer, Plants, World};
-use peat_node::store::{CommitMode, Store};
-use peat_node::{Node, NodeHandle};
-use peat_scenarios::model::{self, Discovery};
-use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
-use peat_scenarios::record::{Life, RestartSnapshot};
+use std::sync::Arc;
 
+use peat_node::NodeHandle;
+use peat_node::node::{Pause, Plants};
+use peat_scenarios::plan::{NodeIndex, NodeSpec};
+use peat_scenarios::record::Life;
+
+use crate::Configure;
 use crate::agent::SimAgent;
-use crate::client::{self, Client};
+use crate::calendar::Calendar;
+use crate::client::Client;
+use crate::clock::SimClock;
 use crate::disk::Disk;
-use crate::fabric::{Fabric, FabricResolver, address_text};
 use crate::journal::Journal;
+use crate::life::{Boot, Ready};
+use crate::net::Net;
 use crate::observer::{Directory, LifeObserver};
-use crate::tasks::{Owned, leave_behind};
 use crate::trace::Kind;
-use crate::workload::{self, Agenda, Bookmark};
-use crate::{Configure, hooks, seeds};
-
-/// Name of the formation that all simulated nodes belong to.
-const APP_ID: &str = "peat-sim";
+use crate::workload::{Agenda, Bookmark};
 
 /// What all hosts of a run share.
 #[derive(Clone)]
@@ -38,11 +28,24 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) plants: Plants,
     pub(crate) configure: Configure,
-    pub(crate) fabric: Fabric,
+    pub(crate) clock: SimClock,
+    pub(crate) net: Net,
     pub(crate) journal: Journal,
     pub(crate) directory: Directory,
     /// Every collection that the plan writes to.
     pub(crate) collections: Arc<[String]>,
+}
+
+/// Who runs the tasks of the hosts.
+///
+/// A host is dark at first. While it is dark, its application skips what it would have done
+/// ([`crate::workload::drive`] without a client): that is the engine's to run, too.
+pub(crate) trait Engine {
+    /// A host lives from now on.
+    fn begin(&mut self, boot: Boot);
+
+    /// The life of a host is over: when this returns, nothing of it runs any more, or will.
+    fn end(&mut self, node: NodeIndex, agenda: &Agenda);
 }
 
 /// A machine.
@@ -50,58 +53,46 @@ pub(crate) struct Host {
     shared: Shared,
     spec: NodeSpec,
     disk: Disk,
+    calendar: Calendar,
     agenda: Agenda,
     agent: Option<SimAgent>,
     bookmark: Bookmark,
-    /// One endpoint for each life to come, the next one last.
-    endpoints: Vec<Endpoint>,
+    /// Lives that the plan foresees.
+    planned: u32,
     /// Counts from one with the first start.
     lives: u32,
-    state: State,
-}
-
-enum State {
-    /// Nothing runs here but the clock: operations are skipped.
-    Dark {
-        _skipping: Owned,
-    },
-    Alive(Box<Alive>),
+    /// The life that goes on.
+    alive: Option<Alive>,
 }
 
 /// What the world keeps of a life, to look at it and to end it.
 struct Alive {
-    endpoint: Endpoint,
     observer: Arc<LifeObserver>,
-    /// Owns the node, its API connection and its application.
-    _task: Owned,
-    ready: Slot,
-}
-
-/// The node and a client, once it serves.
-type Slot = Arc<Mutex<Option<(NodeHandle, Client)>>>;
-
-fn slot(slot: &Slot) -> Option<(NodeHandle, Client)> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pause: Pause,
+    ready: Ready,
 }
 
 impl Host {
-    /// A machine that is dark. `endpoints` has one for each life, in order.
+    /// A machine that is dark, and has so many lives before it.
     pub(crate) fn new(
         shared: Shared,
         spec: NodeSpec,
         disk: Disk,
         agenda: Agenda,
         agent: Option<SimAgent>,
-        mut endpoints: Vec<Endpoint>,
+        planned: u32,
     ) -> Self {
-        endpoints.reverse();
-        let state = State::dark(&agenda, &shared.journal);
         let bookmark = Bookmark::default();
-        Self { shared, spec, disk, agenda, agent, bookmark, endpoints, lives: 0, state }
+        let calendar = Calendar::new(shared.clock.clone());
+        Self { shared, spec, disk, calendar, agenda, agent, bookmark, planned, lives: 0, alive: None }
     }
 
     pub(crate) fn spec(&self) -> &NodeSpec {
         &self.spec
+    }
+
+    pub(crate) fn agenda(&self) -> &Agenda {
+        &self.agenda
     }
 
     /// True before the first start.
@@ -111,63 +102,64 @@ impl Host {
 
     /// True from a start to the next crash, ready or not.
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.state, State::Alive(_))
+        self.alive.is_some()
     }
 
     /// The node and a client, if it runs and serves.
     pub(crate) fn ready(&self) -> Option<(NodeHandle, Client)> {
-        match &self.state {
-            State::Alive(alive) => slot(&alive.ready),
-            State::Dark { .. } => None,
-        }
+        self.alive.as_ref().and_then(|alive| alive.ready.get())
     }
 
     /// Begins a life. Does nothing while one goes on.
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, engine: &mut impl Engine) {
         if self.is_running() {
             return;
         }
-        let Some(endpoint) = self.endpoints.pop() else {
+        if self.lives == self.planned {
             let problem = format!("{} has no endpoint left for another life", self.spec.name);
             self.shared.journal.lock().record.infra_errors.push(problem);
             return;
-        };
+        }
         let life = self.lives;
         self.lives += 1;
         let event = if life == 0 { Life::Started } else { Life::Restarted };
         self.life_event(event);
-        self.shared.fabric.activate(self.spec.index, life);
+        self.shared.net.activate(self.spec.index, life);
         let observer = LifeObserver::new(self.spec.index, self.shared.journal.clone(), self.shared.directory.clone());
-        let ready = Slot::default();
-        let begin = Begin {
+        let (ready, pause) = (Ready::default(), Pause::default());
+        engine.begin(Boot {
             shared: self.shared.clone(),
             spec: self.spec.clone(),
             disk: self.disk.clone(),
+            calendar: self.calendar.clone(),
+            pause: pause.clone(),
             agenda: self.agenda.clone(),
             agent: self.agent.clone(),
             bookmark: self.bookmark.clone(),
-            endpoint: endpoint.clone(),
             observer: observer.clone(),
             ready: ready.clone(),
             life,
-        };
-        // Assigning drops what was there: from here on operations are no longer skipped.
-        self.state = State::Alive(Box::new(Alive { endpoint, observer, _task: Owned::spawn(begin.live()), ready }));
+        });
+        self.alive = Some(Alive { observer, pause, ready });
     }
 
-    /// The power fails: everything is gone at this instant but what the disk has synced.
-    pub(crate) fn crash(&mut self) {
-        let State::Alive(alive) = &self.state else { return };
+    /// The power fails: everything is gone at this instant but what the disk has synced. False if it was dark already.
+    pub(crate) fn crash(&mut self, engine: &mut impl Engine) -> bool {
+        let Some(alive) = self.alive.take() else { return false };
         // First the disk and the network, so that no destructor can reach either.
         self.disk.crash();
-        self.shared.fabric.deactivate(self.spec.index);
+        self.shared.net.deactivate(self.spec.index);
         alive.observer.silence();
-        let endpoint = alive.endpoint.clone();
-        // Assigning drops the life, and with its task the node.
-        self.state = State::dark(&self.agenda, &self.shared.journal);
-        // Ends the tasks that iroh runs for it. What it says goodbye with goes nowhere.
-        leave_behind(async move { endpoint.close().await });
+        engine.end(self.spec.index, &self.agenda);
         self.life_event(Life::Crashed);
+        true
+    }
+
+    /// What the node says from now on is not written down.
+    pub(crate) fn silence(&self) {
+        if let Some(alive) = &self.alive {
+            alive.observer.silence();
+        }
     }
 
     fn life_event(&self, event: Life) {
@@ -176,165 +168,4 @@ impl Host {
         journal.record.life(now, self.spec.index, event);
         journal.note(now, Kind::Life, self.spec.index, &format!("{event:?}").to_lowercase());
     }
-
-    /// Writes down what is wrong with the node itself. It is in the log that a report shows; the verdict
-    /// comes from what the node then lacks, see [`crate::world`].
-    pub(crate) fn trouble(&self, what: &str) {
-        trouble(&self.shared.journal, &self.spec, what);
-    }
-}
-
-fn trouble(journal: &Journal, spec: &NodeSpec, what: &str) {
-    let mut journal = journal.lock();
-    let now = journal.now();
-    journal.note(now, Kind::Life, spec.index, what);
-    journal.record.logs.entry(spec.name.clone()).or_default().push(format!("{now} {what}"));
-}
-
-impl State {
-    fn dark(agenda: &Agenda, journal: &Journal) -> Self {
-        State::Dark { _skipping: Owned::spawn(workload::drive(agenda.clone(), None, journal.clone())) }
-    }
-}
-
-/// What a life begins with.
-struct Begin {
-    shared: Shared,
-    spec: NodeSpec,
-    disk: Disk,
-    agenda: Agenda,
-    agent: Option<SimAgent>,
-    bookmark: Bookmark,
-    endpoint: Endpoint,
-    observer: Arc<LifeObserver>,
-    ready: Slot,
-    life: u32,
-}
-
-impl Begin {
-    /// A whole life. It ends by being dropped, and takes everything with it.
-    async fn live(self) {
-        let node = match self.start_node().await {
-            Ok(node) => node,
-            Err(problem) => return trouble(&self.shared.journal, &self.spec, &problem),
-        };
-        if self.life > 0 {
-            self.snapshot(node.handle()).await;
-        }
-        // After the snapshot, which is of what the disk kept.
-        if let Some(agent) = self.agent.clone()
-            && let Err(problem) = node.handle().watch_agent(agent, limits::AGENT_POLL_INTERVAL)
-        {
-            return trouble(&self.shared.journal, &self.spec, &problem.to_string());
-        }
-        let connected = client::connect(node.handle().clone()).await;
-        let (client, _server) = match connected {
-            Ok(connected) => connected,
-            Err(error) => {
-                return trouble(&self.shared.journal, &self.spec, &format!("its API does not answer: {error}"));
-            }
-        };
-        let handles = (node.handle().clone(), client.clone());
-        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(handles);
-        let journal = self.shared.journal.clone();
-        let watching = workload::watch(self.spec.index, client.clone(), journal.clone(), self.bookmark);
-        let working = workload::drive(self.agenda.clone(), Some(client), journal);
-        future::join(watching, working).await;
-    }
-
-    async fn start_node(&self) -> Result<Node, String> {
-        let seed = self.shared.seed;
-        let seed_bytes = |what| seeds::bytes(seed, what, self.spec.index, self.life);
-        let mut epoch = [0; 16];
-        epoch.copy_from_slice(&seed_bytes("epoch")[..16]);
-        let store = Store::open_backend(
-            self.disk.mount(),
-            CommitMode::Inline(Arc::new(self.disk.clone())),
-            identity(seed, self.spec.index),
-            epoch,
-        )
-        .map_err(|error| format!("its store does not open: {error}"))?;
-        let formation = Formation { app_id: APP_ID.into(), shared_key: Some([7; 32]), previous_key: None };
-        let mut config = NodeConfig::new(self.spec.name.clone(), formation);
-        config.advertise = vec![address_text(self.spec.index)];
-        config.peers = self.spec.peers.iter().map(|peer| peer_address(seed, *peer)).collect();
-        config.traffic = traffic(&self.spec)?;
-        config.discovery.gossip = self.spec.discovery == Discovery::Gossip;
-        (self.shared.configure)(self.spec.index, &mut config);
-        let observer: Arc<dyn Observer> = self.observer.clone();
-        let world = World {
-            store,
-            endpoint: self.endpoint.clone(),
-            resolver: Arc::new(FabricResolver),
-            wall_clock: Arc::new(calendar_ms),
-            seed: seed_bytes("node"),
-            observer: Some(observer),
-            plants: self.shared.plants,
-        };
-        Node::start(config, world).await.map_err(|error| format!("does not start: {error}"))
-    }
-
-    /// What the node has before any peer could tell it: taken at the moment of its start, and the first
-    /// document from a peer is several datagrams away.
-    async fn snapshot(&self, node: &NodeHandle) {
-        let mut docs = std::collections::BTreeMap::new();
-        for collection in self.shared.collections.iter() {
-            match node.scan(collection).await {
-                Ok(rows) => {
-                    let rows = rows.into_iter();
-                    docs.extend(rows.map(|(id, json)| (DocKey::new(collection, &id), Arc::from(json))));
-                }
-                Err(error) => trouble(&self.shared.journal, &self.spec, &format!("cannot read {collection}: {error}")),
-            }
-        }
-        let mut journal = self.shared.journal.lock();
-        let at = journal.now();
-        journal.record.restart_snapshots.push(RestartSnapshot { node: self.spec.index, at, docs });
-    }
-}
-
-/// What a node carries, and in which order.
-fn traffic(spec: &NodeSpec) -> Result<Traffic, String> {
-    let mut traffic = Traffic::default();
-    for (collection, class) in &spec.classes {
-        let class = match class {
-            model::Class::Command => Class::Command,
-            model::Class::State => Class::State,
-            model::Class::Telemetry => Class::Telemetry,
-            model::Class::Blob => Class::Blob,
-        };
-        traffic.classes.set(collection, class).map_err(|error| error.to_string())?;
-    }
-    for (collection, kept) in &spec.history {
-        let history = match kept {
-            model::KeptHistory::Full => History::Full,
-            model::KeptHistory::Latest => History::Latest,
-            model::KeptHistory::Window { changes, age_s } => {
-                History::Window(Window { changes: *changes, age_s: *age_s })
-            }
-        };
-        let policy = Policy { history, ..Policy::default() };
-        traffic.policies.configure(collection, policy).map_err(|error| error.to_string())?;
-    }
-    if !spec.interest.is_empty() {
-        let selector = |of: &model::Selector| Selector::new(&of.collection, &of.prefix);
-        let selectors: Result<Vec<Selector>, _> = spec.interest.iter().map(selector).collect();
-        let interest = selectors.and_then(Interest::only);
-        traffic.interest = interest.map_err(|error| error.to_string())?;
-    }
-    Ok(traffic)
-}
-
-/// The key of a host: it stays over all its lives, as a file on its disk would.
-pub(crate) fn identity(seed: u64, host: NodeIndex) -> iroh::SecretKey {
-    iroh::SecretKey::from_bytes(&seeds::bytes(seed, "identity", host, 0))
-}
-
-fn peer_address(seed: u64, peer: NodeIndex) -> PeerAddress {
-    PeerAddress { id: identity(seed, peer).public(), addresses: vec![address_text(peer)] }
-}
-
-fn calendar_ms() -> u64 {
-    let since_epoch: Duration = hooks::EPOCH + hooks::elapsed();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,47 +2,65 @@
 //! that nothing can be in the one and not in the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{RunRecord, SimTime};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::clock::SimClock;
 use crate::trace::{Kind, Trace};
 
 /// The journal of a run, shared by everything in it. Never held across an `await`.
 #[derive(Clone)]
-pub(crate) struct Journal(Arc<Mutex<Inner>>);
+pub(crate) struct Journal {
+    inner: Arc<Mutex<Inner>>,
+    stirred: Arc<Notify>,
+}
 
 pub(crate) struct Inner {
     pub(crate) record: RunRecord,
     pub(crate) trace: Trace,
-    zero: Instant,
+    clock: SimClock,
+    /// What the clock showed when scenario time began.
+    zero: Duration,
     names: Vec<Arc<str>>,
 }
 
 impl Journal {
-    pub(crate) fn new(record: RunRecord, trace: Trace) -> Self {
+    pub(crate) fn new(record: RunRecord, trace: Trace, clock: SimClock) -> Self {
         let names = record.topology.nodes.iter().map(|node| node.name.as_str().into()).collect();
-        Self(Arc::new(Mutex::new(Inner { record, trace, zero: Instant::now(), names })))
+        let zero = clock.elapsed();
+        let inner = Inner { record, trace, clock, zero, names };
+        Self { inner: Arc::new(Mutex::new(inner)), stirred: Arc::new(Notify::new()) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         // One thread: a poisoned lock means that the run is being torn down by a panic anyway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told whenever something happened that a timeline may wait for: an operation ended, a session came up, the power
+    /// is to be cut. Whoever does not wait for that does not listen.
+    pub(crate) fn stirred(&self) -> &Arc<Notify> {
+        &self.stirred
     }
 
     /// Scenario time begins now.
     pub(crate) fn start_clock(&self) {
-        self.lock().zero = Instant::now();
+        let mut inner = self.lock();
+        inner.zero = inner.clock.elapsed();
     }
 
     pub(crate) fn now(&self) -> SimTime {
         self.lock().now()
     }
 
-    /// The moment `at` on tokio's clock.
+    /// The moment `at` on the clock of the current runtime; now, if it is over.
     pub(crate) fn instant(&self, at: SimTime) -> Instant {
-        self.lock().zero + at.as_duration()
+        let inner = self.lock();
+        inner.clock.instant(inner.zero + at.as_duration())
     }
 
     /// Adds an event that is in the trace only.
@@ -55,7 +73,7 @@ impl Journal {
 
 impl Inner {
     pub(crate) fn now(&self) -> SimTime {
-        SimTime::from(Instant::now().saturating_duration_since(self.zero))
+        SimTime::from(self.clock.elapsed().saturating_sub(self.zero))
     }
 
     /// Adds an event about a node to the trace.

@@ -28,28 +28,34 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
+mod calendar;
 mod client;
+mod clock;
 mod disk;
 mod fabric;
 pub mod hooks;
 mod host;
 mod journal;
+mod life;
+mod net;
 mod observer;
+pub mod planted;
 mod seeds;
 mod tasks;
 pub mod trace;
+pub mod turmoil;
 mod workload;
 mod world;
 
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use peat_node::config::NodeConfig;
-use peat_node::node::Plants;
 use peat_scenarios::plan::NodeIndex;
-use peat_scenarios::{RunRecord, Scenario, SimTime};
+use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario, SimTime, Unsupported};
 
 pub use hooks::HookError;
+pub use peat_node::node::{Plant, Plants};
 pub use trace::{Event, first_difference};
 
 /// Stack of a simulation's thread. Every node's futures are polled on it, unoptimised in tests.
@@ -58,16 +64,58 @@ const STACK_BYTES: usize = 64 << 20;
 /// Alters the configuration of a node at every start.
 pub type Configure = Arc<dyn Fn(NodeIndex, &mut NodeConfig) + Send + Sync>;
 
+/// Who delivers datagrams, runs tasks and tells the time. Everything else is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// One runtime for all, from event to event. The default: nothing is faster.
+    #[default]
+    Fabric,
+    /// A [`turmoil::Sim`](::turmoil::Sim) in ticks of a millisecond, one runtime a host. It is there to disagree
+    /// with the other, if there is something to disagree about.
+    Turmoil,
+}
+
+impl Engine {
+    /// Its name in records and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Fabric => "fabric",
+            Engine::Turmoil => "turmoil",
+        }
+    }
+
+    /// What it can do. [`run`] refuses what a scenario asks for beyond that, before anything starts: what is left out in
+    /// silence would prove what was not tried.
+    pub fn capabilities(self) -> Capabilities {
+        match self {
+            Engine::Fabric => Capabilities::all("sim/fabric"),
+            // What a clog lets go leaves from no host, and turmoil's sockets belong to hosts.
+            Engine::Turmoil => Capabilities::only(
+                "sim/turmoil",
+                Capability::ALL.into_iter().filter(|capability| *capability != Capability::ClogLinks),
+            )
+            .at_most(turmoil::NODES_MAX),
+        }
+    }
+}
+
 /// How a scenario is run.
 pub struct RunOptions {
     /// Everything random in the run follows from it.
     pub seed: u64,
+    /// What runs it.
+    pub engine: Engine,
     /// Bugs to plant in every node.
     pub plants: Plants,
     /// What the nodes are told beyond the scenario.
     pub configure: Configure,
+    /// Lets the real clock into the run half-way, to prove that whoever compares runs notices it.
+    pub leak: bool,
     /// What the person typed to name the scenario, for the line that reproduces a failure.
     pub source: String,
+    /// Whether the record is to say what passed between the nodes, for [`peat_scenarios::explain`]. The run and its trace are
+    /// the same either way.
+    pub transfers: bool,
     /// Is told how far the run is, on the caller's thread, about once per virtual second.
     pub progress: Option<Box<dyn FnMut(Progress) + Send>>,
 }
@@ -75,7 +123,22 @@ pub struct RunOptions {
 impl RunOptions {
     /// A run of a scenario with this seed and nothing special.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, plants: Plants::default(), configure: Arc::new(|_, _| {}), source: String::new(), progress: None }
+        Self {
+            seed,
+            engine: Engine::default(),
+            plants: Plants::default(),
+            configure: configure_nothing(),
+            leak: false,
+            source: String::new(),
+            transfers: false,
+            progress: None,
+        }
+    }
+
+    /// The same on this engine.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
     }
 
     /// The same with nodes that are told more.
@@ -84,11 +147,21 @@ impl RunOptions {
         self
     }
 
+    /// The same, with what passed between the nodes in the record.
+    pub fn with_transfers(mut self) -> Self {
+        self.transfers = true;
+        self
+    }
+
     /// The same with bugs planted.
     pub fn plants(mut self, plants: Plants) -> Self {
         self.plants = plants;
         self
     }
+}
+
+fn configure_nothing() -> Configure {
+    Arc::new(|_, _| {})
 }
 
 /// How far a run is.
@@ -122,6 +195,12 @@ pub enum SimError {
         /// Why.
         source: peat_node::mesh::BindError,
     },
+    /// The hosts of a turmoil simulation did not do what they should.
+    #[error("turmoil: {0}")]
+    Turmoil(String),
+    /// The scenario asks for something that this world cannot do.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// Something in the run panicked.
     #[error("the simulation panicked: {0}")]
     Panicked(String),
@@ -143,18 +222,20 @@ pub fn run_with_events(scenario: &Scenario, options: RunOptions) -> Result<(RunR
 
 #[expect(clippy::disallowed_methods, reason = "how long the run takes in real time, on the caller's thread")]
 fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunRecord, Vec<Event>), SimError> {
+    options.engine.capabilities().admit(scenario)?;
     hooks::self_check()?;
-    let RunOptions { seed, plants, configure, source, progress } = options;
+    let RunOptions { seed, engine, plants, configure, leak, source, transfers, progress } = options;
     let plan = peat_scenarios::plan::expand(scenario, seed);
-    let record = RunRecord::new(scenario, &plan, &source, "sim", "fabric");
+    let mut record = RunRecord::new(scenario, &plan, &source, "sim", engine.name());
+    record.transfers = transfers.then(Default::default);
     let began = Instant::now();
+    let leak = leak.then(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos().into());
     let (report, reports) = mpsc::channel();
-    let setup = world::Setup { plan, record, plants, configure, keep, report };
-    let thread = std::thread::Builder::new()
-        .name(format!("sim-{seed}"))
-        .stack_size(STACK_BYTES)
-        .spawn(move || world::run(setup))
-        .map_err(SimError::Thread)?;
+    let setup = world::Setup { plan, record, plants, configure, leak, keep, report };
+    let thread = spawn(seed, move || match engine {
+        Engine::Fabric => fabric::run(setup),
+        Engine::Turmoil => turmoil::run(setup),
+    })?;
     // Told here and not in the simulation: a progress bar that reads the clock or makes a hash map there
     // would change the run.
     let mut progress = progress;
@@ -163,9 +244,28 @@ fn execute(scenario: &Scenario, options: RunOptions, keep: bool) -> Result<(RunR
             tell(reached);
         }
     }
-    let (mut record, events) = thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))??;
+    let (mut record, events) = joined(thread)??;
     record.wall = began.elapsed();
     Ok((record, events))
+}
+
+/// Runs on a fresh thread, which is inside a simulation for as long as that takes.
+fn spawn<T: Send + 'static>(
+    seed: u64,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, SimError> {
+    let thread = std::thread::Builder::new().name(format!("sim-{seed}")).stack_size(STACK_BYTES);
+    let inside = move || {
+        let _entered = hooks::enter(seed);
+        // A subscriber of the process would make hash maps on this thread, and with that change the run.
+        let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+        run()
+    };
+    thread.spawn(inside).map_err(SimError::Thread)
+}
+
+fn joined<T>(thread: std::thread::JoinHandle<T>) -> Result<T, SimError> {
+    thread.join().map_err(|panic| SimError::Panicked(panic_text(&*panic)))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

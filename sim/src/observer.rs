@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use iroh::EndpointId;
-use peat_node::node::{Observation, Observer};
+use peat_node::node::{FrameSeen, Observation, Observer};
 use peat_scenarios::plan::NodeIndex;
+use peat_scenarios::record::transfer::Frame;
 
 use crate::journal::Journal;
 use crate::trace::Kind;
@@ -49,6 +50,9 @@ impl Observer for LifeObserver {
             && let Some(&peer) = self.directory.get(&peer)
         {
             journal.record.session(now, self.node, peer, up);
+            if up {
+                self.journal.stirred().notify_one();
+            }
         }
         if let Observation::Dialing { peer, .. } = &event
             && let Some(&peer) = self.directory.get(peer)
@@ -70,5 +74,19 @@ impl Observer for LifeObserver {
             Observation::Committed { changes } => format!("committed {changes} changes"),
         };
         journal.note(now, Kind::Node, self.node, &text);
+    }
+
+    fn follows_frames(&self) -> bool {
+        self.alive.load(Ordering::Relaxed) && self.journal.lock().record.transfers.is_some()
+    }
+
+    /// In the record only: the trace of a run is the same whether anybody looks at its frames or not.
+    fn frame(&self, frame: FrameSeen<'_>) {
+        let Some(&peer) = self.directory.get(&frame.peer) else { return };
+        let ends = if frame.sent { (self.node, peer) } else { (peer, self.node) };
+        let FrameSeen { collection, id, check, bytes, .. } = frame;
+        let mut journal = self.journal.lock();
+        let now = journal.now();
+        journal.record.frame(now, ends, frame.sent, Frame { collection, id, check, bytes });
     }
 }

@@ -85,9 +85,10 @@ async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
         journal.note(now, Kind::Invoked, planned.node, &format!("operation {number}: {}", describe(&planned.action)));
         journal.record.begin(planned, now)
     };
-    let writing = |json: &str| {
+    let writing = |read: &str, json: &str| {
         let mut journal = journal.lock();
         let now = journal.now();
+        journal.record.reading(slot, read);
         journal.note(now, Kind::Invoked, planned.node, &format!("operation {number} writes {json}"));
         journal.record.writing(slot, json);
     };
@@ -98,10 +99,12 @@ async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
         Ok(Err(status)) => judge(&status),
         Err(_deadline) => Outcome::Unknown,
     };
+    let stirred = journal.stirred().clone();
     let mut journal = journal.lock();
     let now = journal.now();
     journal.note(now, Kind::Completed, planned.node, &format!("operation {number}: {outcome:?}"));
     journal.record.finish(slot, now, outcome);
+    stirred.notify_one();
 }
 
 fn describe(action: &Action) -> String {
@@ -114,7 +117,7 @@ fn describe(action: &Action) -> String {
     }
 }
 
-async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)) -> Result<Outcome, Status> {
+async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str, &str)) -> Result<Outcome, Status> {
     let (collection, doc_id) = (action.key().collection.to_string(), action.key().id.to_string());
     match action {
         Action::Put { json, .. } => {
@@ -141,7 +144,7 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str)
                 // The node handed out a document that no workload wrote. The checks will say so.
                 Err(error) => return Ok(Outcome::Refused(format!("the document cannot be edited: {error}"))),
             };
-            writing(&json_data);
+            writing(&current, &json_data);
             client.put_document(PutDocumentRequest { collection, doc_id, json_data, ..Default::default() }).await?;
         }
         Action::Report { json, .. } => return shown(client, collection, doc_id, json.as_deref()).await,

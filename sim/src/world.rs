@@ -1,36 +1,36 @@
-//! The run itself: binds, starts the clock, carries out the timeline, and reads the end.
+//! The run itself, whichever engine runs it: carries out the timeline, looks for convergence, tells how far it is,
+//! and reads the end.
 
+mod classes;
 mod convergence;
-mod finals;
+pub(crate) mod finals;
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use iroh::Endpoint;
-use peat_node::config::Timing;
-use peat_node::mesh::{self, Underlay};
-use peat_node::node::Plants;
+use peat_node::node::{Gauge, Plant, Plants};
 use peat_node::watcher::PLATFORMS;
-use peat_scenarios::plan::{NodeIndex, NodeSpec, Plan, Schedule, Step};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, NodeSpec, Plan, Schedule, Step};
 use peat_scenarios::{RunRecord, SimTime};
 
 use crate::agent::SimAgent;
-use crate::disk::{Clock, Disk};
-use crate::fabric::Fabric;
-use crate::host::{Host, Shared, identity};
+use crate::clock::SimClock;
+use crate::disk::Disk;
+use crate::host::{Engine, Host, Shared};
 use crate::journal::Journal;
-use crate::tasks::Owned;
+use crate::life::identity;
+use crate::net::Net;
 use crate::trace::{Event, Kind, Trace};
 use crate::workload::Agenda;
-use crate::{Configure, Progress, SimError, hooks, seeds};
+use crate::{Configure, Progress, hooks, seeds};
 
+use classes::Classes;
 use convergence::Convergence;
+use finals::Replica;
 
-/// Virtual time after each bind. It is a barrier: the clock stands still while a blocking task is out
-/// (netwatch reads `/proc/net/route` on another thread), so when this is over, the endpoint has settled.
-const SETTLE: Duration = Duration::from_millis(2);
 /// How often convergence is looked for while a step of the timeline waits for it.
 const LOOK_WANTED: Duration = Duration::from_millis(50);
 /// And otherwise: only for the list of convergences; the figures are computed from what was visible when.
@@ -44,148 +44,158 @@ pub(crate) struct Setup {
     pub(crate) record: RunRecord,
     pub(crate) plants: Plants,
     pub(crate) configure: Configure,
+    /// Entropy from outside that gets in half-way.
+    pub(crate) leak: Option<u64>,
     pub(crate) keep: bool,
     pub(crate) report: Sender<Progress>,
 }
 
-/// Runs on the thread of the simulation.
-pub(crate) fn run(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
-    let _entered = hooks::enter(setup.plan.seed);
-    // A subscriber of the process would make hash maps on this thread, and with that change the run.
-    let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    // netwatch panics without the I/O driver.
-    let runtime = builder.enable_time().enable_io().start_paused(true).build().map_err(SimError::Runtime)?;
-    runtime.block_on(world(setup))
-}
-
-async fn world(setup: Setup) -> Result<(RunRecord, Vec<Event>), SimError> {
-    let Setup { plan, record, plants, configure, keep, report } = setup;
-    let journal = Journal::new(record, Trace::new(keep));
-    let fabric = Fabric::new(&plan.topology, plan.seed, journal.clone());
-    let mut endpoints = bind_all(&plan, &fabric).await?;
-    // Whatever was drawn while binding no longer matters.
-    hooks::reseed(plan.seed);
-    journal.start_clock();
-    let network = Owned::spawn(fabric.clone().run());
-
-    let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
-    let mut collections: BTreeSet<&str> = plan.operations.iter().map(|op| &*op.action.key().collection).collect();
-    if !plan.agents.is_empty() {
-        // What a node says of its agent itself is nobody's operation.
-        collections.insert(PLATFORMS);
-    }
-    let shared = Shared {
-        seed: plan.seed,
-        plants,
-        configure,
-        fabric: fabric.clone(),
-        journal: journal.clone(),
-        directory: Arc::new(directory.collect()),
-        collections: collections.into_iter().map(String::from).collect(),
-    };
-    let hosts = plan.topology.nodes.iter().map(|spec| {
-        let lives = endpoints.remove(&spec.index).unwrap_or_default();
-        let operations = plan.operations.iter().filter(|op| op.node == spec.index).cloned();
-        let disk = Disk::new(seeds::number(plan.seed, "disk", spec.index), virtual_clock());
-        let agent = SimAgent::of(&plan, spec.index, journal.clone());
-        Host::new(shared.clone(), spec.clone(), disk, Agenda::new(operations), agent, lives)
-    });
-    let mut world = World {
-        hosts: hosts.collect(),
-        schedule: Schedule::new(&plan.timeline),
-        convergence: Convergence::default(),
-        lasting: BTreeMap::new(),
-        told: None,
-        report,
-        shared,
-        plan,
-    };
-    world.live().await;
-    finals::read(&world.hosts, &world.shared).await;
-    drop(network);
-    let draws = hooks::draws();
-    let mut journal = journal.lock();
-    // Two runs that drew a different number of times are two runs, even if no datagram shows it.
-    let end = journal.now();
-    journal.trace.add(end, Kind::Final, &[&draws.to_le_bytes()], || format!("entropy was drawn {draws} times"));
-    let overflows = fabric.inbox_overflows();
-    if overflows > 0 {
-        let line = format!("{overflows} datagrams were dropped because an endpoint did not read them in time");
-        journal.record.logs.entry("fabric".into()).or_default().push(line);
-    }
-    journal.record.trace_hash = Some(journal.trace.hash());
-    let events = journal.trace.take_events();
-    Ok((journal.record.clone(), events))
-}
-
-fn virtual_clock() -> Clock {
-    Arc::new(hooks::elapsed)
-}
-
-/// One endpoint for each life of each host. Bound one after the other and before the start, because iroh's
-/// interface monitor does not start in a repeatable way.
-async fn bind_all(plan: &Plan, fabric: &Fabric) -> Result<BTreeMap<NodeIndex, Vec<Endpoint>>, SimError> {
-    let mut bound = BTreeMap::new();
-    for spec in &plan.topology.nodes {
-        let mut endpoints = Vec::new();
-        for life in 0..lives(plan, spec) {
-            let underlay = Underlay::Custom(fabric.transport(spec.index, life));
-            let endpoint = mesh::bind(identity(plan.seed, spec.index), underlay, &Timing::default()).await;
-            endpoints.push(endpoint.map_err(|source| SimError::Bind { node: spec.name.clone(), source })?);
-            tokio::time::sleep(SETTLE).await;
-        }
-        bound.insert(spec.index, endpoints);
-    }
-    Ok(bound)
-}
-
-fn lives(plan: &Plan, spec: &NodeSpec) -> u32 {
-    let restarts =
-        plan.timeline.iter().filter(|timed| matches!(timed.step, Step::Restart { node, .. } if node == spec.index));
-    1 + u32::try_from(restarts.count()).unwrap_or(u32::MAX - 1)
-}
-
-struct World {
-    plan: Plan,
-    shared: Shared,
-    hosts: Vec<Host>,
+/// Everything of a run but who runs its tasks.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) shared: Shared,
+    pub(crate) hosts: Vec<Host>,
     schedule: Schedule,
     convergence: Convergence,
+    classes: Classes,
     /// Faults that last, by position, with the words for them.
     lasting: BTreeMap<u32, String>,
+    /// What keeps each node that is down from starting.
+    down: BTreeMap<NodeIndex, BTreeSet<FaultIndex>>,
     told: Option<SimTime>,
+    leak: Option<u64>,
     report: Sender<Progress>,
 }
 
 impl World {
-    /// From time zero to the end of the plan.
-    async fn live(&mut self) {
-        loop {
-            let now = self.shared.journal.now();
-            for host in &mut self.hosts {
-                if host.is_new() && host.spec().joins_at <= now {
-                    host.start();
-                }
-            }
-            while let Some(step) = self.schedule.take_due(now) {
-                self.take(now, &step);
-            }
-            let equal = self.convergence.look(now, &self.hosts, &self.shared.journal);
-            if equal && self.schedule.wants_convergence() {
-                self.schedule.converged(now);
-            }
-            self.tell(now);
-            if now >= self.plan.duration {
-                break;
-            }
-            tokio::time::sleep_until(self.shared.journal.instant(self.next(now))).await;
+    /// All hosts dark, before scenario time begins.
+    pub(crate) fn new(setup: Setup, clock: SimClock) -> Self {
+        let Setup { plan, record, plants, configure, leak, keep, report } = setup;
+        let journal = Journal::new(record, Trace::new(keep), clock.clone());
+        let net = Net::new(&plan.topology, plan.seed, journal.clone());
+        if plants.has(Plant::HastyLink) {
+            net.hurry();
         }
-        for (index, fault) in self.plan.faults.iter().enumerate() {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            if self.lasting.contains_key(&index) {
-                let counters = self.shared.fabric.counters(&fault.pairs);
-                self.shared.journal.lock().record.fault_lasting(peat_scenarios::plan::FaultIndex(index), counters);
+        let directory = plan.topology.nodes.iter().map(|node| (identity(plan.seed, node.index).public(), node.index));
+        let shared = Shared {
+            seed: plan.seed,
+            plants,
+            configure,
+            clock: clock.clone(),
+            net,
+            journal: journal.clone(),
+            directory: Arc::new(directory.collect()),
+            collections: collections(&plan),
+        };
+        let hosts = plan.topology.nodes.iter().map(|spec| {
+            let operations = plan.operations.iter().filter(|op| op.node == spec.index).cloned();
+            let clock = clock.clone();
+            let disk = Disk::new(seeds::number(plan.seed, "disk", spec.index), Arc::new(move || clock.elapsed()));
+            let agent = SimAgent::of(&plan, spec.index, journal.clone());
+            Host::new(shared.clone(), spec.clone(), disk, Agenda::new(operations), agent, lives(&plan, spec))
+        });
+        World {
+            hosts: hosts.collect(),
+            schedule: Schedule::new(&plan.timeline),
+            convergence: Convergence::default(),
+            classes: Classes::default(),
+            lasting: BTreeMap::new(),
+            down: BTreeMap::new(),
+            told: None,
+            leak,
+            report,
+            shared,
+            plan,
+        }
+    }
+
+    /// Everything is in its place: scenario time begins.
+    pub(crate) fn begin(&self) {
+        // Whatever was drawn while the engine put it there no longer matters.
+        hooks::reseed(self.plan.seed);
+        self.shared.journal.start_clock();
+    }
+
+    /// Does what is due now, and says when there is something to do again; `None`: the run is over.
+    pub(crate) fn turn(&mut self, engine: &mut impl Engine) -> Option<SimTime> {
+        let now = self.shared.journal.now();
+        if now.as_nanos() >= self.plan.duration.as_nanos() / 2
+            && let Some(entropy) = self.leak.take()
+        {
+            hooks::reseed(entropy);
+        }
+        for host in &mut self.hosts {
+            if host.is_new() && host.spec().joins_at <= now {
+                host.start(engine);
+            }
+        }
+        self.cut_powers(engine);
+        while let Some(step) = self.schedule.take_due(now) {
+            self.take(now, &step, engine);
+        }
+        if self.schedule.wants_events() {
+            self.schedule.notice(now, &self.shared.journal.lock().record);
+        }
+        let equal = self.convergence.look(now, &self.hosts, &self.shared.journal);
+        if equal && self.schedule.wants_convergence() {
+            self.schedule.converged(now);
+        }
+        self.classes.look(now, &self.hosts, &self.shared.journal);
+        self.sample(now);
+        self.tell(now);
+        if now < self.plan.duration {
+            return Some(self.next(now));
+        }
+        // The last slice may be a part of one.
+        self.hosts.iter().for_each(|host| self.classes.read(self.plan.duration, host, &self.shared.journal));
+        self.close_lasting();
+        None
+    }
+
+    /// True while something that the journal hears of may have to be done at once.
+    pub(crate) fn waits_for_events(&self) -> bool {
+        self.schedule.wants_events() || self.hosts.iter().any(Host::is_armed)
+    }
+
+    /// The run is over: nothing that still happens is part of it. For engines in which reading the end takes time.
+    pub(crate) fn still(&self) {
+        self.shared.net.close();
+        for host in &self.hosts {
+            host.silence();
+        }
+    }
+
+    /// What there is to read at the end.
+    pub(crate) fn replicas(&self) -> Vec<Replica> {
+        self.hosts.iter().map(Replica::of).collect()
+    }
+
+    /// The record and, if they were kept, the events.
+    pub(crate) fn finish(self) -> (RunRecord, Vec<Event>) {
+        let draws = hooks::draws();
+        let mut journal = self.shared.journal.lock();
+        // Two runs that drew a different number of times are two runs, even if no datagram shows it.
+        let end = journal.now();
+        journal.trace.add(end, Kind::Final, &[&draws.to_le_bytes()], || format!("entropy was drawn {draws} times"));
+        let overflows = self.shared.net.inbox_overflows();
+        if overflows > 0 {
+            let line = format!("{overflows} datagrams were dropped because an endpoint did not read them in time");
+            let engine = journal.record.meta.engine.clone();
+            journal.record.logs.entry(engine).or_default().push(line);
+        }
+        journal.record.trace_hash = Some(journal.trace.hash());
+        let events = journal.trace.take_events();
+        (journal.record.clone(), events)
+    }
+
+    /// How full the limited things of every node are. Nobody notices being looked at.
+    fn sample(&self, now: SimTime) {
+        for host in &self.hosts {
+            let Some((node, _)) = host.ready() else { continue };
+            let gauges = node.gauges();
+            let mut journal = self.shared.journal.lock();
+            for Gauge { name, value, limit } in gauges {
+                journal.record.gauge(now, host.spec().index, name, value, limit);
             }
         }
     }
@@ -196,34 +206,6 @@ impl World {
         let joins = self.hosts.iter().filter(|host| host.is_new()).map(|host| host.spec().joins_at);
         let due = self.schedule.next_at().into_iter().chain(joins);
         due.chain([now + look, self.plan.duration]).min().unwrap_or(self.plan.duration)
-    }
-
-    fn take(&mut self, now: SimTime, step: &Step) {
-        let index = step.fault();
-        let fault = &self.plan.faults[index.index()];
-        let counters = self.shared.fabric.counters(&fault.pairs);
-        let verb = if step.begins() { "begins" } else { "ends" };
-        let text = format!("{} {verb}: {}", fault.name, fault.description);
-        {
-            let mut journal = self.shared.journal.lock();
-            journal.trace.add(now, Kind::Step, &[&index.0.to_le_bytes(), text.as_bytes()], || text.clone());
-            if step.begins() {
-                journal.record.fault_applied(index, now, counters);
-            } else {
-                journal.record.fault_healed(index, now, counters);
-            }
-        }
-        if step.begins() {
-            self.lasting.insert(index.0, fault.description.clone());
-        } else {
-            self.lasting.remove(&index.0);
-        }
-        self.shared.fabric.apply(now, step);
-        match step {
-            Step::Crash { node, .. } => self.hosts[node.index()].crash(),
-            Step::Restart { node, .. } => self.hosts[node.index()].start(),
-            Step::LinksDown { .. } | Step::Degrade { .. } | Step::Heal { .. } => {}
-        }
     }
 
     fn tell(&mut self, now: SimTime) {
@@ -239,4 +221,20 @@ impl World {
         // The caller may have stopped listening; the run goes on.
         let _ = self.report.send(Progress { now, end, phase });
     }
+}
+
+fn collections(plan: &Plan) -> Arc<[String]> {
+    let mut collections: BTreeSet<&str> = plan.operations.iter().map(|op| &*op.action.key().collection).collect();
+    if !plan.agents.is_empty() {
+        // What a node says of its agent itself is nobody's operation.
+        collections.insert(PLATFORMS);
+    }
+    collections.into_iter().map(String::from).collect()
+}
+
+/// Lives that a host has before it: one more than its restarts.
+pub(crate) fn lives(plan: &Plan, spec: &NodeSpec) -> u32 {
+    let restarts =
+        plan.timeline.iter().filter(|timed| matches!(timed.step, Step::Restart { node, .. } if node == spec.index));
+    1 + u32::try_from(restarts.count()).unwrap_or(u32::MAX - 1)
 }

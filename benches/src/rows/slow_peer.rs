@@ -214,6 +214,7 @@ async fn slow_node(a: &mut Node, disk: StuckDisk) -> Result<Slow, Failure> {
         seed: rand::random(),
         observer: None,
         plants: Plants::default(),
+        pause: None,
     };
     let slow = Slow::start(config, world).await?;
     let deadline = Instant::now() + PATIENCE;

@@ -27,6 +27,7 @@ use super::policy::{self, Policies};
 use super::texts::TextCache;
 use super::wire::{Heads, Seq};
 use crate::limits;
+use crate::node::{Plant, Plants};
 
 /// Why a document cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +172,7 @@ pub struct Documents {
     texts: TextCache,
     /// Documents that are to be begun anew, and how many more should be.
     windows: Windows,
+    plants: Plants,
 }
 
 impl Documents {
@@ -204,9 +206,15 @@ impl Documents {
             shadows_in_flight: BTreeMap::new(),
             texts: TextCache::new(limits::TEXT_CACHE_BYTES),
             windows: Windows::default(),
+            plants: Plants::default(),
         };
         documents.learn_policies();
         documents
+    }
+
+    /// With bugs.
+    pub(super) fn planted(self, plants: Plants) -> Self {
+        Self { plants, ..self }
     }
 
     /// What is known of every document; ahead of the disk by what is not durable yet.

@@ -21,6 +21,7 @@ use super::documents::{DocumentError, Documents, Reading, Recorded, RemoteError,
 use super::interest::Interest;
 use super::key::DocKey;
 use super::lag::{Lacking, LagRecord};
+use super::planted::Planted;
 use super::policy::{Policies, Policy, PolicyError};
 use super::receipts::Receipts;
 use super::session::{Now, Session, SessionError, SessionId};
@@ -30,7 +31,7 @@ use super::watch::{Cursor, Durable, Next, Selection, Watch, WatchId};
 use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
 use crate::limits;
-use crate::node::Plants;
+use crate::node::{Plant, Plants};
 
 /// Who has something new to send or to read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,8 +90,7 @@ pub struct Core {
     lag: LagRecord,
     passed: Passed,
     plants: Plants,
-    /// Changes that were relayed; counted only for a planted bug.
-    relayed: u64,
+    planted: Planted,
 }
 
 /// Why a policy was not set.
@@ -104,10 +104,6 @@ pub enum SetPolicyError {
     Document(#[from] DocumentError),
 }
 
-/// The planted bug drops one relayed change in this many. Most are healed: the next change of the document lacks
-/// its past, and the session reconciles. The last change of a document is not.
-const PLANTED_DROP_EVERY: u64 = 5;
-
 impl Core {
     /// Takes up what a store holds. `actor` must be new, and so must `secret`, which salts what sessions say.
     pub fn new(
@@ -119,14 +115,14 @@ impl Core {
         plants: Plants,
     ) -> Self {
         let Traffic { classes, interest, policies } = traffic;
-        if plants.forgets_tombstones() {
+        if plants.has(Plant::ForgottenTombstone) {
             stored.docs.retain(|(_, meta)| !meta.deleted);
         }
         let seen = std::mem::take(&mut stored.seen);
         let receipts = Receipts::new(std::mem::take(&mut stored.receipts));
         Self {
             epoch: stored.epoch,
-            documents: Documents::new(store, stored, actor, classes, policies),
+            documents: Documents::new(store, stored, actor, classes, policies).planted(plants),
             interest,
             seen,
             sessions: BTreeMap::new(),
@@ -142,7 +138,7 @@ impl Core {
             lag: LagRecord::default(),
             passed: Passed::default(),
             plants,
-            relayed: 0,
+            planted: Planted::new(plants),
         }
     }
 
@@ -188,7 +184,9 @@ impl Core {
 
     /// A document with all that is to be told of it.
     pub fn read(&mut self, key: &DocKey, with_conflicts: bool) -> Result<Reading, DocumentError> {
-        self.documents.read(key, with_conflicts)
+        let mut reading = self.documents.read(key, with_conflicts)?;
+        self.planted.read(key, &mut reading.text);
+        Ok(reading)
     }
 
     /// Deletes a document. Returns the number that must be durable before the delete is acknowledged.
@@ -272,15 +270,13 @@ impl Core {
             self.wakes.watches.extend(self.waits.get(&key).into_iter().flatten());
         }
         for event in std::mem::take(&mut self.events_in_flight) {
-            if event.origin.is_some() && self.plants.drops_relayed_change() {
-                self.relayed += 1;
-                if self.relayed.is_multiple_of(PLANTED_DROP_EVERY) {
-                    continue;
-                }
+            if self.planted.drops(&event, now) {
+                continue;
             }
             let class = self.documents.index().classes().of(event.key.collection());
             for (id, session) in &mut self.sessions {
-                session.mark(&event.key, class, event.seq, Some(*id) == event.origin);
+                let theirs = Some(*id) == event.origin && !self.plants.has(Plant::EchoLoop);
+                session.mark(&event.key, class, event.seq, theirs);
             }
         }
         let seen = std::mem::take(&mut self.seen_in_flight);
@@ -350,7 +346,7 @@ impl Core {
         let ours = Hello { epoch: self.epoch, last: self.documents.durable(), classes, interest, seen };
         let salt = blake3::keyed_hash(&self.secret, &id.to_le_bytes());
         let salt = u64::from_le_bytes(*salt.as_bytes().first_chunk().expect("a hash is longer"));
-        self.sessions.insert(id, Session::new(peer, dialer, round_trip, ours, salt));
+        self.sessions.insert(id, Session::new(peer, dialer, round_trip, ours, salt).planted(self.plants));
         self.wakes.sessions.insert(id);
         id
     }
@@ -416,7 +412,8 @@ impl Core {
         let through = match frame {
             Data::Through { through } => through,
             Data::Update(update) => {
-                if session.asks_for(&update.key) || self.documents.index().get(&update.key).is_some() {
+                let is_asked_for = session.asks_for(&update.key) || self.plants.has(Plant::IgnoredInterest);
+                if is_asked_for || self.documents.index().get(&update.key).is_some() {
                     self.apply(id, peer, update.key, update.base, &update.changes)?;
                 }
                 update.through
@@ -464,6 +461,9 @@ impl Core {
                     if known == Taken::Stale && is_everybodys {
                         session.correct(&key, class);
                     }
+                    if self.plants.has(Plant::EchoLoop) {
+                        session.echo(&key, class);
+                    }
                     self.wakes.sessions.insert(id);
                 }
                 Ok(())
@@ -506,7 +506,11 @@ impl Core {
     /// Begins a subscription at a cursor, or at the beginning, with an event that ends the snapshot if `markers`.
     pub fn open_watch(&mut self, selection: Selection, markers: bool, cursor: Option<Cursor>) -> WatchId {
         let id = self.next_id();
-        let watch = Watch::new(selection, markers, cursor, self.epoch, &self.documents);
+        let resumes = cursor.is_some();
+        let mut watch = Watch::new(selection, markers, cursor, self.epoch, &self.documents);
+        if resumes && self.plants.has(Plant::StaleCursor) {
+            watch.skip_to(self.documents.durable() + 32);
+        }
         self.watches.insert(id, watch);
         id
     }
@@ -522,10 +526,18 @@ impl Core {
         self.watches.len()
     }
 
+    /// Most that any subscription has to remember.
+    pub fn most_watch_notes(&self) -> usize {
+        self.watches.values().map(Watch::notes).max().unwrap_or(0)
+    }
+
     /// The next event of a subscription.
     pub fn next_event(&mut self, id: WatchId) -> Result<Next, DocumentError> {
+        if let Some(again) = self.planted.again(id) {
+            return Ok(again);
+        }
         match self.watches.get_mut(&id) {
-            Some(watch) => watch.next(&mut self.documents),
+            Some(watch) => watch.next(&mut self.documents).map(|next| self.planted.tell(id, next)),
             None => Ok(Next::Idle),
         }
     }

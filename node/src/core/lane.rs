@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use super::documents::{Documents, Piece};
 use super::key::DocKey;
 use super::lag::Lacking;
-use super::outbox::Outbox;
+use super::outbox::{Base, Outbox};
+use super::reconcile::Marks;
 use super::session::SessionError;
 use super::wire::{Data, Ordinal, Seq, Update};
+use crate::node::Plant;
 
 /// A document on its way out, cut into frames.
 #[derive(Debug)]
@@ -123,7 +125,10 @@ impl Lane {
                 }
                 self.sending = None;
             }
-            let Some((key, base)) = self.outbox.pop() else { return Ok(None) };
+            let Some((key, mut base)) = self.outbox.pop() else { return Ok(None) };
+            if self.outbox.plants.has(Plant::WholeHistory) {
+                base = Base::Has(Marks::none());
+            }
             let pieces = documents.changes_for(&key, &base)?;
             let asked = self.outbox.take_asked(&key);
             if pieces.is_empty() && asked {

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::DocKey;
+use super::planted::Messages;
 use super::reconcile::Marks;
 use super::wire::Seq;
+use crate::node::{Plant, Plants};
 
 /// What the peer has of a dirty document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,9 @@ pub struct Outbox {
     /// Documents of which the peer expects something, if only to be told that there is nothing: what was newer here has
     /// been taken the place of since.
     asked: BTreeSet<DocKey>,
+    pub(super) plants: Plants,
+    /// Messages of a planted bug.
+    messages: Messages,
 }
 
 impl Outbox {
@@ -50,6 +55,8 @@ impl Outbox {
         self.arrived(key);
         if !self.dirty.contains_key(key) {
             self.insert(key.clone(), Base::Before(seq));
+        } else if self.plants.has(Plant::UnboundedQueue) {
+            self.messages.push(seq, key);
         }
     }
 
@@ -84,6 +91,9 @@ impl Outbox {
     pub fn pop(&mut self) -> Option<(DocKey, Base)> {
         let (_, key) = self.order.pop_first()?;
         let base = self.dirty.remove(&key).expect("every key in the order is dirty");
+        if let Some((seq, key)) = self.messages.pop() {
+            self.mark(&key, seq);
+        }
         Some((key, base))
     }
 
@@ -99,7 +109,7 @@ impl Outbox {
 
     /// Documents of which the peer may lack something.
     pub fn len(&self) -> usize {
-        self.dirty.len() + self.expected.len()
+        self.dirty.len() + self.expected.len() + self.messages.len()
     }
 
     /// Whether the peer lacks nothing.

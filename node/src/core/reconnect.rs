@@ -14,6 +14,7 @@ use rand::{Rng, RngExt};
 
 use super::batch::PeerId;
 use super::session::Now;
+use crate::node::{Plant, Plants};
 
 /// The cadence of attempts.
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +85,18 @@ pub struct Reconnect {
     policy: Policy,
     active: bool,
     peers: BTreeMap<PeerId, Peer>,
+    plants: Plants,
 }
 
 impl Reconnect {
     /// Wants nobody; dials nobody until active.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, active: false, peers: BTreeMap::new() }
+        Self { policy, active: false, peers: BTreeMap::new(), plants: Plants::default() }
+    }
+
+    /// With bugs from now on.
+    pub(crate) fn plant(&mut self, plants: Plants) {
+        self.plants = plants;
     }
 
     /// Starts or stops dialling (StartSync, StopSync).
@@ -216,8 +223,14 @@ impl Reconnect {
         });
         due.into_iter()
             .map(|(_, _, id)| {
-                let pause = jitter(self.policy.interval, rng);
+                let mut pause = jitter(self.policy.interval, rng);
                 let peer = self.peers.get_mut(&id).expect("listed from the same map");
+                if self.plants.has(Plant::GrowingBackoff) {
+                    pause *= 1 << peer.attempts.min(6);
+                }
+                if self.plants.has(Plant::DialStorm) {
+                    pause /= 20;
+                }
                 peer.state = State::Waiting(now + pause);
                 peer.dialled = Some(now);
                 peer.attempts += 1;

@@ -19,6 +19,7 @@ use super::send_window::SendWindow;
 use super::wire::members::MembersFrame;
 use super::wire::{Control, Data, FrameError, Hello, Ordinal, Seen, Seq};
 use crate::limits;
+use crate::node::{Plant, Plants};
 
 /// Names a session within one run of a node.
 pub type SessionId = u64;
@@ -108,6 +109,7 @@ pub struct Session {
     /// When the next lazy frame (receipt or claim) is due.
     lazy_due: Option<Now>,
     lazy_ready: bool,
+    plants: Plants,
 }
 
 impl Session {
@@ -132,7 +134,15 @@ impl Session {
             control_in: Ordinal::default(),
             lazy_due: None,
             lazy_ready: false,
+            plants: Plants::default(),
         }
+    }
+
+    /// With bugs.
+    pub(super) fn planted(mut self, plants: Plants) -> Self {
+        self.plants = plants;
+        self.lanes.iter_mut().for_each(|lane| lane.outbox.plants = plants);
+        self
     }
 
     /// With whom.
@@ -187,7 +197,7 @@ impl Session {
             (Control::Reconcile(turn), Phase::Reconciling(reconcile)) => {
                 let theirs = self.theirs.as_ref().expect("a session reconciles after the hello");
                 let admits = |key: &DocKey| self.ours.interest.wants(key) || theirs.interest.wants(key);
-                let view = View { index: documents.index(), admits: &admits, history: documents };
+                let view = View { index: documents.index(), admits: &admits, history: documents, plants: self.plants };
                 let outcome = reconcile.receive(&view, turn)?;
                 for (key, has) in outcome.send {
                     if self.is_asked_for(&key) {
@@ -294,6 +304,11 @@ impl Session {
         }
     }
 
+    /// For a planted bug: what the peer sent, and was known, is answered.
+    pub(super) fn echo(&mut self, key: &DocKey, class: Class) {
+        self.lanes[class.index()].outbox.mark_reconciled(key.clone(), Marks::none());
+    }
+
     /// A transaction ended: lazy frames may be due later.
     pub fn on_committed(&mut self, received_durable: Option<&PerClass<Seq>>, now: Now) {
         if let Some(through) = received_durable {
@@ -345,7 +360,16 @@ impl Session {
         if !matches!(self.phase, Phase::Live) {
             return Ok(None);
         }
-        while let Some(class) = self.fair.next(|class| self.lanes[class.index()].has_work()) {
+        if self.plants.has(Plant::OneWaySync) && !self.dialer && self.resumed() == Some(true) {
+            return Ok(None);
+        }
+        while let Some(class) = {
+            let has_work = |class: Class| self.lanes[class.index()].has_work();
+            match self.plants.has(Plant::StarvedClass) {
+                true => Class::ALL.into_iter().find(|class| has_work(*class)),
+                false => self.fair.next(has_work),
+            }
+        } {
             if !self.window.is_open() {
                 return Ok(None);
             }
@@ -385,7 +409,8 @@ impl Session {
     }
 
     fn is_asked_for(&self, key: &DocKey) -> bool {
-        self.theirs.as_ref().is_some_and(|theirs| theirs.interest.wants(key))
+        let ignores = self.plants.has(Plant::IgnoredInterest);
+        self.theirs.as_ref().is_some_and(|theirs| theirs.interest.wants(key) || ignores)
     }
 
     fn lane_of(&mut self, documents: &Documents, key: &DocKey) -> &mut Lane {
@@ -421,7 +446,7 @@ impl Session {
             self.phase = Phase::Live;
         } else if self.dialer {
             let admits = |key: &DocKey| self.ours.interest.wants(key) || theirs.interest.wants(key);
-            let view = View { index: documents.index(), admits: &admits, history: documents };
+            let view = View { index: documents.index(), admits: &admits, history: documents, plants: self.plants };
             let (reconcile, first) = Reconcile::begin(&view, self.salt);
             self.control.push_back(Control::Reconcile(first));
             self.phase = Phase::Reconciling(reconcile);

@@ -236,6 +236,11 @@ impl Watch {
         }
     }
 
+    /// For a planted bug: nothing up to here is told.
+    pub(super) fn skip_to(&mut self, through: Seq) {
+        self.pass(through);
+    }
+
     /// A document changed durably. Returns whether the reader is to be woken.
     pub fn mark(&mut self, key: &DocKey, change: Durable) -> bool {
         if !self.selection.covers(key) {
@@ -401,9 +406,14 @@ impl Watch {
         Next::Event(WatchEvent { told, cursor })
     }
 
+    /// What it has to remember besides its position.
+    pub fn notes(&self) -> usize {
+        self.ahead.len() + self.places.len() + usize::from(self.held.is_some())
+    }
+
     /// What is held may need room, too.
     fn has_room(&self) -> bool {
-        self.ahead.len() + self.places.len() + usize::from(self.held.is_some()) < self.room
+        self.notes() < self.room
     }
 
     /// Leaves it less room than usual, so that tests meet the bound.

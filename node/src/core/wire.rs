@@ -276,6 +276,19 @@ impl Data {
     }
 }
 
+/// Check and document of the payload of a data frame, for those who watch; the check is not verified. `None`: it carries
+/// no changes.
+pub fn label(payload: &[u8]) -> Option<(u32, DocKey)> {
+    let (check, content) = payload.split_first_chunk::<CHECK_BYTES>()?;
+    let (packed, _) = postcard::take_from_bytes::<Packed<'_>>(content).ok()?;
+    match packed {
+        Packed::Through { .. } => None,
+        Packed::Update { key, .. } | Packed::Deflated { key, .. } | Packed::Based { key, .. } => {
+            Some((u32::from_le_bytes(*check), key.into_owned()))
+        }
+    }
+}
+
 fn deflate_if_smaller(changes: &[u8]) -> Option<Vec<u8>> {
     if changes.len() < limits::DEFLATE_FROM_BYTES {
         return None;
@@ -340,6 +353,8 @@ mod tests {
         let check = blake3::hash(&[&[3, 0, 0, 0, 0, 0, 0, 0][..], &payload[4..]].concat());
         assert_eq!(payload[..4], check.as_bytes()[..4]);
         assert_eq!(payload[4..], [0, 1, b'c', 2, b'a', b'b', 2, 7, 8, 0xac, 2]);
+        let label = u32::from_le_bytes(*payload.first_chunk().expect("longer"));
+        assert_eq!(super::label(&payload), Some((label, key("ab"))));
         assert_eq!(ordinal, Ordinal(4));
         assert_eq!(Data::decode(&payload, &mut Ordinal(3)), Ok(data));
         let repeated = Data::decode(&payload, &mut ordinal);

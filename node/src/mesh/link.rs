@@ -1,6 +1,7 @@
 //! One session over one connection: moves frames between the core and the streams.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -13,7 +14,7 @@ use crate::core::class::{CLASSES, Class, PerClass};
 use crate::core::session::{SessionError, SessionId};
 use crate::core::wire::{self, FrameError};
 use crate::limits;
-use crate::node::{Observation, SessionWake, Shared, commit_now_or_later, lock};
+use crate::node::{Observation, Plant, SessionWake, Shared, commit_now_or_later, lock};
 use crate::ops::traffic::TrafficClass;
 
 /// Why a session ended.
@@ -165,6 +166,7 @@ impl Link<'_> {
         let mut frames = ControlReader::new(stream, limits::MAX_FRAME_BYTES);
         while let Some(payload) = frames.next().await? {
             self.shared.count_received(TrafficClass::of_stream(class.code()), payload.len());
+            self.shared.observe_frame(self.peer, false, &payload);
             let now = self.shared.now();
             let (taken, commit) = self.shared.with_core_uncommitted(|core| core.on_data(self.id, class, &payload, now));
             taken?;
@@ -220,6 +222,7 @@ impl Link<'_> {
             while burst.as_ref().is_none_or(|(_, bytes)| bytes.len() < limits::SEND_BURST_BYTES) {
                 let now = self.shared.now();
                 let Some((class, payload)) = self.shared.with_core(|core| core.next_data(self.id, now))? else { break };
+                self.shared.observe_frame(self.peer, true, &payload);
                 let frame = wire::frame(&payload);
                 match &mut burst {
                     Some((of, bytes)) if *of == class => bytes.extend_from_slice(&frame),
@@ -232,6 +235,9 @@ impl Link<'_> {
             }
             let Some((class, mut bytes)) = burst else {
                 self.wake.data.notified().await;
+                if self.shared.plants.has(Plant::BatchingTimer) {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
                 continue;
             };
             let stream = match &mut streams[class.index()] {

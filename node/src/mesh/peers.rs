@@ -27,7 +27,7 @@ use crate::core::relay_url::{self, is_relay_url};
 use crate::core::session::Now;
 use crate::core::wire::members::{FormationTag, is_address};
 use crate::limits;
-use crate::node::{ConnectError, HomeRelay, Shared, lock};
+use crate::node::{ConnectError, HomeRelay, Plants, Shared, lock};
 use crate::store::Intent;
 use neighbours::Neighbours;
 
@@ -162,6 +162,13 @@ impl Mesh {
             refusal_noted: Notify::new(),
             admissions: AdmissionCounters::default(),
         }
+    }
+
+    /// With bugs.
+    pub fn planted(mut self, plants: Plants) -> Self {
+        self.keys = self.keys.planted(plants);
+        lock(&self.reconnect).plant(plants);
+        self
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -334,6 +341,13 @@ impl Mesh {
         for live in lock(&self.state).live.values() {
             code.close(&live.connection);
         }
+    }
+
+    /// Ends the sessions with some peers; how many there were.
+    pub fn sever(&self, peers: &[EndpointId]) -> usize {
+        let state = lock(&self.state);
+        let live = peers.iter().filter_map(|peer| state.live.get(peer.as_bytes()));
+        live.map(|live| CloseCode::Goodbye.close(&live.connection)).count()
     }
 
     // ---- reconnect -------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ use super::shared::{Shared, lock};
 use crate::core::batch::PeerId;
 use crate::core::engine::Core;
 use crate::core::lag::Lag;
-use crate::core::session::Now;
+use crate::core::session::{Now, Session};
 use crate::core::wire::Seq;
+use crate::limits;
 use crate::mesh::AdmissionSnapshot;
 use crate::ops::ledger::Counts;
 use crate::ops::traffic::{ClassBytes, TrafficClass};
@@ -196,6 +197,39 @@ pub struct Figures {
     /// What became of everyone who knocked.
     pub admissions: AdmissionSnapshot,
 }
+
+/// How full something is that has a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    /// What it is.
+    pub name: &'static str,
+    /// How much there is.
+    pub value: u64,
+    /// How much there may be.
+    pub limit: u64,
+}
+
+/// What may grow: the backlog of the worst peer, what waits for the disk, what is loaded, and what the worst subscriber
+/// has not taken.
+pub(super) fn gauges(core: &Core) -> Vec<Gauge> {
+    let documents = core.documents();
+    let totals = documents.index().totals();
+    let gauge = |name, value, limit| Gauge { name, value: value as u64, limit: limit as u64 };
+    // State, not messages: an entry for each document at most, and those that a peer is just telling us of.
+    let all = (totals.live + totals.tombstones) as usize + BACKLOG_SLACK;
+    let caches = limits::DOCUMENT_CACHE_BYTES + limits::UNLOADED_CACHE_BYTES + limits::TEXT_CACHE_BYTES;
+    // What arrives while there is no room waits in QUIC; one request of each kind is let in at the brim.
+    let room = limits::MAX_UNCOMMITTED_BYTES + 2 * limits::MAX_FRAME_BYTES;
+    vec![
+        gauge("backlog of a peer, documents", core.sessions().map(Session::dirty).max().unwrap_or(0), all),
+        gauge("waiting for the disk, bytes", documents.uncommitted_bytes(), room),
+        gauge("loaded documents, bytes", documents.cache_bytes(), caches + room),
+        gauge("notes of a subscription", core.most_watch_notes(), limits::MAX_WATCH_PLACES),
+    ]
+}
+
+/// Documents that a peer may be told to send before they are here.
+const BACKLOG_SLACK: usize = 16;
 
 pub(super) fn unready(shared: &Shared) -> Option<String> {
     if let Some(why) = shared.durable().failed {

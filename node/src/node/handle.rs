@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use iroh::EndpointId;
+
 use super::error::{ConnectError, ReadError, SetCollectionError, WriteError};
-use super::figures::{self, Figures, NodeStatus, PeerStatus, SyncStats};
+use super::figures::{self, Figures, Gauge, NodeStatus, PeerStatus, SyncStats};
+use super::plants::Plant;
 use super::shared::{Shared, commit_now_or_later, lock};
 use super::world::Observation;
 use super::write::{Content, Write};
@@ -224,6 +227,12 @@ impl NodeHandle {
         self.shared.mesh.close_all(crate::mesh::CloseCode::Stopped);
     }
 
+    /// Ends the sessions with these peers, as if the system had told that the path to them is gone, and says how many
+    /// there were. They are dialled again as after any loss. For simulators.
+    pub fn sever(&self, peers: &[EndpointId]) -> usize {
+        self.shared.mesh.sever(peers)
+    }
+
     /// Traffic counters.
     pub fn sync_stats(&self) -> SyncStats {
         figures::sync_stats(&self.shared)
@@ -251,6 +260,11 @@ impl NodeHandle {
         *blake3::hash(&[&count.to_le_bytes()[..], &sum.to_le_bytes()[..]].concat()).as_bytes()
     }
 
+    /// How full everything is that has a limit. For simulators, which look often: no copies, no system calls.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.shared.with_core(|core| figures::gauges(core))
+    }
+
     /// Makes a write and returns what it led to once everything up to the number is durable.
     pub(super) async fn write<T, E: From<WriteError>>(
         &self,
@@ -266,7 +280,7 @@ impl NodeHandle {
             commit_now_or_later(&self.shared);
         }
         let (written, seq) = written?;
-        if !self.shared.plants.acknowledges_early() {
+        if !self.shared.plants.has(Plant::EarlyAck) {
             self.shared.wait_durable(seq).await.map_err(not_durable)?;
         }
         Ok(written)
@@ -274,7 +288,7 @@ impl NodeHandle {
 
     /// What is not durable is not shown: after a crash it might never have been.
     async fn wait_visible(&self, seq: Seq) -> Result<(), ReadError> {
-        if self.shared.plants.acknowledges_early() {
+        if self.shared.plants.has(Plant::EarlyAck) {
             return Ok(());
         }
         self.shared.wait_durable(seq).await.map_err(|why| ReadError::Storage(why.to_string()))

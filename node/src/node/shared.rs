@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use iroh::EndpointId;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -17,7 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ReadError;
-use super::world::{Observation, Observer, Plants, WallClock};
+use super::pause::Pause;
+use super::plants::{Plant, Plants};
+use super::world::{FrameSeen, Observation, Observer, WallClock};
 use crate::config::ClientLimits;
 use crate::core::batch::{Batch, PeerId};
 use crate::core::document::NOBODY;
@@ -26,7 +29,7 @@ use crate::core::engine::{Core, Wakes};
 use crate::core::key::DocKey;
 use crate::core::session::{Now, SessionId};
 use crate::core::watch::WatchId;
-use crate::core::wire::Seq;
+use crate::core::wire::{self, Seq};
 use crate::limits;
 use crate::mesh::Mesh;
 use crate::ops::ledger::Ledger;
@@ -113,6 +116,7 @@ pub(crate) struct Shared {
     pub wall_clock: WallClock,
     observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pause: Option<Pause>,
 }
 
 /// What [`Shared`] is made of.
@@ -129,6 +133,7 @@ pub(crate) struct Parts {
     pub wall_clock: WallClock,
     pub observer: Option<Arc<dyn Observer>>,
     pub plants: Plants,
+    pub pause: Option<Pause>,
 }
 
 impl Shared {
@@ -162,6 +167,7 @@ impl Shared {
             wall_clock: parts.wall_clock,
             observer: parts.observer,
             plants: parts.plants,
+            pause: parts.pause,
         }
     }
 
@@ -214,7 +220,18 @@ impl Shared {
         }
         if !wakes.sessions.is_empty() {
             let sessions = lock(&self.session_wakes);
-            for wake in wakes.sessions.iter().filter_map(|id| sessions.get(id)) {
+            let mut ids: Vec<SessionId> = wakes.sessions.into_iter().collect();
+            if self.plants.has(Plant::UnstableOrder) {
+                // Where memory lies differs between processes, how often was asked between runs in one of them: neither
+                // is the simulator's to rule.
+                static ASKED: AtomicUsize = AtomicUsize::new(0);
+                let address = std::ptr::from_ref(self) as u64 >> 4;
+                let asked = ASKED.fetch_add(1, Ordering::Relaxed) as u64;
+                // Spread over all bits: the order hangs on the low ones.
+                let key = address ^ asked.wrapping_mul(0xd6e8_feb8_6659_fd93);
+                ids.sort_by_key(|id| (id ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
+            }
+            for wake in ids.iter().filter_map(|id| sessions.get(id)) {
                 wake.control.notify_one();
                 wake.data.notify_one();
             }
@@ -347,7 +364,10 @@ impl Shared {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Some(tasks) = lock(&self.tasks).as_mut() {
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(task);
+            match &self.pause {
+                None => tasks.spawn(task),
+                Some(pause) => tasks.spawn(pause.hold(task)),
+            };
         }
     }
 
@@ -360,6 +380,15 @@ impl Shared {
         lock(&self.ledger).observe(&event, self.now());
         if let Some(observer) = &self.observer {
             observer.observe(event);
+        }
+    }
+
+    /// Tells whoever follows frames of the payload of one. If nobody does, that costs a look at a pointer.
+    pub fn observe_frame(&self, peer: EndpointId, sent: bool, payload: &[u8]) {
+        let Some(observer) = self.observer.as_ref().filter(|observer| observer.follows_frames()) else { return };
+        if let Some((check, key)) = wire::label(payload) {
+            let (collection, id, bytes) = (key.collection(), key.id(), payload.len());
+            observer.frame(FrameSeen { peer, sent, collection, id, check, bytes });
         }
     }
 
@@ -425,7 +454,7 @@ pub(crate) async fn commit_loop(shared: Arc<Shared>) {
             }
             () = shared.commit.notified() => {}
         }
-        if shared.plants.acknowledges_early() {
+        if shared.plants.has(Plant::EarlyAck) {
             tokio::time::sleep(WRITE_BEHIND).await;
         }
         if shared.committer.blocks() {
@@ -444,7 +473,7 @@ pub(crate) async fn commit_loop(shared: Arc<Shared>) {
 pub(crate) fn commit_now_or_later(shared: &Shared) {
     use tokio::runtime::{Handle, RuntimeFlavor};
     let may_block = shared.committer.blocks()
-        && !shared.plants.acknowledges_early()
+        && !shared.plants.has(Plant::EarlyAck)
         && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if may_block && let Ok(turn) = shared.turn.try_lock() {
         tokio::task::block_in_place(|| commit_here(shared, turn));

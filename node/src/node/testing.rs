@@ -22,6 +22,7 @@ pub(crate) async fn lone_node(store: Store) -> Node {
         seed: [1; 32],
         observer: None,
         plants: Plants::default(),
+        pause: None,
     };
     Node::start(config, world).await.expect("node")
 }

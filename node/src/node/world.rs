@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use iroh::{Endpoint, EndpointId};
 
+use super::pause::Pause;
+use super::plants::Plants;
 use crate::mesh::AddressResolver;
 use crate::store::Store;
 
@@ -26,12 +28,42 @@ pub struct World {
     pub observer: Option<Arc<dyn Observer>>,
     /// Bugs to plant; [`Plants::default`] plants none.
     pub plants: Plants,
+    /// Keeps the node from running now and then; `None` in production.
+    pub pause: Option<Pause>,
 }
 
 /// Receives what a node does, as plain data, in order. Must not block.
 pub trait Observer: Send + Sync {
     /// Called at the moment the thing happens.
     fn observe(&self, event: Observation);
+
+    /// Whether [`Observer::frame`] is to be called: frames are too many to be told of unasked.
+    fn follows_frames(&self) -> bool {
+        false
+    }
+
+    /// Called for every frame that carries changes of a document, at the moment at which it is taken out of the outbox of a
+    /// session, or has been received whole.
+    fn frame(&self, frame: FrameSeen<'_>) {
+        let _ = frame;
+    }
+}
+
+/// A frame that carries changes of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameSeen<'a> {
+    /// The other end.
+    pub peer: EndpointId,
+    /// `true`: to it; `false`: from it.
+    pub sent: bool,
+    /// Collection of the document.
+    pub collection: &'a str,
+    /// Its id.
+    pub id: &'a str,
+    /// The check that the frame begins with: the same at both ends.
+    pub check: u32,
+    /// Length of the payload.
+    pub bytes: usize,
 }
 
 /// Something that a node did.
@@ -70,30 +102,4 @@ pub enum Observation {
         /// Changes in it.
         changes: usize,
     },
-}
-
-/// Bugs planted on purpose, to prove that the harness catches them. Compiled to nothing unless the
-/// feature `planted-bugs` is on, and then still reachable only from a simulator.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Plants {
-    /// Does not relay one in five of the changes that came from a peer.
-    pub drop_relayed_changes: bool,
-    /// Loads no tombstone at start.
-    pub forget_tombstones_at_restart: bool,
-    /// Acknowledges a write when it is queued, not when it is durable.
-    pub acknowledge_before_durable: bool,
-}
-
-impl Plants {
-    pub(crate) fn drops_relayed_change(self) -> bool {
-        cfg!(feature = "planted-bugs") && self.drop_relayed_changes
-    }
-
-    pub(crate) fn forgets_tombstones(self) -> bool {
-        cfg!(feature = "planted-bugs") && self.forget_tombstones_at_restart
-    }
-
-    pub(crate) fn acknowledges_early(self) -> bool {
-        cfg!(feature = "planted-bugs") && self.acknowledge_before_durable
-    }
 }

@@ -17,7 +17,7 @@ use crate::core::document::JsonObject;
 use crate::core::key::DocKey;
 use crate::core::wire::Seq;
 use crate::limits;
-use crate::node::{JSON_LIMITS, NodeHandle, ReadError, Shared, WriteError, lock};
+use crate::node::{JSON_LIMITS, NodeHandle, Plant, ReadError, Shared, WriteError, lock};
 
 /// Polls the agent and writes what it says, until the node stops.
 pub(crate) async fn follow<S: AgentSource>(shared: Arc<Shared>, node: NodeHandle, source: S, interval: Duration) {
@@ -75,7 +75,10 @@ impl Watch {
                 }
             };
             let now_ms = (self.shared.wall_clock)();
-            let decided = plan(&self.agent_id, &view.stored(), &reports, &health, now_ms);
+            let mut decided = plan(&self.agent_id, &view.stored(), &reports, &health, now_ms);
+            if self.shared.plants.has(Plant::StuckPackage) {
+                decided.edits.retain(|edit| edit.change != Change::Delete);
+            }
             health = decided.health;
             if state != Some(decided.state) {
                 self.tell(state, decided.state, &address);

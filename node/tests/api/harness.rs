@@ -114,6 +114,7 @@ impl TestNode {
             seed: [seed; 32],
             observer: None,
             plants: Plants::default(),
+            pause: None,
         };
         let node = Node::start(config, world).await.expect("node");
         let server = Server::bind(&listen).await.expect("server").guarded(guard);

@@ -46,7 +46,8 @@ pub(super) fn check(scenario: &Scenario, record: &RunRecord, history: &History<'
     let mut findings = Findings::default();
     for replica in record.finals.iter().filter(|replica| replica.running) {
         let spec = record.topology.node(replica.node);
-        for (key, report) in last.iter().filter(|(key, report)| spec.wants(key) && runs(record, report.node)) {
+        let due = |key: &DocKey, report: &OpRecord| record.topology.is_due(report.node, replica.node, key);
+        for (key, report) in last.iter().filter(|(key, report)| due(key, report) && runs(record, report.node)) {
             let held = replica.docs.get(*key).and_then(|doc| doc.json.as_deref());
             let right = match (report.kind, held) {
                 (OpKind::Delete, held) => held.is_none(),

@@ -1,15 +1,32 @@
 //! Acknowledged means durable.
 
 use super::{CheckResult, Findings, Verdict, writes};
+use crate::plan::FaultClass;
 use crate::record::history::History;
-use crate::record::{Life, OpKind, RunRecord};
+use crate::record::{Life, OpKind, OpRecord, RunRecord};
 use crate::report::plural;
+
+/// The disk that had it was lost meanwhile: its node has it from others, if at all.
+fn lost_since(record: &RunRecord, operation: &OpRecord) -> bool {
+    record.faults.iter().any(|fault| {
+        fault.spec.class == FaultClass::DataLoss
+            && fault.spec.node == Some(operation.node)
+            && fault.applied >= operation.completed
+    })
+}
 
 /// What a node acknowledged before a crash must be in what it holds right after the restart,
 /// before any peer could have brought it back. `None` when no node restarted.
 pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Option<CheckResult> {
     let name = "durability";
-    let restarts: Vec<_> = record.lives.iter().filter(|life| life.event == Life::Restarted).collect();
+    // A disk that was lost is not asked.
+    let emptied = |node, at| {
+        record.faults.iter().any(|fault| {
+            fault.spec.class == FaultClass::DataLoss && fault.spec.node == Some(node) && fault.healed == Some(at)
+        })
+    };
+    let restarts: Vec<_> =
+        record.lives.iter().filter(|life| life.event == Life::Restarted && !emptied(life.node, life.at)).collect();
     if restarts.is_empty() {
         return None;
     }
@@ -32,6 +49,7 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> Option<CheckRe
             operation.node == restart.node
                 && operation.acknowledged()
                 && operation.completed.is_some_and(|completed| completed <= crashed)
+                && !lost_since(record, operation)
         });
         for operation in own {
             looked_at += 1;

@@ -1,12 +1,14 @@
 //! Did the faults bite?
 
+use std::collections::BTreeMap;
+
 use super::{CheckResult, EVIDENCE, Verdict};
 use crate::plan::FaultClass;
-use crate::record::{FaultRecord, RunRecord};
+use crate::record::{FaultEffect, RunRecord};
 use crate::report::plural;
 
-/// A cut must have taken at least one datagram, a degraded link must have carried one, a crash must
-/// have happened to a running node. `None` without faults.
+/// Every fault has begun and done something: [`FaultEffect::toothless`] says for each class what counts. The parts of a
+/// composite fault are one: of a link that flaps, some drops may fall between two datagrams. `None` without faults.
 ///
 /// Operations issued during a cut do not count as a bite: a cut between groups that never talk to
 /// each other disturbs nothing, however much they write.
@@ -22,27 +24,38 @@ pub(super) fn check(record: &RunRecord) -> Option<CheckResult> {
         result.evidence = never.iter().take(EVIDENCE).map(|name| (*name).to_owned()).collect();
         return Some(result);
     }
-    let toothless: Vec<String> = record.faults.iter().filter_map(toothless).collect();
+    let effects = effects(record);
+    let toothless: Vec<String> = effects
+        .iter()
+        .filter_map(|(name, class, effect)| Some(format!("{name}: {}", effect.toothless(*class)?)))
+        .collect();
     if toothless.is_empty() {
-        let lost: u64 =
-            record.faults.iter().map(|fault| fault.at_heal.cut().saturating_sub(fault.at_apply.cut())).sum();
-        let detail = format!("{}, {} cut off", plural(record.faults.len() as u64, "fault"), plural(lost, "datagram"));
+        let lost: u64 = effects.iter().map(|(_, _, effect)| effect.datagrams_blocked).sum();
+        let detail = format!("{}, {} cut off", plural(effects.len() as u64, "fault"), plural(lost, "datagram"));
         return Some(CheckResult::new(name, Verdict::Pass, detail));
     }
-    let detail = format!("{} of {} faults disturbed nothing", toothless.len(), record.faults.len());
+    let detail = format!("{} of {} faults disturbed nothing", toothless.len(), effects.len());
     let mut result = CheckResult::new(name, Verdict::Vacuous, detail);
     result.evidence = toothless.into_iter().take(EVIDENCE).collect();
     Some(result)
 }
 
-fn toothless(fault: &FaultRecord) -> Option<String> {
-    let (before, after) = (&fault.at_apply, &fault.at_heal);
-    let name = &fault.spec.name;
-    match fault.spec.class {
-        FaultClass::Cut if after.cut() == before.cut() => Some(format!("{name}: not one datagram was dropped")),
-        FaultClass::Degrade if after.offered == before.offered => {
-            Some(format!("{name}: not one datagram was sent over the degraded link"))
+/// What each fault did, in order; a composite one once, where its first part is.
+fn effects(record: &RunRecord) -> Vec<(&str, FaultClass, FaultEffect)> {
+    let mut effects: Vec<(&str, FaultClass, FaultEffect)> = Vec::new();
+    let mut families: BTreeMap<&str, usize> = BTreeMap::new();
+    for fault in &record.faults {
+        let Some(family) = fault.spec.family.as_deref() else {
+            effects.push((&fault.spec.name, fault.spec.class, fault.effect.clone()));
+            continue;
+        };
+        match families.get(family) {
+            Some(position) => effects[*position].2.add(&fault.effect),
+            None => {
+                families.insert(family, effects.len());
+                effects.push((family, fault.spec.class, fault.effect.clone()));
+            }
         }
-        _ => None,
     }
+    effects
 }

@@ -74,10 +74,10 @@ fn judge(
 ) -> u64 {
     let mut late = 0;
     for replica in record.finals.iter().filter(|replica| replica.running && replica.node != last.author) {
-        let spec = record.topology.node(replica.node);
-        if !spec.wants(key) {
+        if !record.topology.is_due(last.author, replica.node, key) {
             continue;
         }
+        let name = record.topology.name(replica.node);
         let restarted = record.lives.iter().filter(|life| life.node == replica.node && life.event == Life::Restarted);
         let since = restarted.map(|life| life.at).max().unwrap_or_default();
         let version = |seen: &Seen| {
@@ -89,12 +89,12 @@ fn judge(
         for seen in stream {
             let Some(shown) = version(seen) else { continue };
             if !versions.insert(shown) {
-                findings.add(|| format!("{}: {key} version {shown} came again at {}", spec.name, seen.at));
+                findings.add(|| format!("{}: {key} version {shown} came again at {}", name, seen.at));
             }
             late += u64::from(shown < last.version && seen.at > last.acknowledged);
         }
         if !versions.contains(&last.version) {
-            findings.add(|| format!("{}: {key} never came in version {}, its last", spec.name, last.version));
+            findings.add(|| format!("{}: {key} never came in version {}, its last", name, last.version));
         }
     }
     late

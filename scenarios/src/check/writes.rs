@@ -18,7 +18,7 @@ pub(super) fn check(record: &RunRecord, history: &History<'_>) -> CheckResult {
         if history.deleted(&operation.key) {
             continue;
         }
-        let wanting = |node| record.topology.node(node).wants(&operation.key);
+        let wanting = |node| record.topology.is_due(operation.node, node, &operation.key);
         for replica in record.finals.iter().filter(|replica| replica.running && wanting(replica.node)) {
             let text = replica.docs.get(&operation.key).and_then(|doc| doc.json.as_deref());
             if let Some(why) = lost(history, operation, text) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::recovery::settle;
 use super::{Settled, Shown};
-use crate::plan::{FaultClass, NodeIndex};
+use crate::plan::NodeIndex;
 use crate::record::connectivity::Connectivity;
 use crate::record::{FaultRecord, RunRecord};
 use crate::time::SimTime;
@@ -36,7 +36,7 @@ pub struct FirstByte {
 
 /// For every cut that healed and every direction between two groups in which something waited.
 pub(super) fn after_heals(record: &RunRecord, shown: &Shown, links: &Connectivity) -> Vec<FirstByte> {
-    let cuts = record.faults.iter().filter(|fault| fault.spec.class == FaultClass::Cut);
+    let cuts = record.faults.iter().filter(|fault| fault.spec.class.cuts());
     let mut found = Vec::new();
     for fault in cuts {
         let (Some(applied), Some(healed)) = (fault.applied, fault.healed) else { continue };
@@ -79,7 +79,7 @@ fn first(
         for &receiver in &receivers {
             let reachable = links.throughout(operation.node, receiver, healed, healed);
             let apart = links.joined(operation.node, receiver, operation.invoked, healed) == Some(healed);
-            if !reachable || !apart || !topology.node(receiver).wants(&operation.key) {
+            if !reachable || !apart || !topology.is_due(operation.node, receiver, &operation.key) {
                 continue;
             }
             match shown.at(position, receiver) {
@@ -93,14 +93,14 @@ fn first(
             }
         }
     }
-    let link = topology.links.get(&(from.min(to), from.max(to)))?;
+    let (there, back) = (topology.links.get(&(from, to))?, topology.links.get(&(to, from))?);
     let name = |group: u32| topology.groups[group as usize].name.clone();
     waited.then(|| FirstByte {
         fault: fault.spec.name.clone(),
         at: healed,
         from: name(from),
         to: name(to),
-        round_trip: link.latency * 2,
+        round_trip: there.least_latency() + back.least_latency(),
         after: settle(record, healed, vec![earliest]),
     })
 }

@@ -30,6 +30,15 @@ pub struct Sample {
     pub connected: bool,
 }
 
+/// An operation that never became visible at a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// Position of the operation in [`RunRecord::operations`].
+    pub operation: usize,
+    /// Where it is missing.
+    pub replica: NodeIndex,
+}
+
 /// Connected latency between two groups.
 #[derive(Debug, Clone, Serialize)]
 pub struct PairLatency {
@@ -45,7 +54,7 @@ pub struct PairLatency {
     pub p50_ratio: Option<f64>,
 }
 
-/// All samples, and the operations of those pairs that never became visible although the replica ran to the
+/// All samples, and the pairs of operation and replica that never became visible although the replica ran to the
 /// end.
 pub(super) fn samples(
     record: &RunRecord,
@@ -53,7 +62,7 @@ pub(super) fn samples(
     shown: &Shown,
     links: &Connectivity,
     sessions: &Connectivity,
-) -> (Vec<Sample>, Vec<usize>) {
+) -> (Vec<Sample>, Vec<Missing>) {
     let mut samples = Vec::new();
     let mut never = Vec::new();
     let running: Vec<NodeIndex> =
@@ -64,14 +73,14 @@ pub(super) fn samples(
             continue;
         };
         for replica in record.topology.nodes.iter().map(|node| node.index) {
-            if replica == operation.node || !record.topology.node(replica).wants(&operation.key) {
+            if replica == operation.node || !record.topology.is_due(operation.node, replica, &operation.key) {
                 continue;
             }
             let Some(at) = shown.at(position, replica) else {
                 // A delete of what it never had, or a write that a delete overtook, shows nothing.
                 let nothing_to_show = operation.kind == OpKind::Delete || history.deleted(&operation.key);
                 if !nothing_to_show && running.contains(&replica) {
-                    never.push(position);
+                    never.push(Missing { operation: position, replica });
                 }
                 continue;
             };
@@ -125,10 +134,10 @@ pub struct CollectionLatency {
     pub never: u64,
 }
 
-pub(super) fn by_collection(record: &RunRecord, samples: &[Sample], never: &[usize]) -> Vec<CollectionLatency> {
+pub(super) fn by_collection(record: &RunRecord, samples: &[Sample], never: &[Missing]) -> Vec<CollectionLatency> {
     let collection = |operation: usize| &record.operations[operation].key.collection;
     let mut latencies = grouped(samples.iter().map(|sample| (collection(sample.operation), sample.latency)));
-    let missing = grouped(never.iter().map(|operation| (collection(*operation), ())));
+    let missing = grouped(never.iter().map(|missing| (collection(missing.operation), ())));
     for collection in missing.keys() {
         latencies.entry(collection).or_default();
     }

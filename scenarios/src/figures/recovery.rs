@@ -80,7 +80,8 @@ pub(super) fn recoveries(
         let Some(healed) = fault.healed else { continue };
         let name = fault.spec.name.clone();
         match (fault.spec.class, fault.spec.node) {
-            (FaultClass::Crash, Some(node)) => causes.push((healed, Cause::Restart, name, of_node(node))),
+            (class, Some(node)) if class.stops() => causes.push((healed, Cause::Restart, name, of_node(node))),
+            (FaultClass::Pause, Some(node)) => causes.push((healed, Cause::Heal, name, of_node(node))),
             _ => {
                 let cut = |&(a, b): &(NodeIndex, NodeIndex)| {
                     fault.spec.pairs.contains(&(a, b)) || fault.spec.pairs.contains(&(b, a))
@@ -185,7 +186,7 @@ fn reconnected(record: &RunRecord, pairs: &[(NodeIndex, NodeIndex)], links: &Con
     // to be had yet.
     let possible = |&(a, b): &(NodeIndex, NodeIndex)| {
         let held = record.faults.iter().any(|fault| {
-            fault.spec.class == FaultClass::Cut
+            fault.spec.class.cuts()
                 && fault.applied.is_some_and(|applied| applied <= at)
                 && fault.healed.is_none_or(|healed| healed > at)
                 && (fault.spec.pairs.contains(&(a, b)) || fault.spec.pairs.contains(&(b, a)))

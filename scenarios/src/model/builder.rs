@@ -1,14 +1,15 @@
 //! A scenario in Rust, for `#[test]`s.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Away, Class, Cluster, Discovery, Expect, Fault, FaultKind, Group, KeptHistory, LinkShape, LinkSpec, Peering,
-    Repeat, Scenario, ScenarioError, Selector, When, Workload, WorkloadKind, lower,
+    Away, Class, Cluster, Discovery, Expect, Fault, Group, KeptHistory, LinkSpec, Scenario, ScenarioError, Selector,
+    Workload, WorkloadKind, lower,
 };
 use crate::limits;
-use crate::profiles::Profile;
 
 /// Builds a [`Scenario`]; what it takes is what a file says, one to one.
 ///
@@ -136,8 +137,9 @@ impl ClusterBuilder {
 
     fn push(mut self, name: &str, count: u32, joins_at: Option<Duration>) -> Self {
         let (interest, discovery, classes) = (Vec::new(), Discovery::None, BTreeMap::new());
-        let history = BTreeMap::new();
-        self.0.groups.push(Group { name: name.to_owned(), count, joins_at, interest, discovery, classes, history });
+        let (history, formation) = (BTreeMap::new(), None);
+        let name = name.to_owned();
+        self.0.groups.push(Group { name, count, joins_at, interest, formation, discovery, classes, history });
         self
     }
 
@@ -150,6 +152,14 @@ impl ClusterBuilder {
                 Selector::parse(text).unwrap_or(unread)
             };
             group.interest = wanted.into_iter().map(selector).collect();
+        }
+        self
+    }
+
+    /// The formation of the group just added.
+    pub fn of_formation(mut self, name: &str) -> Self {
+        if let Some(group) = self.0.groups.last_mut() {
+            group.formation = Some(name.to_owned());
         }
         self
     }
@@ -181,24 +191,6 @@ impl ClusterBuilder {
     /// A group that starts, empty, at `joins_at`.
     pub fn late_group(self, name: &str, count: u32, joins_at: Duration) -> Self {
         self.push(name, count, Some(joins_at))
-    }
-}
-
-impl LinkSpec {
-    /// A link with a profile, fully peered.
-    pub fn new(a: &str, b: &str, profile: Profile) -> Self {
-        LinkSpec::shaped(a, b, LinkShape::profile(profile))
-    }
-
-    /// A link of any shape, fully peered.
-    pub fn shaped(a: &str, b: &str, shape: LinkShape) -> Self {
-        LinkSpec { between: (a.to_owned(), b.to_owned()), shape, peering: Peering::Full }
-    }
-
-    /// Who dials whom.
-    pub fn peering(mut self, peering: Peering) -> Self {
-        self.peering = peering;
-        self
     }
 }
 
@@ -306,71 +298,6 @@ impl Workload {
         if let WorkloadKind::Delete { contended_by, .. } = &mut self.kind {
             *contended_by = Some(group.to_owned());
         }
-        self
-    }
-}
-
-impl Fault {
-    fn new(id: &str, kind: FaultKind) -> Self {
-        Fault { id: id.to_owned(), when: When::At(Duration::ZERO), lasts: None, repeat: None, kind }
-    }
-
-    /// Nothing passes between two groups.
-    pub fn partition(id: &str, a: &str, b: &str) -> Self {
-        Fault::new(id, FaultKind::Partition { between: (a.to_owned(), b.to_owned()) })
-    }
-
-    /// Nothing passes from one group to the other.
-    pub fn one_way_cut(id: &str, from: &str, to: &str) -> Self {
-        Fault::new(id, FaultKind::OneWayCut { from: from.to_owned(), to: to.to_owned() })
-    }
-
-    /// A group loses its links to every other group.
-    pub fn blackout(id: &str, group: &str) -> Self {
-        Fault::new(id, FaultKind::Blackout { group: group.to_owned() })
-    }
-
-    /// A link becomes another one.
-    pub fn degrade(id: &str, a: &str, b: &str, shape: LinkShape) -> Self {
-        Fault::new(id, FaultKind::Degrade { between: (a.to_owned(), b.to_owned()), shape })
-    }
-
-    /// A node stops without a farewell.
-    pub fn crash(id: &str, node: &str) -> Self {
-        Fault::new(id, FaultKind::Crash { node: node.to_owned() })
-    }
-
-    /// A link fault ends.
-    pub fn heal(ends: &str) -> Self {
-        Fault::new(&format!("heal-{ends}"), FaultKind::Heal { ends: ends.to_owned() })
-    }
-
-    /// A crashed node starts again.
-    pub fn restart(node: &str) -> Self {
-        Fault::new(&format!("restart-{node}"), FaultKind::Restart { node: node.to_owned() })
-    }
-
-    /// It happens at a time.
-    pub fn at(mut self, at: Duration) -> Self {
-        self.when = When::At(at);
-        self
-    }
-
-    /// It happens `after` all nodes are equal and everything declared before has happened.
-    pub fn when_converged(mut self, after: Duration) -> Self {
-        self.when = When::Converged { after };
-        self
-    }
-
-    /// It ends by itself.
-    pub fn lasting(mut self, span: Duration) -> Self {
-        self.lasts = Some(span);
-        self
-    }
-
-    /// It happens `times` times, beginning each `every`.
-    pub fn repeating(mut self, times: u32, every: Duration) -> Self {
-        self.repeat = Some(Repeat { times, every });
         self
     }
 }

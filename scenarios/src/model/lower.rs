@@ -3,6 +3,7 @@
 
 mod expect;
 mod faults;
+mod link;
 mod topology;
 mod unknown;
 mod workloads;
@@ -14,19 +15,34 @@ use serde_spanned::Spanned;
 
 use super::error::{Diagnostic, Location, ScenarioError};
 use super::raw::{Field, RawScenario};
-use super::units::{
-    BANDWIDTH_HELP, DURATION_HELP, SIZE_HELP, format_duration, parse_bandwidth, parse_duration, parse_size,
-};
-use super::{LinkShape, Scenario, builder, write};
+use super::units::{DURATION_HELP, format_duration, parse_duration};
+use super::{LinkSchedule, Peering, Scenario, Trace, builder, write};
 use crate::limits;
 use crate::plan;
-use crate::profiles::Profile;
 use crate::suggest::closest;
 
 pub(super) use faults::fault_windows;
 
-pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
-    let mut lower = Lower { source: Some(text), diagnostics: Vec::new() };
+/// Gives the text of a file beside the scenario, or says why it cannot.
+type Files<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Every kind of fault, with the fields that it takes besides `at` and `when`.
+pub(crate) fn fault_kinds() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    faults::kinds()
+}
+
+/// Every kind of workload.
+pub(crate) fn workload_kinds() -> impl Iterator<Item = &'static str> {
+    workloads::KINDS.into_iter()
+}
+
+/// Every way of peering.
+pub(crate) fn peerings() -> impl Iterator<Item = &'static str> {
+    topology::PEERINGS.into_iter().map(Peering::name)
+}
+
+pub(super) fn parse(file: &str, text: &str, files: Files<'_>) -> Result<Scenario, ScenarioError> {
+    let mut lower = Lower { source: Some(text), files, run_length: limits::DURATION_MAX, diagnostics: Vec::new() };
     if text.len() > limits::FILE_BYTES {
         let message = format!("the file has {} bytes", text.len());
         lower.error(0..0, "", message, format!("at most {} are read", limits::FILE_BYTES));
@@ -49,12 +65,34 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
 }
 
 pub(super) fn validate(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
-    let lower = Lower { source: None, diagnostics: Vec::new() };
+    let traces = traces(scenario);
+    // What the traces of a scenario that was built in Rust say is in the scenario.
+    let files = |path: &str| {
+        let found = traces.iter().find(|trace| trace.path() == path);
+        found.map(|trace| trace.text().to_owned()).ok_or_else(|| "it is not in the scenario".to_owned())
+    };
+    let lower = Lower { source: None, files: &files, run_length: limits::DURATION_MAX, diagnostics: Vec::new() };
     lower.finish("<builder>", &write::raw(scenario))
+}
+
+fn traces(scenario: &Scenario) -> Vec<&Trace> {
+    let mut traces = Vec::new();
+    for link in &scenario.links {
+        let shapes = [Some(&link.shape), link.forward.as_deref(), link.back.as_deref()];
+        for schedule in shapes.into_iter().flatten().filter_map(|shape| shape.schedule.as_ref()) {
+            if let LinkSchedule::Trace(trace) = schedule {
+                traces.push(trace);
+            }
+        }
+    }
+    traces
 }
 
 struct Lower<'a> {
     source: Option<&'a str>,
+    files: Files<'a>,
+    /// Known once the duration has been read.
+    run_length: Duration,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -114,7 +152,8 @@ impl Lower<'_> {
             let help = "say in one line what the scenario is there to show";
             self.error(raw.purpose.span(), "purpose", "the purpose must be one line", help);
         }
-        let duration = self.run_length(&raw.duration);
+        let duration = self.read_run_length(&raw.duration);
+        self.run_length = duration;
         let settle = match &raw.settle {
             Some(settle) => self.duration(settle, "settle").unwrap_or_default(),
             None => builder::default_settle(duration),
@@ -162,7 +201,7 @@ impl Lower<'_> {
         Ok(scenario)
     }
 
-    fn run_length(&mut self, raw: &Spanned<String>) -> Duration {
+    fn read_run_length(&mut self, raw: &Spanned<String>) -> Duration {
         let fallback = limits::DURATION_MAX;
         let Some(duration) = self.duration(raw, "duration") else {
             return fallback;
@@ -239,79 +278,4 @@ impl Lower<'_> {
         };
         self.error(span, path, format!("unknown {what} `{wrong}`"), help);
     }
-
-    /// The link fields that a `link` and a `degrade` fault share.
-    fn shape(&mut self, raw: &ShapeFields<'_>, path: &str) -> LinkShape {
-        let profile = raw.profile.as_ref().and_then(|name| {
-            let found = Profile::find(name.get_ref());
-            if found.is_none() {
-                let known = Profile::ALL.map(Profile::name);
-                self.unknown(name.span(), &format!("{path}.profile"), "profile", name.get_ref(), known);
-            }
-            found
-        });
-        let latency = self.delay(raw.latency, &format!("{path}.latency"));
-        let jitter = self.delay(raw.jitter, &format!("{path}.jitter"));
-        let loss = raw.loss.as_ref().map(|loss| {
-            if !(0.0..=1.0).contains(loss.get_ref()) {
-                let message = format!("a loss of {} is not a probability", loss.get_ref());
-                let help = "0.0 (nothing) to 1.0 (everything); 1 % is 0.01";
-                self.error(loss.span(), format!("{path}.loss"), message, help);
-            }
-            *loss.get_ref()
-        });
-        let bandwidth_bps = raw.bandwidth.as_ref().and_then(|text| {
-            let path = format!("{path}.bandwidth");
-            let (parse, help) = (parse_bandwidth, BANDWIDTH_HELP);
-            self.amount(text, &path, "bandwidth", parse, limits::BANDWIDTH_MIN, help)
-        });
-        let queue_bytes = raw.queue.as_ref().and_then(|text| {
-            let path = format!("{path}.queue");
-            self.amount(text, &path, "queue", parse_size, limits::QUEUE_MIN, SIZE_HELP)
-        });
-        LinkShape { profile, latency, jitter, loss, bandwidth_bps, queue_bytes }
-    }
-
-    fn delay(&mut self, raw: &Field<String>, path: &str) -> Option<Duration> {
-        let delay = self.optional(raw, path)?;
-        if delay > limits::LATENCY_MAX {
-            let message = format!("{} is too long for a link", format_duration(delay));
-            let help = format!("at most {}", format_duration(limits::LATENCY_MAX));
-            self.error(raw.as_ref().map_or(0..0, Spanned::span), path, message, help);
-        }
-        Some(delay)
-    }
-
-    fn amount(
-        &mut self,
-        raw: &Spanned<String>,
-        path: &str,
-        what: &str,
-        parse: fn(&str) -> Option<u64>,
-        least: u64,
-        help: &str,
-    ) -> Option<u64> {
-        let amount = parse(raw.get_ref());
-        match amount {
-            None => {
-                let message = format!("`{}` is not a {what}", raw.get_ref());
-                self.error(raw.span(), path, message, help);
-            }
-            Some(amount) if amount < least => {
-                let message = format!("a {what} of `{}` carries no QUIC datagram", raw.get_ref());
-                self.error(raw.span(), path, message, format!("at least {least}; {help}"));
-            }
-            Some(_) => {}
-        }
-        amount
-    }
-}
-
-struct ShapeFields<'a> {
-    profile: &'a Field<String>,
-    latency: &'a Field<String>,
-    jitter: &'a Field<String>,
-    loss: &'a Field<f64>,
-    bandwidth: &'a Field<String>,
-    queue: &'a Field<String>,
 }

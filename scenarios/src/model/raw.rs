@@ -52,6 +52,8 @@ pub(super) struct RawGroup {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) interest: Field<Vec<Spanned<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) formation: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) discovery: Field<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) classes: BTreeMap<String, Spanned<String>>,
@@ -77,7 +79,110 @@ pub(super) struct RawLink {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) queue: Field<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spread: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reorder: Field<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) discipline: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duplicate: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) corrupt: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mtu: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) peering: Field<String>,
+    // Tables last: TOML wants what is no table first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bursts: Field<RawBursts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Field<RawSchedule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forward: Field<RawShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) back: Field<RawShape>,
+}
+
+/// What a link is like, in one direction of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawShape {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jitter: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bandwidth: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queue: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spread: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reorder: Field<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) discipline: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duplicate: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) corrupt: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mtu: Field<String>,
+    // Tables last: TOML wants what is no table first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bursts: Field<RawBursts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedule: Field<RawSchedule>,
+}
+
+impl RawShape {
+    pub(super) fn is_empty(&self) -> bool {
+        toml::to_string(self).is_ok_and(|text| text.trim().is_empty())
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBursts {
+    pub(super) enter: Spanned<f64>,
+    pub(super) leave: Spanned<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Field<f64>,
+}
+
+/// One of `contacts`, `up` and `trace`, and what belongs to it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSchedule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) up: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) every: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) offset: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repeat: Field<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) contacts: Field<Vec<Spanned<RawContact>>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawContact {
+    pub(super) at: Spanned<String>,
+    #[serde(rename = "for")]
+    pub(super) lasts: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bandwidth: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) latency: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss: Field<f64>,
 }
 
 /// `"alpha"` or `["alpha", "bravo"]`.
@@ -161,6 +266,51 @@ pub(super) struct RawFault {
     pub(super) bandwidth: Field<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) queue: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spread: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reorder: Field<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) discipline: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duplicate: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) corrupt: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mtu: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) of: Field<OneOrMany>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) groups: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) period: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) down: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sync: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) share: Field<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mule: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stops: Field<Vec<Spanned<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stay: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) travel: Field<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) islands: Field<Vec<Vec<Spanned<String>>>>,
+    // Tables last: TOML wants what is no table first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bursts: Field<RawBursts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forward: Field<RawShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) back: Field<RawShape>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -1,6 +1,10 @@
 //! What is accepted, and how errors read.
 
+mod faults;
+mod links;
+
 use super::*;
+use crate::physics::LinkParams;
 use crate::profiles::Profile;
 use crate::testing::scenario;
 
@@ -86,6 +90,7 @@ refused! {
     restart_without_crash: "kind = \"heal\"\nends = \"sat\"" => "kind = \"restart\"\nnode = \"alpha-edge-0\"";
     only_during_the_unknowable: "every = \"20s\"" => "every = \"20s\"\nonly_during = \"late\"\n[[fault]]\nid = \"late\"\nkind = \"blackout\"\ngroup = \"bravo-edge\"\nwhen = \"converged\"\nfor = \"10s\"";
     interest_in_nothing: "count = 2" => "count = 2\ninterest = [\"tracks\", \"commands/\"]";
+    documents_of_two_formations: "count = 2" => "count = 2\nformation = \"red\"";
     unknown_class: "count = 2" => "count = 2\nclasses = { tracks = \"telemetri\" }";
     unknown_discovery: "count = 2" => "count = 2\ndiscovery = \"gosip\"";
     convergence_of_the_choosy: "count = 2" => "count = 2\ninterest = [\"tracks\"]\n[[fault]]\nkind = \"blackout\"\ngroup = \"bravo-edge\"\nwhen = \"converged\"\nfor = \"10s\"";
@@ -116,7 +121,8 @@ fn what_nodes_are_told_and_what_is_demanded_survives_a_round_trip() {
     let built = Scenario::builder("told")
         .cluster("c", |cluster| {
             let hub = cluster.group("hub", 1).class("sightings", Class::Telemetry).class("orders", Class::Command);
-            hub.group("edge", 2).interested_in(["tracks", "commands/edge-0"]).discovering(Discovery::Gossip)
+            let hub = hub.of_formation("red").group("edge", 2).of_formation("red");
+            hub.interested_in(["tracks", "commands/edge-0"]).discovering(Discovery::Gossip)
         })
         .link(LinkSpec::new("hub", "edge", Profile::Wan))
         .workload(Workload::burst(["hub"], 20).versions(3, Duration::from_secs(7)).collection("tracks"))

@@ -18,6 +18,20 @@ pub(super) fn format_duration(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
+/// A sign and a duration, in whole milliseconds: `+5m`, `-2h`; without a sign it is ahead.
+pub(super) fn parse_signed_ms(text: &str) -> Option<i64> {
+    let (sign, span) = match text.strip_prefix('-') {
+        Some(span) => (-1, span),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    Some(sign * i64::try_from(parse_duration(span)?.as_millis()).ok()?)
+}
+
+pub(super) fn format_signed_ms(ms: i64) -> String {
+    let sign = if ms < 0 { '-' } else { '+' };
+    format!("{sign}{}", format_duration(Duration::from_millis(ms.unsigned_abs())))
+}
+
 pub(super) fn parse_bandwidth(text: &str) -> Option<u64> {
     parse(text.strip_suffix("/s").unwrap_or(text), &BANDWIDTHS)
 }
@@ -76,6 +90,9 @@ mod tests {
             prop_assert_eq!(parse_size(&format_size(value)), Some(value));
             let span = Duration::from_nanos(value);
             prop_assert_eq!(parse_duration(&format_duration(span)), Some(span));
+            for ms in [value as i64, -(value as i64)] {
+                prop_assert_eq!(parse_signed_ms(&format_signed_ms(ms)), Some(ms));
+            }
         }
     }
 }

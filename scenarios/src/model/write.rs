@@ -3,12 +3,15 @@
 use serde_spanned::Spanned;
 
 use super::raw::{
-    Field, OneOrMany, RawCluster, RawExpect, RawFault, RawGroup, RawLatency, RawLink, RawScenario, RawWorkload,
+    Field, OneOrMany, RawBursts, RawCluster, RawContact, RawExpect, RawFault, RawGroup, RawLatency, RawLink,
+    RawScenario, RawSchedule, RawShape, RawWorkload,
 };
-use super::units::{format_bandwidth, format_duration, format_size};
+use super::units::{format_bandwidth, format_duration, format_signed_ms, format_size};
 use super::{
-    Discovery, Expect, Fault, FaultKind, LatencyLevel, LinkShape, Peering, Scenario, When, Workload, WorkloadKind,
+    Composite, Contact, Discovery, End, Event, Expect, Fault, FaultKind, LatencyLevel, LinkSchedule, LinkShape,
+    LinkSpec, Peering, Scenario, Trouble, When, Workload, WorkloadKind,
 };
+use crate::physics::Bursts;
 
 pub(super) fn to_toml(scenario: &Scenario) -> String {
     toml::to_string(&raw(scenario)).expect("invariant: every field of a scenario has a TOML form")
@@ -41,6 +44,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
                 true => None,
                 false => some(group.interest.iter().map(|selector| here(selector.to_string())).collect()),
             },
+            formation: group.formation.clone().map(here),
             discovery: match group.discovery {
                 Discovery::None => None,
                 other => some(other.name().to_owned()),
@@ -50,12 +54,7 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
         });
         here(RawCluster { name: here(cluster.name.clone()), group: groups.collect() })
     });
-    let links = scenario.links.iter().map(|link| {
-        let mut raw = shape(&link.shape);
-        raw.between = pair(&link.between);
-        raw.peering = some(link.peering.name().to_owned());
-        here(raw)
-    });
+    let links = scenario.links.iter().map(|link| here(raw_link(link)));
     RawScenario {
         name: here(scenario.name.clone()),
         purpose: here(scenario.purpose.clone()),
@@ -71,15 +70,78 @@ pub(super) fn raw(scenario: &Scenario) -> RawScenario {
     }
 }
 
-fn shape(shape: &LinkShape) -> RawLink {
+fn raw_link(link: &LinkSpec) -> RawLink {
+    let of = shape(&link.shape);
     RawLink {
+        between: pair(&link.between),
+        profile: of.profile,
+        latency: of.latency,
+        jitter: of.jitter,
+        loss: of.loss,
+        bandwidth: of.bandwidth,
+        queue: of.queue,
+        spread: of.spread,
+        reorder: of.reorder,
+        discipline: of.discipline,
+        duplicate: of.duplicate,
+        corrupt: of.corrupt,
+        mtu: of.mtu,
+        peering: some(link.peering.name().to_owned()),
+        bursts: of.bursts,
+        schedule: of.schedule,
+        forward: direction(&link.forward),
+        back: direction(&link.back),
+    }
+}
+
+fn direction(of: &Option<Box<LinkShape>>) -> Field<RawShape> {
+    of.as_deref().and_then(|of| some(shape(of)))
+}
+
+fn shape(shape: &LinkShape) -> RawShape {
+    let bursts = |of: Bursts| RawBursts { enter: here(of.enter), leave: here(of.leave), loss: some(of.loss) };
+    RawShape {
         profile: shape.profile.and_then(|profile| some(profile.name().to_owned())),
         latency: shape.latency.and_then(span),
         jitter: shape.jitter.and_then(span),
         loss: shape.loss.and_then(some),
         bandwidth: shape.bandwidth_bps.and_then(|bps| some(format_bandwidth(bps))),
         queue: shape.queue_bytes.and_then(|bytes| some(format_size(bytes))),
-        ..RawLink::default()
+        spread: shape.spread.and_then(|spread| some(spread.to_string())),
+        reorder: shape.reorder.and_then(some),
+        discipline: shape.discipline.and_then(|discipline| some(discipline.to_string())),
+        duplicate: shape.duplicate.and_then(some),
+        corrupt: shape.corrupt.and_then(some),
+        mtu: shape.mtu.and_then(|mtu| some(format_size(mtu))),
+        bursts: shape.bursts.and_then(|of| some(bursts(of))),
+        schedule: shape.schedule.as_ref().and_then(|schedule| some(raw_schedule(schedule))),
+    }
+}
+
+fn raw_schedule(schedule: &LinkSchedule) -> RawSchedule {
+    let none = RawSchedule::default();
+    let contact = |contact: &Contact| {
+        here(RawContact {
+            at: here(format_duration(contact.at)),
+            lasts: here(format_duration(contact.lasts)),
+            bandwidth: contact.bandwidth_bps.and_then(|bps| some(format_bandwidth(bps))),
+            latency: contact.latency.and_then(span),
+            loss: contact.loss.and_then(some),
+        })
+    };
+    match schedule {
+        LinkSchedule::Contacts { contacts, every } => {
+            RawSchedule { contacts: some(contacts.iter().map(contact).collect()), every: every.and_then(span), ..none }
+        }
+        LinkSchedule::DutyCycle { up, every, offset } => RawSchedule {
+            up: span(*up),
+            every: span(*every),
+            offset: (!offset.is_zero()).then(|| here(format_duration(*offset))),
+            ..none
+        },
+        LinkSchedule::Trace(trace) => {
+            RawSchedule { trace: some(trace.path().to_owned()), repeat: trace.repeats().then(|| here(true)), ..none }
+        }
     }
 }
 
@@ -143,28 +205,46 @@ fn raw_workload(workload: &Workload) -> RawWorkload {
 }
 
 fn raw_fault(fault: &Fault) -> RawFault {
-    let link = match &fault.kind {
-        FaultKind::Degrade { shape: replaced, .. } => shape(replaced),
-        _ => RawLink::default(),
+    let (link, forward, back) = match &fault.kind {
+        FaultKind::Degrade { shape: replaced, forward, back, .. } => {
+            (shape(replaced), direction(forward), direction(back))
+        }
+        _ => (RawShape::default(), None, None),
     };
-    let (at, when, after) = match fault.when {
-        When::At(at) => (span(at), None, None),
-        When::Converged { after } if after.is_zero() => (None, some("converged".to_owned()), None),
-        When::Converged { after } => (None, some("converged".to_owned()), span(after)),
+    let (at, event) = match &fault.when {
+        When::At(at) => (span(*at), None),
+        When::Within(from, until) => (some(format!("{}..{}", format_duration(*from), format_duration(*until))), None),
+        When::On { event, after } => (None, Some((event, *after))),
     };
+    let when = event.and_then(|(event, _)| match event {
+        Event::Converged => some("converged".to_owned()),
+        Event::Writes { count, .. } => some(format!("writes:{count}")),
+        Event::Session { .. } => some("session".to_owned()),
+    });
+    let of = event.and_then(|(event, _)| match event {
+        Event::Converged => None,
+        Event::Writes { of, .. } => of.clone().map(|of| here(OneOrMany::One(of))),
+        Event::Session { of } => one_or_many(of),
+    });
     let mut raw = RawFault {
         kind: here(fault.kind.name().to_owned()),
         id: fault.kind.begins().then(|| here(fault.id.clone())),
         at,
         when,
-        after,
-        lasts: fault.lasts.and_then(span),
+        of,
+        after: event.filter(|(_, after)| !after.is_zero()).and_then(|(_, after)| span(after)),
+        lasts: match fault.end {
+            End::Entry => None,
+            End::After(lasts) => span(lasts),
+            End::Never => some("ever".to_owned()),
+        },
         repeat: fault.repeat.and_then(|repeat| some(i64::from(repeat.times))),
         every: fault.repeat.and_then(|repeat| span(repeat.every)),
         between: None,
         from: None,
         to: None,
         group: None,
+        groups: None,
         node: None,
         ends: None,
         profile: link.profile,
@@ -173,20 +253,100 @@ fn raw_fault(fault: &Fault) -> RawFault {
         loss: link.loss,
         bandwidth: link.bandwidth,
         queue: link.queue,
+        spread: link.spread,
+        reorder: link.reorder,
+        discipline: link.discipline,
+        duplicate: link.duplicate,
+        corrupt: link.corrupt,
+        mtu: link.mtu,
+        bursts: link.bursts,
+        forward,
+        back,
+        period: None,
+        down: None,
+        sync: None,
+        by: None,
+        rate: None,
+        share: None,
+        mule: None,
+        stops: None,
+        stay: None,
+        travel: None,
+        islands: None,
     };
     match &fault.kind {
-        FaultKind::Partition { between } | FaultKind::Degrade { between, .. } => {
+        FaultKind::Partition { between }
+        | FaultKind::DialOnlyPartition { between }
+        | FaultKind::Reset { between }
+        | FaultKind::Clog { between }
+        | FaultKind::Degrade { between, .. } => raw.between = pair(between),
+        FaultKind::Flap { between, period, down } => {
             raw.between = pair(between);
+            raw.period = span(*period);
+            raw.down = span(*down);
+        }
+        FaultKind::Bufferbloat { between, bandwidth_bps, queue_bytes } => {
+            raw.between = pair(between);
+            raw.bandwidth = some(format_bandwidth(*bandwidth_bps));
+            raw.queue = some(format_size(*queue_bytes));
         }
         FaultKind::OneWayCut { from, to } => {
             raw.from = some(from.clone());
             raw.to = some(to.clone());
         }
         FaultKind::Blackout { group } => raw.group = some(group.clone()),
-        FaultKind::Crash { node } | FaultKind::Restart { node } => raw.node = some(node.clone()),
+        FaultKind::Node { node, trouble } => {
+            raw.node = some(node.clone());
+            match trouble {
+                Trouble::DiskSlow { sync } => raw.sync = span(*sync),
+                Trouble::ClockJump { by_ms } => raw.by = some(format_signed_ms(*by_ms)),
+                Trouble::ClockSkew { rate } => raw.rate = some(*rate),
+                _ => {}
+            }
+        }
+        FaultKind::Composite(composite) => raw_composite(composite, &mut raw),
+        FaultKind::Restart { node } => raw.node = some(node.clone()),
         FaultKind::Heal { ends } => raw.ends = some(ends.clone()),
     }
     raw
+}
+
+fn raw_composite(composite: &Composite, raw: &mut RawFault) {
+    match composite {
+        Composite::Churn { group, every, down } => {
+            raw.group = some(group.clone());
+            raw.every = span(*every);
+            raw.down = span(*down);
+        }
+        Composite::RollingOutage { groups } => raw.groups = list(groups),
+        Composite::Swizzle { groups, share } => {
+            raw.groups = list(groups);
+            raw.share = some(*share);
+        }
+        Composite::ReconnectStorm { group } => raw.group = some(group.clone()),
+        Composite::DataMule { mule, stops, stay, travel } => {
+            raw.mule = some(mule.clone());
+            raw.stops = list(stops);
+            raw.stay = span(*stay);
+            raw.travel = span(*travel);
+        }
+        Composite::IslandMerge { islands } => {
+            let island = |names: &Vec<String>| names.iter().cloned().map(here).collect();
+            raw.islands = some(islands.iter().map(island).collect());
+        }
+    }
+}
+
+fn list(names: &[String]) -> Field<Vec<Spanned<String>>> {
+    some(names.iter().cloned().map(here).collect())
+}
+
+fn one_or_many(names: &[String]) -> Field<OneOrMany> {
+    match names {
+        [] => None,
+        [one] => some(OneOrMany::One(one.clone())),
+        many => some(OneOrMany::Many(many.to_vec())),
+    }
 }
 
 fn raw_expect(expect: &Expect) -> RawExpect {

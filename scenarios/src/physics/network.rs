@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::obstacle::{Obstacles, Pair, Passage};
 use super::{DropCause, Fate, Link, LinkCounters};
-use crate::plan::{NodeIndex, Step, Topology};
+use crate::plan::{FaultIndex, NodeIndex, Step, Topology};
+use crate::record::FaultEffect;
 use crate::time::SimTime;
 
 /// Every link between the nodes of a topology, created when first used.
@@ -20,12 +22,31 @@ pub struct Network {
     seed: u64,
     links: BTreeMap<(NodeIndex, NodeIndex), (Link, ChaCha8Rng)>,
     no_route: u64,
+    obstacles: Obstacles,
+    /// What a clog let go, until the world takes it.
+    released: Vec<(Pair, Vec<u8>)>,
+}
+
+/// What becomes of a datagram that a node sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The link had it.
+    Offered(Fate),
+    /// A clogged link keeps it; it comes back from [`Network::take_released`].
+    Held,
 }
 
 impl Network {
     /// All links up and idle.
     pub fn new(topology: &Topology, seed: u64) -> Self {
-        Network { topology: topology.clone(), seed, links: BTreeMap::new(), no_route: 0 }
+        Network {
+            topology: topology.clone(),
+            seed,
+            links: BTreeMap::new(),
+            no_route: 0,
+            obstacles: Obstacles::default(),
+            released: Vec::new(),
+        }
     }
 
     /// The link from one node to another; `None` when the scenario has no route between them.
@@ -44,6 +65,30 @@ impl Network {
             self.links.insert((from, to), (Link::new(params), ChaCha8Rng::from_seed(key)));
         }
         self.links.get_mut(&(from, to))
+    }
+
+    /// What becomes of a datagram that a node sends at `now`: obstacles first, then the link.
+    pub fn send(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, payload: &[u8]) -> Sent {
+        match self.obstacles.meet((from, to), payload) {
+            Passage::Open => {}
+            Passage::Held => return Sent::Held,
+            Passage::Refused => return Sent::Offered(Fate::Drop(DropCause::Down)),
+        }
+        if self.obstacles.watches_queue((from, to)) {
+            let wait = self.link(from, to).map(|link| link.backlog(now)).unwrap_or_default();
+            self.obstacles.queued((from, to), wait);
+        }
+        Sent::Offered(self.offer(now, from, to, payload.len()))
+    }
+
+    /// What clogs let go since it was last asked: the world offers it to the links ([`Network::offer`]) in this order.
+    pub fn take_released(&mut self) -> Vec<((NodeIndex, NodeIndex), Vec<u8>)> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// What a fault did in front of the links.
+    pub fn effect(&self, fault: FaultIndex) -> FaultEffect {
+        self.obstacles.effect(fault)
     }
 
     /// What becomes of a datagram of `size` payload bytes sent at `now`. Without a route it is
@@ -66,7 +111,7 @@ impl Network {
     /// Applies what a step does to links; steps about nodes change nothing here.
     pub fn apply(&mut self, now: SimTime, step: &Step) {
         match step {
-            Step::LinksDown { fault, pairs } => {
+            Step::LinksDown { fault, pairs } | Step::Reset { fault, pairs } => {
                 for &(from, to) in pairs {
                     if let Some(link) = self.link(from, to) {
                         link.cut(now, *fault);
@@ -79,15 +124,20 @@ impl Network {
                         link.degrade(*fault, params.clone());
                     }
                 }
+                let pairs: Vec<Pair> = links.iter().map(|(from, to, _)| (*from, *to)).collect();
+                self.obstacles.bloat(*fault, &pairs);
             }
+            Step::Clog { fault, pairs } => self.obstacles.clog(*fault, pairs),
+            Step::DialCut { fault, pairs } => self.obstacles.cut_dials(*fault, pairs),
             Step::Heal { fault, pairs } => {
                 for &(from, to) in pairs {
                     if let Some(link) = self.link(from, to) {
                         link.heal(*fault);
                     }
                 }
+                self.released.extend(self.obstacles.heal(*fault));
             }
-            Step::Crash { .. } | Step::Restart { .. } => {}
+            Step::Crash { .. } | Step::Trouble { .. } | Step::Recover { .. } | Step::Restart { .. } => {}
         }
     }
 

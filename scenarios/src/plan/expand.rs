@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::{GroupSpec, NodeIndex, NodeSpec, OpId, Plan, PlannedOp, Topology, timeline, workload};
-use crate::model::{LinkSpec, Peering, Scenario};
-use crate::physics::LinkParams;
+use crate::model::{Direction, LinkSpec, Peering, Scenario};
 use crate::profiles::Profile;
 use crate::time::SimTime;
 
@@ -13,7 +12,7 @@ use crate::time::SimTime;
 pub fn expand(scenario: &Scenario, seed: u64) -> Plan {
     let topology = topology(scenario);
     let agents = workload::agents(scenario, &topology);
-    let (timeline, faults) = timeline::compile(scenario, &topology);
+    let (timeline, faults) = timeline::compile(scenario, &topology, seed);
     let mut drafts = workload::drafts(scenario, &topology, seed);
     // Stable: what falls on the same moment keeps the order of declaration.
     drafts.sort_by_key(|draft| draft.at);
@@ -52,6 +51,7 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
                 joins_at: group.joins_at.map_or(SimTime::ZERO, SimTime::from),
                 peers: Vec::new(),
                 interest: group.interest.clone(),
+                formation: group.formation.clone().unwrap_or_default(),
                 discovery: group.discovery,
                 classes: group.classes.clone(),
                 history: group.history.clone(),
@@ -81,7 +81,10 @@ pub(super) fn topology(scenario: &Scenario) -> Topology {
 }
 
 fn join(topology: &mut Topology, link: &LinkSpec, a: u32, b: u32) {
-    topology.links.insert((a.min(b), a.max(b)), link.shape.params(&LinkParams::PERFECT));
+    topology.links.insert((a, b), link.params(Direction::Forward));
+    if a != b {
+        topology.links.insert((b, a), link.params(Direction::Back));
+    }
     peer(topology, link.peering, a.min(b), a.max(b));
 }
 

@@ -25,6 +25,9 @@ pub struct NodeSpec {
     pub peers: Vec<NodeIndex>,
     /// What it asks its peers for; empty: everything.
     pub interest: Vec<Selector>,
+    /// The formation that it belongs to; empty: the one of all that name none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub formation: String,
     /// How it finds further peers.
     pub discovery: Discovery,
     /// The classes of collections that have not their usual one.
@@ -57,7 +60,7 @@ pub struct Topology {
     pub nodes: Vec<NodeSpec>,
     /// All groups, in order of declaration.
     pub groups: Vec<GroupSpec>,
-    /// Link parameters by unordered group pair (smaller position first), the same both ways.
+    /// Link parameters by ordered group pair: from, to.
     #[serde(with = "crate::record::entries")]
     pub links: BTreeMap<(u32, u32), LinkParams>,
 }
@@ -100,16 +103,26 @@ impl Topology {
             return None;
         }
         let (a, b) = (self.node(from).group, self.node(to).group);
-        self.links.get(&(a.min(b), a.max(b)))
+        self.links.get(&(a, b))
     }
 
-    /// Unordered pairs of nodes that hold a session: one dials the other and a route exists.
+    /// Do two nodes belong to one formation?
+    pub fn allied(&self, a: NodeIndex, b: NodeIndex) -> bool {
+        self.node(a).formation == self.node(b).formation
+    }
+
+    /// Must what `origin` writes to a document come to a node?
+    pub fn is_due(&self, origin: NodeIndex, node: NodeIndex, key: &DocKey) -> bool {
+        self.allied(origin, node) && self.node(node).wants(key)
+    }
+
+    /// Unordered pairs of nodes that hold a session: one dials the other, a route exists, and they are of one formation.
     pub fn sessions(&self) -> Vec<(NodeIndex, NodeIndex)> {
         let mut pairs: Vec<_> = self
             .nodes
             .iter()
             .flat_map(|node| node.peers.iter().map(|&peer| (node.index.min(peer), node.index.max(peer))))
-            .filter(|&(a, b)| self.link(a, b).is_some())
+            .filter(|&(a, b)| self.link(a, b).is_some() && self.allied(a, b))
             .collect();
         pairs.sort_unstable();
         pairs.dedup();
@@ -121,7 +134,7 @@ impl Topology {
         let seekers: Vec<NodeIndex> =
             self.nodes.iter().filter(|node| node.discovery != Discovery::None).map(|node| node.index).collect();
         let pairs = seekers.iter().enumerate().flat_map(|(n, &a)| seekers[n + 1..].iter().map(move |&b| (a, b)));
-        pairs.filter(|&(a, b)| self.link(a, b).is_some()).collect()
+        pairs.filter(|&(a, b)| self.link(a, b).is_some() && self.allied(a, b)).collect()
     }
 
     /// The least time, one way, that undisturbed links need from `origin` to every node, hopping
@@ -130,16 +143,25 @@ impl Topology {
     pub fn one_way_delays(&self, origin: NodeIndex) -> Vec<Option<Duration>> {
         let mut sessions = self.sessions();
         sessions.extend(self.discoverable());
+        self.one_way_delays_over(origin, &sessions)
+    }
+
+    /// The same where only these sessions are open.
+    pub(crate) fn one_way_delays_over(
+        &self,
+        origin: NodeIndex,
+        sessions: &[(NodeIndex, NodeIndex)],
+    ) -> Vec<Option<Duration>> {
         let mut best: Vec<Option<Duration>> = vec![None; self.nodes.len()];
         best[origin.index()] = Some(Duration::ZERO);
         // Bellman-Ford: the graphs are small and sparse, and it needs no priority queue.
         loop {
             let mut changed = false;
-            for &(a, b) in &sessions {
-                let Some(latency) = self.link(a, b).map(|link| link.latency) else {
-                    continue;
-                };
+            for &(a, b) in sessions {
                 for (from, to) in [(a, b), (b, a)] {
+                    let Some(latency) = self.link(from, to).map(LinkParams::least_latency) else {
+                        continue;
+                    };
                     if let Some(reached) = best[from.index()] {
                         let through = reached + latency;
                         if best[to.index()].is_none_or(|known| through < known) {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Life, RunRecord};
+use crate::limits;
 use crate::plan::{FaultClass, NodeIndex};
 use crate::time::SimTime;
 
 /// What counts as an edge between two peered nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
-    /// Both run, and no fault cuts the link in either direction.
+    /// Both run, no fault cuts the link in either direction, and its schedule has a contact in both.
     Link,
     /// The same, and the session between them is up, as far as the world recorded sessions.
     Session,
@@ -25,7 +26,10 @@ pub struct Connectivity {
 enum Event {
     Life(NodeIndex, bool),
     Cut(usize, bool),
+    Pause(NodeIndex, bool),
     Session(NodeIndex, NodeIndex, bool),
+    /// A link's schedule changes; looked up then.
+    Contact,
 }
 
 impl Connectivity {
@@ -37,9 +41,14 @@ impl Connectivity {
             events.push((life.at, Event::Life(life.node, life.event != Life::Crashed)));
         }
         for (position, fault) in record.faults.iter().enumerate() {
-            if fault.spec.class == FaultClass::Cut {
+            if fault.spec.class.cuts() {
                 events.extend(fault.applied.map(|at| (at, Event::Cut(position, true))));
                 events.extend(fault.healed.map(|at| (at, Event::Cut(position, false))));
+            }
+            // Who does not run reaches nobody, although nothing of it is gone.
+            if let (FaultClass::Pause, Some(node)) = (fault.spec.class, fault.spec.node) {
+                events.extend(fault.applied.map(|at| (at, Event::Pause(node, true))));
+                events.extend(fault.healed.map(|at| (at, Event::Pause(node, false))));
             }
         }
         let sessions_known = edge == Edge::Session && !record.sessions.is_empty();
@@ -47,11 +56,14 @@ impl Connectivity {
             let changes = record.sessions.iter();
             events.extend(changes.map(|s| (s.at, Event::Session(s.node, s.peer, s.up))));
         }
+        let end = record.meta.duration;
+        events.extend(changes(record, end).into_iter().map(|at| (at, Event::Contact)));
         events.sort_by_key(|(at, _)| *at);
 
         let lives_known = !record.lives.is_empty();
         let mut running: Vec<bool> = topology.nodes.iter().map(|_| !lives_known).collect();
         let mut cuts: BTreeSet<usize> = BTreeSet::new();
+        let mut paused: BTreeSet<NodeIndex> = BTreeSet::new();
         let mut ends: BTreeMap<(NodeIndex, NodeIndex), bool> = BTreeMap::new();
         let pairs = possible(record, edge);
         let mut epochs = Vec::new();
@@ -68,7 +80,10 @@ impl Connectivity {
                     }
                     Event::Cut(fault, true) => drop(cuts.insert(fault)),
                     Event::Cut(fault, false) => drop(cuts.remove(&fault)),
+                    Event::Pause(node, true) => drop(paused.insert(node)),
+                    Event::Pause(node, false) => drop(paused.remove(&node)),
                     Event::Session(node, peer, up) => drop(ends.insert((node, peer), up)),
+                    Event::Contact => {}
                 }
             }
             let cut: BTreeSet<(NodeIndex, NodeIndex)> = cuts
@@ -81,9 +96,15 @@ impl Connectivity {
                     let (one, other) = (ends.get(&(a, b)), ends.get(&(b, a)));
                     one != Some(&false) && other != Some(&false) && (one.is_some() || other.is_some())
                 };
-                !cut.contains(&(a, b)) && (!sessions_known || session())
+                let in_contact = || {
+                    let schedules = [(a, b), (b, a)].map(|(from, to)| topology.link(from, to)?.schedule.as_ref());
+                    schedules.into_iter().flatten().all(|schedule| schedule.in_contact(now))
+                };
+                !cut.contains(&(a, b)) && in_contact() && (!sessions_known || session())
             });
-            let components = components(&running, joined);
+            let mut awake = running.clone();
+            paused.iter().for_each(|node| awake[node.index()] = false);
+            let components = components(&awake, joined);
             if epochs.last().is_none_or(|(_, last)| *last != components) {
                 epochs.push((now, components));
             }
@@ -143,6 +164,26 @@ impl Connectivity {
         }
         joined.filter(|_| !apart)
     }
+}
+
+/// The moments up to `end` at which a contact of some link begins or ends, but no more than
+/// [`limits::CONTACT_CHANGES`]: whatever changes more often is taken as it is then.
+fn changes(record: &RunRecord, end: SimTime) -> BTreeSet<SimTime> {
+    let mut moments = BTreeSet::new();
+    let schedules = record.topology.links.values().filter_map(|link| link.schedule.as_ref());
+    for schedule in schedules {
+        let mut now = SimTime::ZERO;
+        while let Some(next) = schedule.next_change(now).filter(|next| *next <= end) {
+            if moments.len() >= limits::CONTACT_CHANGES {
+                return moments;
+            }
+            if schedule.in_contact(now) != schedule.in_contact(next) {
+                moments.insert(next);
+            }
+            now = next;
+        }
+    }
+    moments
 }
 
 /// The pairs that may hold a session: those that the scenario peers, and between nodes that find each other

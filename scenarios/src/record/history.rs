@@ -45,6 +45,7 @@ impl<'a> History<'a> {
         for operation in &record.operations {
             docs.entry(operation.key.clone()).or_default().operations.push(operation);
             texts.extend(&operation.json);
+            texts.extend(&operation.read);
         }
         for event in &record.visibility {
             let json = match &event.change {

@@ -1,15 +1,17 @@
 //! How a world fills a record.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::transfer::{Flight, Frame, FrameEvent, Loss};
 use super::{
-    Change, Count, DialEvent, FaultRecord, Interner, Life, LifeEvent, OpKind, OpRecord, Outcome, RunMeta, RunRecord,
-    SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
+    Change, ClassTraffic, Count, DialEvent, FaultEffect, FaultRecord, HighMark, Interner, Life, LifeEvent, OpKind,
+    OpRecord, Outcome, RunMeta, RunRecord, SessionEvent, TRAFFIC_SLICE, Traffic, Visible,
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
-use crate::plan::{Action, DocKey, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
+use crate::plan::{Action, DocKey, FaultClass, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
 use crate::time::SimTime;
 
 /// Names an operation that was begun; see [`RunRecord::begin`].
@@ -43,6 +45,7 @@ impl RunRecord {
                     healed: None,
                     at_apply: LinkCounters::default(),
                     at_heal: LinkCounters::default(),
+                    effect: FaultEffect::default(),
                 })
                 .collect(),
             sessions: Vec::new(),
@@ -50,13 +53,17 @@ impl RunRecord {
             lives: Vec::new(),
             restart_snapshots: Vec::new(),
             convergences: Vec::new(),
+            gauges: Vec::new(),
             traffic: Traffic::default(),
+            flights: Default::default(),
             finals: Vec::new(),
             trace_hash: None,
             wall: Duration::ZERO,
             logs: Default::default(),
             infra_errors: Vec::new(),
+            transfers: None,
             interner: Interner::default(),
+            acknowledged: BTreeMap::new(),
         }
     }
 
@@ -96,9 +103,33 @@ impl RunRecord {
             completed: None,
             outcome: Outcome::Unknown,
             json,
+            read: None,
             writes,
         });
         OpSlot(self.operations.len() - 1)
+    }
+
+    /// What GetDocument gave an edit.
+    pub fn reading(&mut self, slot: OpSlot, json: &str) {
+        let json = self.intern(json);
+        self.operations[slot.0].read = Some(json);
+    }
+
+    /// Something in a node is as full as this. Only the fullest sample is kept.
+    pub fn gauge(&mut self, at: SimTime, node: NodeIndex, name: &str, value: u64, limit: u64) {
+        let share = |value: u64, limit: u64| value as f64 / limit.max(1) as f64;
+        match self.gauges.binary_search_by(|mark| (mark.node, &*mark.name).cmp(&(node, name))) {
+            Ok(place) => {
+                let mark = &mut self.gauges[place];
+                if share(value, limit) > share(mark.value, mark.limit) {
+                    (mark.at, mark.value, mark.limit) = (at, value, limit);
+                }
+            }
+            Err(place) => {
+                let name = self.intern(name);
+                self.gauges.insert(place, HighMark { node, name, at, value, limit });
+            }
+        }
     }
 
     /// The full text that an edit is about to hand to PutDocument.
@@ -110,8 +141,19 @@ impl RunRecord {
     /// The end of an operation is known at `now`.
     pub fn finish(&mut self, slot: OpSlot, now: SimTime, outcome: Outcome) {
         let operation = &mut self.operations[slot.0];
+        if outcome == Outcome::Ok {
+            *self.acknowledged.entry(self.topology.node(operation.node).group).or_default() += 1;
+        }
         operation.completed = Some(now);
         operation.outcome = outcome;
+    }
+
+    /// How many writes were acknowledged so far, at all nodes or those of one group.
+    pub fn acknowledged(&self, group: Option<u32>) -> u64 {
+        match group {
+            Some(group) => self.acknowledged.get(&group).copied().unwrap_or_default(),
+            None => self.acknowledged.values().sum(),
+        }
     }
 
     /// An operation was not issued at all: its node is not running.
@@ -156,14 +198,44 @@ impl RunRecord {
 
     /// A fault ends.
     pub fn fault_healed(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
-        let record = &mut self.faults[fault.index()];
-        record.healed = Some(now);
-        record.at_heal = counters;
+        self.faults[fault.index()].healed = Some(now);
+        self.fault_lasting(fault, now, counters);
     }
 
-    /// The run ends while a fault lasts: its last counts.
-    pub fn fault_lasting(&mut self, fault: FaultIndex, counters: LinkCounters) {
-        self.faults[fault.index()].at_heal = counters;
+    /// What a fault did up to `now`, when it ends or the run does.
+    pub fn fault_lasting(&mut self, fault: FaultIndex, now: SimTime, counters: LinkCounters) {
+        let record = &mut self.faults[fault.index()];
+        record.at_heal = counters;
+        let Some(applied) = record.applied else { return };
+        let (before, after, effect) = (&record.at_apply, &record.at_heal, &mut record.effect);
+        match record.spec.class {
+            FaultClass::Cut | FaultClass::Reset => {
+                effect.datagrams_blocked = after.cut().saturating_sub(before.cut());
+            }
+            FaultClass::Degrade | FaultClass::Bloat => {
+                effect.datagrams_carried = after.offered.saturating_sub(before.offered);
+            }
+            FaultClass::Pause => effect.node_paused = now.since(applied),
+            class if class.stops() => {
+                // A node that was down already did not go down.
+                let mut crashes = self.lives.iter().filter(|life| {
+                    Some(life.node) == record.spec.node && life.event == Life::Crashed && life.at >= applied
+                });
+                effect.node_down = crashes.next_back().map_or(Duration::ZERO, |crash| now.since(crash.at));
+            }
+            _ => {}
+        }
+        let directions = u32::try_from(record.spec.pairs.len()).unwrap_or(u32::MAX);
+        effect.links_held = now.since(applied).saturating_mul(directions);
+        // In order of issue.
+        let issued = |at: SimTime| self.operations.partition_point(|operation| operation.invoked < at);
+        let meanwhile = issued(now).saturating_sub(issued(applied));
+        self.faults[fault.index()].effect.operations = meanwhile as u64;
+    }
+
+    /// For what only the world can count of a fault.
+    pub fn effect(&mut self, fault: FaultIndex) -> &mut FaultEffect {
+        &mut self.faults[fault.index()].effect
     }
 
     /// A datagram of `bytes` payload was sent; `dropped` when the link did not take it.
@@ -180,6 +252,46 @@ impl RunRecord {
             count.bytes += bytes as u64;
         }
         traffic.dropped += u64::from(dropped);
+    }
+
+    /// The same datagram for the drawings: when it will arrive, or `None` when the link did not take it.
+    pub fn flight(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrives: Option<SimTime>) {
+        self.flights.add(now, from, to, bytes, arrives);
+    }
+
+    /// A node counts `bytes` more of a class as sent than when it was asked last, which was in the slice that ends at
+    /// `now`.
+    pub fn class_bytes(&mut self, now: SimTime, class: &str, bytes: u64) {
+        let slice = (now.as_nanos().saturating_sub(1) / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
+        let classes = &mut self.traffic.by_class;
+        let position = classes.iter().position(|known| known.class == class).unwrap_or_else(|| {
+            classes.push(ClassTraffic { class: class.to_owned(), by_slice: Vec::new() });
+            classes.len() - 1
+        });
+        let slices = &mut classes[position].by_slice;
+        if slices.len() <= slice {
+            slices.resize(slice + 1, 0);
+        }
+        slices[slice] += bytes;
+    }
+
+    /// A frame with changes of a document left an outbox (`sent`), or was received. Kept if transfers are.
+    pub fn frame(&mut self, at: SimTime, ends: (NodeIndex, NodeIndex), sent: bool, frame: Frame<'_>) {
+        let Some(mut transfers) = self.transfers.take() else { return };
+        let (key, check) = (self.key(frame.collection, frame.id), frame.check);
+        let bytes = u32::try_from(frame.bytes).unwrap_or(u32::MAX);
+        transfers.frames.push(FrameEvent { at, from: ends.0, to: ends.1, sent, key, check, bytes });
+        self.transfers = Some(transfers);
+    }
+
+    /// What became of a datagram that was handed to its link at `sent`. Kept if transfers are.
+    pub fn flew(&mut self, sent: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, arrived: Option<SimTime>) {
+        let Some(transfers) = &mut self.transfers else { return };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match arrived {
+            Some(arrived) => transfers.flights.push(Flight { sent, arrived, from, to, bytes }),
+            None => transfers.losses.push(Loss { sent, from, to }),
+        }
     }
 
     /// A datagram of `bytes` payload reached its receiver.

@@ -117,7 +117,7 @@ fn directions(out: &mut String, figures: &Figures) {
     push(out, &table);
 }
 
-fn settled(settled: Settled) -> String {
+pub(super) fn settled(settled: Settled) -> String {
     match settled {
         Settled::Nothing => "at once".to_owned(),
         Settled::Unmeasured => "-".to_owned(),
@@ -125,6 +125,16 @@ fn settled(settled: Settled) -> String {
         Settled::Interrupted { after, .. } => format!("interrupted at {}", span(after)),
         Settled::Never { pending } => format!("never ({} missing)", count(pending)),
     }
+}
+
+/// The worst of some recoveries: whatever never came to an end, else the longest.
+pub(super) fn worst(settled: impl Iterator<Item = Settled>) -> Option<Settled> {
+    settled.max_by_key(|settled| match settled {
+        Settled::Nothing | Settled::Unmeasured => (0, Duration::ZERO),
+        Settled::After(after) => (1, *after),
+        Settled::Interrupted { after, .. } => (2, *after),
+        Settled::Never { .. } => (3, Duration::ZERO),
+    })
 }
 
 fn totals(out: &mut String, record: &RunRecord, figures: &Figures, paint: Paint) {

@@ -6,6 +6,7 @@ use super::Report;
 use crate::check::{CheckResult, Verdict};
 use crate::figures::Figures;
 use crate::record::{FaultRecord, RunMeta, RunRecord};
+use crate::sweep::Measure;
 
 /// The content of a report with stable names. Times ending in `_ns`, and moments, are nanoseconds
 /// of scenario time.
@@ -27,6 +28,8 @@ pub struct JsonReport<'a> {
     pub checks: &'a [CheckResult],
     /// Everything measured.
     pub figures: &'a Figures,
+    /// The same figure by figure: name, unit, value, bound, and which way is better.
+    pub measures: &'a [Measure],
     /// Every fault, when it began and ended, and the counts of its links then.
     pub faults: &'a [FaultRecord],
     /// The whole record, if asked for.
@@ -46,6 +49,7 @@ impl Report<'_> {
             reproduce: self.reproduce(),
             checks: &self.checks,
             figures: &self.figures,
+            measures: &self.measures,
             faults: &self.record.faults,
             record: full.then_some(self.record),
         }

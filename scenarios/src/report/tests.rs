@@ -56,7 +56,18 @@ fn the_json_form_has_stable_names() {
     let names: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["verdict", "exit_code", "run", "wall_ns", "trace_hash", "reproduce", "checks", "figures", "faults"]
+        [
+            "verdict",
+            "exit_code",
+            "run",
+            "wall_ns",
+            "trace_hash",
+            "reproduce",
+            "checks",
+            "figures",
+            "measures",
+            "faults"
+        ]
     );
     assert_eq!(json["verdict"], "PASS");
     assert_eq!(json["reproduce"], "ddil run small-blackout --seed 7");

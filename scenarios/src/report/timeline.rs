@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::format::{count, span, wrap};
 use super::{Paint, WIDTH, line};
 use crate::figures::{Figures, Recovery, Settled};
-use crate::plan::{FaultClass, NodeIndex};
+use crate::plan::NodeIndex;
 use crate::record::{Life, RunRecord};
 use crate::time::SimTime;
 
@@ -92,15 +92,14 @@ fn faults(record: &RunRecord, events: &mut Vec<(SimTime, String)>) {
         }
         let Some(healed) = fault.healed else { continue };
         let lasted = fault.applied.map(|applied| healed.since(applied)).unwrap_or_default();
+        let did = match fault.effect.words() {
+            words if words.is_empty() => String::new(),
+            words => format!("; {words}"),
+        };
         let text = match spec.class {
-            FaultClass::Crash => {
-                format!("{} ends: node restarts after {}", spec.name, span(lasted))
-            }
-            FaultClass::Cut => {
-                let cut = fault.at_heal.cut().saturating_sub(fault.at_apply.cut());
-                format!("{} heals after {}; it took {} datagrams", spec.name, span(lasted), count(cut))
-            }
-            FaultClass::Degrade => format!("{} heals after {}", spec.name, span(lasted)),
+            class if class.stops() => format!("{} ends: node restarts after {}{did}", spec.name, span(lasted)),
+            _ if spec.node.is_some() => format!("{} is over after {}{did}", spec.name, span(lasted)),
+            _ => format!("{} heals after {}{did}", spec.name, span(lasted)),
         };
         events.push((healed, text));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::figures::{Figures, Settled};
 use crate::limits;
@@ -21,10 +21,28 @@ pub struct Measure {
     pub value: f64,
     /// What the scenario allows.
     pub limit: Option<f64>,
+    /// Which way is better.
+    pub better: Better,
+    /// Whether a sweep shows how it spreads; the others are there to be compared with those of another run.
+    #[serde(skip)]
+    pub headline: bool,
+}
+
+/// Which way a figure is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// The less the better.
+    #[default]
+    Less,
+    /// The more the better.
+    More,
+    /// It depends on what was asked for.
+    Neither,
 }
 
 /// What a number means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Seconds.
@@ -51,15 +69,17 @@ impl Unit {
 }
 
 /// JSON knows no infinity: what never happened is `null`.
-pub(super) fn or_never<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn or_never<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     value.is_finite().then_some(value).serialize(to)
 }
 
 /// Everything comparable, in order of the report.
-pub(super) fn measures(expect: &Expect, figures: &Figures) -> Vec<Measure> {
+pub(crate) fn measures(expect: &Expect, figures: &Figures) -> Vec<Measure> {
     let mut out = Vec::new();
     let mut add = |name: &str, unit, value: Option<f64>, limit: Option<f64>| {
-        out.extend(value.map(|value| Measure { name: name.to_owned(), unit, value, limit }));
+        let measure =
+            |value| Measure { name: name.to_owned(), unit, value, limit, better: Better::Less, headline: true };
+        out.extend(value.map(measure));
     };
     let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
 
@@ -100,6 +120,51 @@ pub(super) fn measures(expect: &Expect, figures: &Figures) -> Vec<Measure> {
     }
     add("bytes per operation", Unit::Bytes, figures.bytes_per_operation, expect.bytes_per_operation_max);
     add("idle bytes per second", Unit::Bytes, figures.idle_bytes_per_second, expect.idle_bytes_per_second_max);
+    let known: Vec<String> = out.iter().map(|measure| measure.name.clone()).collect();
+    out.extend(details(figures).into_iter().filter(|detail| !known.contains(&detail.name)));
+    out
+}
+
+/// What is worth comparing between two runs beyond the headlines.
+fn details(figures: &Figures) -> Vec<Measure> {
+    let mut out = Vec::new();
+    let mut add = |name: String, unit, value: f64, better| {
+        out.push(Measure { name, unit, value, limit: None, better, headline: false });
+    };
+    let kinds = [
+        ("connected latency", figures.connected),
+        ("outage latency", figures.outage),
+        ("latency from the heal", figures.outage_from_heal),
+    ];
+    let pairs = figures.pairs.iter().map(|pair| (format!("{} - {}", pair.between.0, pair.between.1), pair.latency));
+    let collections = figures.collections.iter().map(|of| (of.collection.clone(), of.latency));
+    let kinds = kinds.into_iter().map(|(name, of)| (name.to_owned(), of));
+    for (name, of) in kinds.chain(pairs).chain(collections).filter(|(_, of)| of.count > 0) {
+        for (word, value) in [("p50", of.p50), ("p99", of.p99), ("max", of.max)] {
+            add(format!("{name} {word}"), Unit::Seconds, value.as_secs_f64(), Better::Less);
+        }
+    }
+    let operations = figures.operations;
+    let counts = [
+        ("acknowledged", operations.ok, Better::More),
+        ("refused", operations.refused, Better::Less),
+        ("unknown", operations.unknown, Better::Less),
+        ("skipped", operations.skipped, Better::Neither),
+        ("never visible", figures.never_visible, Better::Less),
+        ("datagrams", figures.datagrams, Better::Less),
+        ("datagrams dropped", figures.datagrams_dropped, Better::Neither),
+    ];
+    for (name, value, better) in counts {
+        add(name.to_owned(), Unit::Count, value as f64, better);
+    }
+    add("bytes".to_owned(), Unit::Bytes, figures.bytes as f64, Better::Less);
+    for direction in &figures.directions {
+        let name = match direction.from == direction.to {
+            true => format!("bytes inside {}", direction.from),
+            false => format!("bytes {} to {}", direction.from, direction.to),
+        };
+        add(name, Unit::Bytes, direction.sent.bytes as f64, Better::Less);
+    }
     out
 }
 

@@ -78,6 +78,6 @@ fn verdicts(out: &mut String, sweep: &Sweep, paint: Paint) {
     }
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }

@@ -52,6 +52,11 @@ impl Image {
         self.len
     }
 
+    /// Bytes of pages that are not all zero.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.pages.len() as u64 * PAGE_BYTES
+    }
+
     /// Shorter: what is cut off is forgotten. Longer: the new part is zero.
     pub(super) fn set_len(&mut self, len: u64) {
         if len < self.len {

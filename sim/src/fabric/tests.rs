@@ -7,15 +7,18 @@ use iroh::{Endpoint, EndpointAddr, TransportAddr};
 use peat_node::config::Timing;
 use peat_node::mesh::{ALPN, Underlay, bind};
 use peat_scenarios::model::{LinkShape, LinkSpec, Workload};
-use peat_scenarios::plan::{self, FaultIndex};
+use peat_scenarios::plan::{self, FaultIndex, Step};
 use peat_scenarios::profiles::Profile;
 use peat_scenarios::{RunRecord, Scenario};
 use tokio::task::AbortHandle;
 
 use super::*;
+use crate::clock::SimClock;
 use crate::hooks;
-use crate::host::identity;
-use crate::trace::{Event, Trace, first_difference};
+use crate::journal::Journal;
+use crate::life::identity;
+use crate::net::{SimResolver, address_text, custom_address};
+use crate::trace::{Event, Kind, Trace, first_difference};
 
 const NODES: u32 = 4;
 const CUT: FaultIndex = FaultIndex(0);
@@ -77,7 +80,7 @@ async fn keep_asking(endpoint: Endpoint, peer: NodeIndex, journal: Journal, me: 
 }
 
 struct Mesh {
-    fabric: Fabric,
+    net: Net,
     journal: Journal,
     endpoints: BTreeMap<(NodeIndex, u32), Endpoint>,
     tasks: BTreeMap<NodeIndex, Vec<AbortHandle>>,
@@ -85,7 +88,7 @@ struct Mesh {
 
 impl Mesh {
     fn start(&mut self, host: NodeIndex, life: u32) {
-        self.fabric.activate(host, life);
+        self.net.activate(host, life);
         let endpoint = self.endpoints.get(&(host, life)).unwrap();
         let tasks = self.tasks.entry(host).or_default();
         tasks.push(tokio::spawn(echo(endpoint.clone())).abort_handle());
@@ -96,7 +99,7 @@ impl Mesh {
     }
 
     fn crash(&mut self, host: NodeIndex, life: u32) {
-        self.fabric.deactivate(host);
+        self.net.deactivate(host);
         self.tasks.remove(&host).unwrap().iter().for_each(AbortHandle::abort);
         let endpoint = self.endpoints.remove(&(host, life)).unwrap();
         tokio::spawn(async move { endpoint.close().await });
@@ -108,8 +111,9 @@ async fn story(keep: bool) -> (String, Vec<Event>) {
     let scenario = scenario();
     let plan = plan::expand(&scenario, 1);
     let record = RunRecord::new(&scenario, &plan, "", "sim", "fabric");
-    let journal = Journal::new(record, Trace::new(keep));
-    let fabric = Fabric::new(&plan.topology, 1, journal.clone());
+    let journal = Journal::new(record, Trace::new(keep), SimClock::Tokio);
+    let net = Net::new(&plan.topology, 1, journal.clone());
+    let fabric = Fabric::new(net.clone());
     let mut endpoints = BTreeMap::new();
     for host in (0..NODES).map(NodeIndex) {
         for life in 0..1 + u32::from(host.0 == 1) {
@@ -120,18 +124,18 @@ async fn story(keep: bool) -> (String, Vec<Event>) {
     }
     hooks::reseed(1);
     journal.start_clock();
-    tokio::spawn(fabric.clone().run());
-    let mut mesh = Mesh { fabric, journal: journal.clone(), endpoints, tasks: BTreeMap::new() };
+    tokio::spawn(fabric.run());
+    let mut mesh = Mesh { net, journal: journal.clone(), endpoints, tasks: BTreeMap::new() };
     (0..NODES).map(NodeIndex).for_each(|host| mesh.start(host, 0));
 
     tokio::time::sleep(seconds(20)).await;
     let others = (1..NODES).map(NodeIndex);
     let pairs: Vec<_> = others.flat_map(|other| [(NodeIndex(0), other), (other, NodeIndex(0))]).collect();
-    mesh.fabric.apply(journal.now(), &Step::LinksDown { fault: CUT, pairs: pairs.clone() });
+    mesh.net.apply(journal.now(), &Step::LinksDown { fault: CUT, pairs: pairs.clone() });
     tokio::time::sleep(seconds(10)).await;
     mesh.crash(NodeIndex(1), 0);
     tokio::time::sleep(seconds(20)).await;
-    mesh.fabric.apply(journal.now(), &Step::Heal { fault: CUT, pairs });
+    mesh.net.apply(journal.now(), &Step::Heal { fault: CUT, pairs });
     tokio::time::sleep(seconds(5)).await;
     mesh.start(NodeIndex(1), 1);
     tokio::time::sleep(seconds(40)).await;
@@ -170,7 +174,7 @@ fn quic_through_a_cut_and_a_crash_repeats_to_the_last_byte() {
 #[test]
 fn an_address_leads_to_its_host_and_nothing_else_is_one() {
     use peat_node::mesh::AddressResolver;
-    let resolve = |text: &str| futures::executor::block_on(FabricResolver.resolve(text));
+    let resolve = |text: &str| futures::executor::block_on(SimResolver.resolve(text));
     let host = NodeIndex(700);
     assert_eq!(resolve(&address_text(host)).unwrap(), [TransportAddr::Custom(custom_address(host))]);
     for other in ["10.0.0.7:7777", "sim:", "sim:0", "sim:-1", "sim7", "sim:4294967296", ""] {

@@ -1,5 +1,7 @@
 //! Do all running nodes hold the same documents?
 
+use std::collections::BTreeMap;
+
 use peat_scenarios::SimTime;
 
 use crate::host::Host;
@@ -50,11 +52,11 @@ impl Convergence {
 }
 
 fn all_equal(hosts: &[Host]) -> bool {
-    let mut first = None;
+    let mut first: BTreeMap<&str, [u8; 32]> = BTreeMap::new();
     for host in hosts.iter().filter(|host| host.is_running()) {
         let Some((node, _)) = host.ready() else { return false };
         let digest = node.heads_digest();
-        if *first.get_or_insert(digest) != digest {
+        if *first.entry(&host.spec().formation).or_insert(digest) != digest {
             return false;
         }
     }

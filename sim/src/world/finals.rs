@@ -2,36 +2,52 @@
 
 use std::collections::BTreeMap;
 
+use peat_node::NodeHandle;
 use peat_proto::client::{GetDocumentRequest, ListDocumentsRequest};
-use peat_scenarios::plan::DocKey;
+use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
 use peat_scenarios::record::{FinalDoc, ReplicaState};
 use tonic::Status;
 
 use crate::client::Client;
 use crate::host::{Host, Shared};
 use crate::journal::Journal;
+use crate::life::trouble;
 use crate::trace::Kind;
+
+/// A host at the end.
+pub(crate) struct Replica {
+    spec: NodeSpec,
+    running: bool,
+    ready: Option<(NodeHandle, Client)>,
+}
+
+impl Replica {
+    pub(super) fn of(host: &Host) -> Self {
+        Self { spec: host.spec().clone(), running: host.is_running(), ready: host.ready() }
+    }
+}
 
 /// Reads every host into the record.
 ///
 /// A node that ought to run and does not serve counts as running and empty: that it came back from a crash
 /// with nothing is the nodes' failure and not the world's, so the checks must see it.
-pub(super) async fn read(hosts: &[Host], shared: &Shared) {
-    for host in hosts {
-        let node = host.spec().index;
-        let mut state = ReplicaState { node, running: host.is_running(), docs: BTreeMap::new() };
-        match host.ready() {
+pub(crate) async fn read(replicas: Vec<Replica>, shared: Shared) {
+    for Replica { spec, running, ready } in replicas {
+        let mut state = ReplicaState { node: spec.index, running, docs: BTreeMap::new() };
+        match ready {
             Some((handle, client)) => {
                 let digest = handle.heads_digest();
-                match documents(client, shared).await {
+                match documents(client, &shared).await {
                     Ok(docs) => {
                         state.docs = docs;
-                        note(&shared.journal, host, &state, &digest);
+                        note(&shared.journal, spec.index, &state, &digest);
                     }
-                    Err(status) => host.trouble(&format!("its documents cannot be read: {status}")),
+                    Err(status) => {
+                        trouble(&shared.journal, &spec, &format!("its documents cannot be read: {status}"));
+                    }
                 }
             }
-            None if host.is_running() => host.trouble("was started but does not serve"),
+            None if running => trouble(&shared.journal, &spec, "was started but does not serve"),
             None => {}
         }
         shared.journal.lock().record.finals.push(state);
@@ -46,17 +62,19 @@ async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKe
             let request =
                 GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
             // A document that is listed and not found was deleted in between.
-            let Some(json) = client.get_document(request).await?.into_inner().json_data else { continue };
+            let read = client.get_document(request).await?.into_inner();
+            let Some(json) = read.json_data else { continue };
             let mut journal = shared.journal.lock();
             let key = journal.record.key(collection, &doc_id);
             let json = Some(journal.record.intern(&json));
-            docs.insert(key, FinalDoc { json, heads: None });
+            // The version names the heads.
+            docs.insert(key, FinalDoc { json, heads: Some(read.version) });
         }
     }
     Ok(docs)
 }
 
-fn note(journal: &Journal, host: &Host, state: &ReplicaState, digest: &[u8; 32]) {
+fn note(journal: &Journal, node: NodeIndex, state: &ReplicaState, digest: &[u8; 32]) {
     let mut hasher = blake3::Hasher::new();
     hasher.update(digest);
     for (key, doc) in &state.docs {
@@ -64,5 +82,5 @@ fn note(journal: &Journal, host: &Host, state: &ReplicaState, digest: &[u8; 32])
         hasher.update(doc.json.as_deref().unwrap_or_default().as_bytes());
     }
     let text = format!("ends with {} documents, {}", state.docs.len(), &hasher.finalize().to_hex()[..16]);
-    journal.note(Kind::Final, host.spec().index, &text);
+    journal.note(Kind::Final, node, &text);
 }

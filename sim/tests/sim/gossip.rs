@@ -95,7 +95,7 @@ fn two_islands_of_twenty_five_merge_after_ten_minutes_without_those_who_knew_eac
         .link(LinkSpec::new("a", "b", Profile::Wan).peering(Peering::Gateway))
         .workload(Workload::put(["a"], seconds(300)))
         .fault(Fault::partition("storm", "a", "b").at(cut).lasting(apart))
-        .fault(Fault::crash("gone", "a-0").at(cut + seconds(10)))
+        .fault(Fault::crash("gone", "a-0").at(cut + seconds(10)).for_ever())
         .build()
         .unwrap();
     let record = peat_sim::run(&scenario, RunOptions::seed(1).configure(gossip)).unwrap();
@@ -119,8 +119,8 @@ fn survivors() -> Scenario {
         .cluster("c", |cluster| cluster.group("g", 4))
         .link(LinkSpec::new("g", "g", Profile::Lan).peering(Peering::Ring))
         .workload(Workload::heartbeat(["g"], seconds(10)))
-        .fault(Fault::crash("gone-0", "g-0").at(seconds(20)))
-        .fault(Fault::crash("gone-2", "g-2").at(seconds(20)))
+        .fault(Fault::crash("gone-0", "g-0").at(seconds(20)).for_ever())
+        .fault(Fault::crash("gone-2", "g-2").at(seconds(20)).for_ever())
         .fault(Fault::crash("restart-1", "g-1").at(seconds(40)).lasting(seconds(10)))
         .fault(Fault::crash("restart-3", "g-3").at(seconds(40)).lasting(seconds(12)))
         .build()

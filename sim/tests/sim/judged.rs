@@ -30,10 +30,3 @@ pub fn expect(scenario: &Scenario, plants: Plants, wanted: Verdict) -> RunRecord
     assert_eq!(report.verdict, wanted, "\n{}", report.text(Paint::Plain));
     record
 }
-
-/// The names of the checks that failed.
-pub fn failed_checks(scenario: &Scenario, record: &RunRecord) -> Vec<String> {
-    let report = Report::of(scenario, record);
-    let failed = report.checks.iter().filter(|check| check.verdict == Verdict::Fail);
-    failed.map(|check| check.name.clone()).collect()
-}

@@ -1,76 +1,59 @@
-//! A check that has never caught a bug is not trusted: each planted bug ends in FAIL, by the check that is
-//! there for it.
+//! A check that has never caught a bug is not trusted, and a bug that no check sees is a hole in the harness: every
+//! planted bug is seen by the check that is there for it, every check sees one, and without the bug nothing is seen.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use peat_node::node::Plants;
-use peat_scenarios::Scenario;
-use peat_scenarios::check::Verdict;
-use peat_scenarios::model::{Fault, LinkSpec, Workload};
-use peat_scenarios::profiles::Profile;
+use peat_scenarios::check::{Known, Verdict};
+use peat_sim::planted::{Caught, Suite, trials};
 
-use crate::judged::{expect, failed_checks, shipped};
+/// All of them, two at a time: each is a thread of its own anyway.
+fn suite() -> Suite {
+    let only = std::env::var("PLANT").ok();
+    let trials: Vec<_> =
+        trials().into_iter().filter(|trial| only.as_deref().is_none_or(|name| name == trial.plant.name())).collect();
+    let (next, caught) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let held = trial.hold().unwrap();
+                    println!("{}", line(&held));
+                    caught.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+                }
+            });
+        }
+    });
+    let mut caught = caught.into_inner().unwrap();
+    caught.sort_by_key(|caught| caught.plant);
+    Suite(caught)
+}
 
-/// Three nodes in a line, and documents that are written once. (A later change of the same document would
-/// reveal the gap: it depends on the missing one, and the session starts anew.)
-fn line_of_three() -> Scenario {
-    let seconds = Duration::from_secs;
-    Scenario::builder("line-of-three")
-        .purpose("the middle node relays what is written once at the ends")
-        .duration(seconds(90))
-        .settle(seconds(30))
-        .cluster("c", |cluster| cluster.group("left", 1).group("middle", 1).group("right", 1))
-        .link(LinkSpec::new("left", "middle", Profile::Wan))
-        .link(LinkSpec::new("middle", "right", Profile::Wan))
-        .workload(Workload::put(["left", "right"], seconds(2)))
-        .build()
-        .unwrap()
+fn line(caught: &Caught) -> String {
+    let Caught { plant, scenario, seed, by, verdict, checks, control, alarms } = caught;
+    let checks: Vec<String> = checks.iter().map(|(name, first)| format!("\n    {name}: {first}")).collect();
+    let good = if caught.is_good() { "ok" } else { "NOT AS IT SHOULD BE" };
+    format!(
+        "{good}: {} in {scenario} seed {seed}, by {by}: {verdict}, control {control} {alarms:?}{}",
+        plant.name(),
+        checks.concat()
+    )
 }
 
 #[test]
-fn a_change_that_is_not_relayed_is_caught_in_a_line() {
-    let scenario = line_of_three();
-    expect(&scenario, Plants::default(), Verdict::Pass);
-    let plants = Plants { drop_relayed_changes: true, ..Plants::default() };
-    let record = expect(&scenario, plants, Verdict::Fail);
-    let failed = failed_checks(&scenario, &record);
-    assert!(failed.iter().any(|check| check == "convergence"), "{failed:?}");
+fn every_bug_is_caught_and_every_check_catches_one() {
+    let suite = suite();
+    let uncaught: Vec<String> = suite.uncaught().into_iter().map(line).collect();
+    assert!(uncaught.is_empty(), "not caught:\n{}", uncaught.join("\n"));
+    assert!(suite.idle().is_empty(), "checks that no bug sets off: {:?}", suite.idle());
+    assert!(suite.0.iter().all(|caught| caught.verdict != Verdict::Pass));
 }
 
 #[test]
-fn a_forgotten_tombstone_is_caught_after_the_crash() {
-    let plants = Plants { forget_tombstones_at_restart: true, ..Plants::default() };
-    let scenario = shipped("crash-during-partition");
-    let record = expect(&scenario, plants, Verdict::Fail);
-    let failed = failed_checks(&scenario, &record);
-    assert!(failed.iter().any(|check| check == "deletes-stay" || check == "convergence"), "{failed:?}");
-}
-
-/// A node that writes so densely that its power never fails between two acknowledgements.
-fn power_cuts() -> Scenario {
-    let seconds = Duration::from_secs;
-    let every = Duration::from_millis(20);
-    let dense = || Workload::put(["edge"], every).start(seconds(20)).until(seconds(26));
-    Scenario::builder("power-cuts")
-        .purpose("a node writes without a pause while its power fails")
-        .duration(seconds(120))
-        .settle(seconds(30))
-        .cluster("c", |cluster| cluster.group("edge", 1).group("other", 1))
-        .link(LinkSpec::new("edge", "other", Profile::Lan))
-        .workload(dense())
-        .workload(dense())
-        .workload(dense())
-        .fault(Fault::crash("power", "edge-0").at(seconds(25)).lasting(seconds(15)))
-        .build()
-        .unwrap()
-}
-
-#[test]
-fn an_early_acknowledgement_is_caught_by_a_power_cut() {
-    let scenario = power_cuts();
-    expect(&scenario, Plants::default(), Verdict::Pass);
-    let plants = Plants { acknowledge_before_durable: true, ..Plants::default() };
-    let record = expect(&scenario, plants, Verdict::Fail);
-    let failed = failed_checks(&scenario, &record);
-    assert!(failed.iter().any(|check| check == "durability"), "{failed:?}");
+fn every_trial_names_a_check_that_there_is_and_a_bug_of_its_own() {
+    let trials = trials();
+    assert!(trials.len() >= 15, "{}", trials.len());
+    assert!(trials.iter().all(|trial| Known::of(trial.by).is_some()));
+    assert_eq!(trials.iter().map(|trial| trial.plant).collect::<BTreeSet<_>>().len(), trials.len());
 }

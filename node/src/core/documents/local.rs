@@ -1,6 +1,6 @@
 //! What clients of this node write, as the policies of collections have it, and what is forgotten by them.
 
-use super::{DocumentError, Documents, Recorded, Refusal, Written};
+use super::{DocumentError, Documents, Plant, Recorded, Refusal, Written};
 use crate::core::batch::PeerId;
 use crate::core::document::{Document, JsonLimits, JsonObject, NOBODY, Presence, Stamp, WriteError};
 use crate::core::key::DocKey;
@@ -106,7 +106,13 @@ impl Documents {
             return Ok(Some(Written::Base(document.begin(next, json).map_err(failed)?)));
         }
         let Some(stamp) = created_since else {
-            return Ok(document.put(json, now_s).map_err(failed)?.map(Written::Change));
+            let mut wiped = None;
+            if self.plants.has(Plant::WholeRegister) && is_live && !document.shows(json) {
+                let nothing = JsonObject::parse("{}", &JsonLimits::default()).expect("an object");
+                wiped = document.put(&nothing, now_s).map_err(failed)?;
+            }
+            let written = document.put(json, now_s).map_err(failed)?;
+            return Ok(written.map(|change| Written::Change(wiped.into_iter().flatten().chain(change).collect())));
         };
         // The same empty beginning on every node, so that two that create a document still merge.
         let empty = JsonObject::parse("{}", &JsonLimits::default()).expect("an object");

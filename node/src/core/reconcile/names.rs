@@ -8,6 +8,7 @@ use super::super::index::{Index, Meta, Summary};
 use super::super::key::DocKey;
 use super::super::wire::{Cut, Heads, Id, Mark, Recall};
 use crate::limits;
+use crate::node::{Plant, Plants};
 
 /// Bits of a name that tell of the version; the others tell of the key.
 const VERSION_BITS: u32 = 40;
@@ -144,6 +145,8 @@ pub struct View<'a> {
     pub admits: &'a dyn Fn(&DocKey) -> bool,
     /// Their histories.
     pub history: &'a dyn History,
+    /// Bugs.
+    pub plants: Plants,
 }
 
 /// A document with its name.
@@ -169,7 +172,7 @@ pub(super) struct Found<'a> {
 impl<'a> View<'a> {
     /// All documents.
     pub fn everything(index: &'a Index, history: &'a dyn History) -> Self {
-        Self { index, admits: &|_| true, history }
+        Self { index, admits: &|_| true, history, plants: Plants::default() }
     }
 
     /// How many there are. Costs a look at each.
@@ -185,6 +188,8 @@ impl<'a> View<'a> {
     fn versions(&self, namer: &Namer) -> impl Iterator<Item = Version<'a>> {
         let admitted = self.index.summaries().filter(|(key, ..)| (self.admits)(key));
         admitted.filter_map(|(key, meta, summary)| {
+            let blind = self.plants.has(Plant::BlindReconciliation);
+            let summary = if blind { Summary { digest: 0, ..summary } } else { summary };
             let (id, tag) = namer.name(summary)?;
             Some(Version { id, tag, key, meta })
         })

@@ -6,6 +6,7 @@ use iroh::endpoint::Connection;
 use super::AdmissionError;
 use super::frames::{Offer, Offered, Proof, Welcome};
 use crate::config::Formation;
+use crate::node::{Plant, Plants};
 
 const ROLE_DIALER: &[u8; 8] = b"dialer  ";
 const ROLE_ACCEPTOR: &[u8; 8] = b"acceptor";
@@ -57,14 +58,19 @@ impl FormationKey {
 
 /// The keys that a node holds: its own and, during a change-over, the previous one.
 #[derive(Clone)]
-pub struct Keyring(Vec<FormationKey>);
+pub struct Keyring(Vec<FormationKey>, Plants);
 
 impl Keyring {
     /// Derives the keys that proofs are made with.
     pub fn new(formation: &Formation) -> Self {
         let own = formation.shared_key.unwrap_or([0; 32]);
         let keys = std::iter::once(own).chain(formation.previous_key);
-        Self(keys.map(|key| FormationKey::new(&formation.app_id, key)).collect())
+        Self(keys.map(|key| FormationKey::new(&formation.app_id, key)).collect(), Plants::default())
+    }
+
+    /// With bugs.
+    pub(crate) fn planted(self, plants: Plants) -> Self {
+        Self(self.0, plants)
     }
 
     /// Our own key first.
@@ -83,7 +89,7 @@ impl Keyring {
         self.0.iter().find(|key| {
             let due = key.dialer_proof(binding, &offer.offered);
             // blake3::Hash compares in constant time.
-            offer.proofs.iter().any(|proof| due == *proof)
+            offer.proofs.iter().any(|proof| due == *proof) || self.1.has(Plant::WrongFormation)
         })
     }
 
@@ -94,7 +100,7 @@ impl Keyring {
             let due = blake3::Hash::from_bytes(key.acceptor_proof(binding, offered, *version, *incarnation));
             due == *proof
         };
-        self.0.iter().any(holds)
+        self.0.iter().any(holds) || self.1.has(Plant::WrongFormation)
     }
 }
 

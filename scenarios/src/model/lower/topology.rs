@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::super::raw::{Field, RawGroup, RawLink, RawScenario};
+use super::super::raw::{Field, RawGroup, RawScenario};
 use super::super::units::format_duration;
-use super::super::{Class, Cluster, Discovery, Group, KeptHistory, LinkSpec, Peering, Scenario, Selector};
-use super::{Lower, ShapeFields};
+use super::super::{Class, Cluster, Discovery, Group, KeptHistory, LinkShape, LinkSpec, Peering, Scenario, Selector};
+use super::Lower;
 use crate::limits;
+use crate::profiles::Profile;
 
-const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
+pub(super) const PEERINGS: [Peering; 4] = [Peering::Full, Peering::Gateway, Peering::Ring, Peering::None];
 
 impl Lower<'_> {
     pub(super) fn clusters(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -77,7 +78,8 @@ impl Lower<'_> {
         let discovery = self.discovery(&raw.discovery, &format!("{path}.discovery"));
         let classes = self.classes(&raw.classes, &format!("{path}.classes"));
         let history = self.history(&raw.history, &format!("{path}.history"));
-        Group { name, count, joins_at, interest, discovery, classes, history }
+        let formation = raw.formation.as_ref().map(|name| self.name(name, &format!("{path}.formation")));
+        Group { name, count, joins_at, interest, formation, discovery, classes, history }
     }
 
     fn interest(&mut self, raw: &Field<Vec<Spanned<String>>>, path: &str) -> Vec<Selector> {
@@ -148,7 +150,7 @@ impl Lower<'_> {
             let (a, b) = &between;
             if !seen.insert((a.min(b).clone(), a.max(b).clone())) {
                 let message = format!("there are two links between `{a}` and `{b}`");
-                let help = "one link per pair of groups; it is the same in both directions";
+                let help = "one link per pair of groups; [link.forward] and [link.back] tell its directions apart";
                 self.error(
                     link.between.as_ref().map_or(span.clone(), Spanned::span),
                     format!("{path}.between"),
@@ -156,13 +158,21 @@ impl Lower<'_> {
                     help,
                 );
             }
-            let shape = self.shape(&ShapeFields::of(link), &path);
-            if link.profile.is_none() && link.latency.is_none() {
-                let help = "give a `profile` (lan, wan, lte, satcom-leo, satcom-geo, tactical-radio) or a `latency`";
-                self.error(span, path.clone(), "nothing says what the link is like", help);
+            let shape = self.shape(&link.shape(), &path);
+            let forward = self.direction(&link.forward, &format!("{path}.forward"));
+            let back = self.direction(&link.back, &format!("{path}.back"));
+            let told = |shape: &LinkShape| shape.profile.is_some() || shape.latency.is_some();
+            let each_told = [&forward, &back].iter().all(|shape| shape.as_deref().is_some_and(told));
+            if link.profile.is_none() && link.latency.is_none() && !each_told {
+                let help = format!("give a `profile` ({}) or a `latency`", Profile::ALL.map(Profile::name).join(", "));
+                self.error(span.clone(), path.clone(), "nothing says what the link is like", help);
+            }
+            if between.0 == between.1 && (forward.is_some() || back.is_some()) {
+                let help = "no node of a group is before another; say it in the link itself, for both directions";
+                self.error(span, path.clone(), "a link inside a group is the same in both directions", help);
             }
             let peering = self.peering(&link.peering, &path);
-            scenario.links.push(LinkSpec { between, shape, peering });
+            scenario.links.push(LinkSpec { between, shape, forward, back, peering });
         }
     }
 
@@ -207,18 +217,5 @@ impl Lower<'_> {
             self.unknown(span, path, "group", name, groups);
         }
         known
-    }
-}
-
-impl<'a> ShapeFields<'a> {
-    fn of(link: &'a RawLink) -> Self {
-        ShapeFields {
-            profile: &link.profile,
-            latency: &link.latency,
-            jitter: &link.jitter,
-            loss: &link.loss,
-            bandwidth: &link.bandwidth,
-            queue: &link.queue,
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::super::{Away, Scenario, Workload, WorkloadKind};
 use super::Lower;
 use crate::limits;
 
-const KINDS: [&str; 7] = ["heartbeat", "put", "edit", "delete", "burst", "command", "agent"];
+pub(super) const KINDS: [&str; 7] = ["heartbeat", "put", "edit", "delete", "burst", "command", "agent"];
 
 impl Lower<'_> {
     pub(super) fn workloads(&mut self, raw: &RawScenario, scenario: &mut Scenario) {
@@ -48,7 +48,35 @@ impl Lower<'_> {
         }
         let only_during = self.only_during(&raw.only_during, path, scenario);
         let kind = self.workload_kind(raw, path, scenario)?;
+        self.one_formation(raw, path, scenario, &on, &kind);
         Some(Workload { on, start, until, only_during, kind })
+    }
+
+    /// Documents that several nodes write cannot be shared between formations: they would be two, of one name.
+    fn one_formation(
+        &mut self,
+        raw: &RawWorkload,
+        path: &str,
+        scenario: &Scenario,
+        on: &[String],
+        kind: &WorkloadKind,
+    ) {
+        let other = match kind {
+            WorkloadKind::Edit { .. } => None,
+            WorkloadKind::Delete { contended_by, .. } => contended_by.as_ref(),
+            WorkloadKind::Command { to, .. } => Some(to),
+            _ => return,
+        };
+        let formation = |name: &String| {
+            let found = scenario.groups().find(|(_, group)| group.name == *name);
+            found.and_then(|(_, group)| group.formation.as_deref())
+        };
+        let mut names = on.iter().chain(other);
+        let first = names.next().map(formation);
+        if names.any(|name| Some(formation(name)) != first) {
+            let message = "the groups of the workload are of several formations, and share documents";
+            self.error(raw.on.span(), format!("{path}.on"), message, "one workload for each formation");
+        }
     }
 
     fn workload_kind(&mut self, raw: &RawWorkload, path: &str, scenario: &Scenario) -> Option<WorkloadKind> {

@@ -90,6 +90,7 @@ pub async fn node_of(seed: u8, formation: Formation) -> TestNode {
         seed: [seed; 32],
         observer: Some(Arc::clone(&eyes) as Arc<dyn Observer>),
         plants: Plants::default(),
+        pause: None,
     };
     let node = Node::start(config, world).await.expect("node");
     TestNode { node, endpoint, eyes, _directory: directory }

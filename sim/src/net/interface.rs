@@ -1,4 +1,4 @@
-//! The fabric as an iroh transport: what is above it is the production stack.
+//! The network as an iroh transport: what is above it is the production stack.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +12,7 @@ use iroh_base::CustomAddr;
 use peat_node::mesh::AddressResolver;
 use peat_scenarios::plan::NodeIndex;
 
-use super::{Fabric, Inbox, LifeKey};
+use super::{Flight, Inbox, LifeKey, Net};
 
 /// Number of this transport among iroh's custom transports: "peatsim".
 const TRANSPORT_ID: u64 = u64::from_be_bytes(*b"\0peatsim");
@@ -37,9 +37,9 @@ fn host_of(address: &CustomAddr) -> io::Result<NodeIndex> {
 
 /// Understands what [`address_text`] writes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FabricResolver;
+pub(crate) struct SimResolver;
 
-impl AddressResolver for FabricResolver {
+impl AddressResolver for SimResolver {
     fn resolve<'a>(
         &'a self,
         address: &'a str,
@@ -60,21 +60,32 @@ impl AddressResolver for FabricResolver {
     }
 }
 
+/// What keeps datagrams from the moment they were sent to the moment they arrive, and then lets them
+/// [`Net::land`].
+pub(crate) trait Carrier: std::fmt::Debug + Send + Sync {
+    /// Takes one over.
+    fn carry(&self, flight: Flight);
+}
+
 /// The network interface of one life of one host.
 #[derive(Debug, Clone)]
 struct Interface {
-    fabric: Fabric,
+    net: Net,
+    carrier: Arc<dyn Carrier>,
     me: LifeKey,
     addresses: n0_watcher::Watchable<Vec<CustomAddr>>,
 }
 
-impl Fabric {
-    /// The transport to bind the endpoint of a life to. It is dark until [`Fabric::activate`].
-    pub(crate) fn transport(&self, host: NodeIndex, life: u32) -> Arc<dyn CustomTransport> {
+impl Net {
+    /// The transport to bind the endpoint of a life to. It is dark until [`Net::activate`].
+    pub(crate) fn transport(&self, host: NodeIndex, life: u32, carrier: Arc<dyn Carrier>) -> Arc<dyn CustomTransport> {
         let me = LifeKey { host, life };
-        self.lock().inboxes.insert(me, Inbox::default());
+        let mut state = self.lock();
+        state.inboxes.insert(me, Inbox::default());
+        state.carriers.insert(me, carrier.clone());
+        drop(state);
         let addresses = n0_watcher::Watchable::new(vec![custom_address(host)]);
-        Arc::new(Interface { fabric: self.clone(), me, addresses })
+        Arc::new(Interface { net: self.clone(), carrier, me, addresses })
     }
 }
 
@@ -100,11 +111,12 @@ impl CustomEndpoint for Interface {
         metas: &mut [noq_udp::RecvMeta],
         infos: &mut [RecvInfo],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.fabric.lock();
+        let mut state = self.net.lock();
+        let paused = state.paused.contains_key(&self.me.host) && state.active.get(&self.me.host) == Some(&self.me.life);
         // A crashed life has no inbox any more and waits for ever.
         let Some(inbox) = state.inboxes.get_mut(&self.me) else { return Poll::Pending };
         let mut filled = 0;
-        while filled < buffers.len() {
+        while filled < buffers.len() && !paused {
             let Some((from, payload)) = inbox.waiting.pop_front() else { break };
             let Some(room) = buffers[filled].get_mut(..payload.len()) else { continue };
             room.copy_from_slice(&payload);
@@ -137,7 +149,9 @@ impl CustomSender for Interface {
         // A batch of equal segments is that many datagrams.
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(segment) {
-            self.fabric.send(self.me, to, datagram);
+            for flight in self.net.offer(self.me, to, datagram).into_iter().flatten() {
+                self.carrier.carry(flight);
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,56 @@
+#!/bin/sh
+# The files of an image for a built peat-node, and the image.
+#   sh deploy/image.sh files BINARY FOLDER    FOLDER/root: binary, the libraries that it names, users, CA certificates;
+#                                             FOLDER/data: what the image's user may write to, empty
+#   sh deploy/image.sh build BINARY NAME:TAG  an image of them by deploy/Dockerfile.scratch; needs an engine, pulls nothing
+#   sh deploy/image.sh check FOLDER           starts the binary with FOLDER/root as its root; needs the rights of root
+# Libraries are copied from this machine: build where the binary was built, or with as new a C library.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+
+files() {
+    binary=$1 tree=$2/root
+    mkdir -p "$tree/usr/bin" "$tree/etc/ssl/certs" "$2/data/peat-node"
+    cp "$binary" "$tree/usr/bin/peat-node"
+    # Names of functions stay, for backtraces; what a debugger wants is six times the rest.
+    if command -v strip >/dev/null; then strip --strip-debug "$tree/usr/bin/peat-node"; fi
+    chmod 755 "$tree/usr/bin/peat-node"
+    # "name => /path (0x…)" and "/lib64/ld-linux… (0x…)"; a static binary names none. Since glibc 2.34 libc.so.6 looks up
+    # names by itself, so nothing is loaded that ldd does not name.
+    ldd "$tree/usr/bin/peat-node" 2>/dev/null | grep -o '/[^ ]*' | grep '^/lib\|^/usr/lib' | while read -r library; do
+        mkdir -p "$tree$(dirname "$library")"
+        cp -L "$library" "$tree$library"
+    done
+    printf 'peat:x:65532:65532::/data:/sbin/nologin\n' >"$tree/etc/passwd"
+    printf 'peat:x:65532:\n' >"$tree/etc/group"
+    printf 'hosts: files dns\n' >"$tree/etc/nsswitch.conf"
+    # For relays with certificates of the public web (--relay without --relay-ca).
+    if [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+        cp -L /etc/ssl/certs/ca-certificates.crt "$tree/etc/ssl/certs/"
+    else
+        echo "image.sh: no /etc/ssl/certs/ca-certificates.crt here: the image trusts no public authority" >&2
+    fi
+    chmod -R a+rX,go-w "$tree"
+}
+
+check() {
+    # As the image's user, with the tree as its root: whatever is missing shows.
+    chroot --userspec=65532:65532 "$1/root" /usr/bin/peat-node --version
+}
+
+build() {
+    context=$(mktemp -d)
+    trap 'rm -rf "$context"' EXIT
+    files "$1" "$context"
+    docker build --file "$here/Dockerfile.scratch" --tag "$2" "$context"
+}
+
+case ${1:-}-$# in
+files-3 | build-3) "$1" "$2" "$3" ;;
+check-2) check "$2" ;;
+*)
+    sed -n '2,7s/^# *//p' "$0" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,225 @@
+//! A run in a file, to be judged and drawn again. `docs/reports.md` has the format.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::Report;
+use crate::check::CheckResult;
+use crate::limits;
+use crate::model::{Scenario, ScenarioError};
+use crate::record::{RecordFault, RunRecord};
+
+/// Names the format.
+pub const FORMAT: &str = "ddil.run";
+
+/// Version of the format. It rises when a field changes its meaning or goes; a new field with a default leaves it.
+pub const SCHEMA: u32 = 1;
+
+/// A run that can be judged again.
+#[derive(Debug)]
+pub struct SavedRun {
+    /// What it is judged by.
+    pub scenario: Scenario,
+    /// What happened.
+    pub record: RunRecord,
+    /// Results of checks that looked at more than this run.
+    pub across: Vec<CheckResult>,
+}
+
+/// Why a file is no saved run.
+#[derive(Debug, Error)]
+pub enum SavedError {
+    /// Too long.
+    #[error("it has {actual} bytes; at most {} are read", limits::SAVED_BYTES)]
+    TooLong {
+        /// Its length.
+        actual: usize,
+    },
+    /// No JSON, or JSON of something else.
+    #[error("it is not a saved run: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Something else.
+    #[error("its format is `{0}`, not `{FORMAT}`")]
+    Format(String),
+    /// A version that this program does not know.
+    #[error("its schema is {0}; this program reads {SCHEMA}")]
+    Schema(u32),
+    /// The record contradicts itself.
+    #[error("record: {0}")]
+    Record(#[from] RecordFault),
+    /// The scenario in it is not valid.
+    #[error("its scenario is not valid\n{0}")]
+    Scenario(#[from] ScenarioError),
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    schema: u32,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    scenario: String,
+    #[serde(default)]
+    across: Vec<CheckResult>,
+    record: RunRecord,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    format: &'static str,
+    schema: u32,
+    scenario: String,
+    across: Vec<&'a CheckResult>,
+    record: &'a RunRecord,
+}
+
+impl SavedRun {
+    /// Reads a file's text.
+    pub fn parse(text: &str) -> Result<Self, SavedError> {
+        if text.len() > limits::SAVED_BYTES {
+            return Err(SavedError::TooLong { actual: text.len() });
+        }
+        let head: Head = serde_json::from_str(text)?;
+        if head.format != FORMAT {
+            return Err(SavedError::Format(head.format.chars().take(40).collect()));
+        }
+        if head.schema != SCHEMA {
+            return Err(SavedError::Schema(head.schema));
+        }
+        let body: Body = serde_json::from_str(text)?;
+        body.record.verify()?;
+        let scenario = Scenario::parse("scenario", &body.scenario)?;
+        Ok(SavedRun { scenario, record: body.record, across: body.across })
+    }
+
+    /// Judges it, with the checks of this program.
+    pub fn report(&self) -> Report<'_> {
+        let mut report = Report::of(&self.scenario, &self.record);
+        self.across.iter().for_each(|result| report.add(result.clone()));
+        report
+    }
+}
+
+impl Report<'_> {
+    /// The text of a file from which the run can be judged again.
+    pub fn saved(&self, scenario: &Scenario) -> String {
+        let whole = Whole {
+            format: FORMAT,
+            schema: SCHEMA,
+            scenario: scenario.to_toml(),
+            across: self.across.iter().collect(),
+            record: self.record,
+        };
+        serde_json::to_string(&whole).expect("invariant: a record has text keys only")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::check::{Verdict, same_trace};
+    use crate::report::Paint;
+    use crate::testing::{good, library_runs};
+
+    #[test]
+    fn what_was_saved_is_judged_as_it_was() {
+        // The long ones have the same fields, a hundred times.
+        let short = |scenario: &Scenario| scenario.nodes() <= 12 && scenario.duration <= Duration::from_secs(30 * 60);
+        for (scenario, record) in library_runs().iter().filter(|(scenario, _)| short(scenario)) {
+            let report = Report::of(scenario, record);
+            let text = report.saved(scenario);
+            let saved = SavedRun::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
+            assert_eq!(&saved.scenario, scenario);
+            let again = saved.report();
+            assert_eq!(again.text(Paint::Plain), report.text(Paint::Plain));
+            assert!(again.saved(&saved.scenario) == text, "{}: the second file differs from the first", scenario.name);
+        }
+    }
+
+    #[test]
+    fn what_was_found_over_several_runs_stays_found() {
+        let (scenario, record) = good();
+        let mut report = Report::of(&scenario, &record);
+        report.add(same_trace(["one", "other"]));
+        let saved = SavedRun::parse(&report.saved(&scenario)).unwrap();
+        assert_eq!(saved.report().verdict, Verdict::Nondeterministic);
+    }
+
+    fn changed(change: impl FnOnce(&mut Value)) -> String {
+        let (scenario, record) = good();
+        let mut value: Value = serde_json::from_str(&Report::of(&scenario, &record).saved(&scenario)).unwrap();
+        change(&mut value);
+        SavedRun::parse(&value.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let told = [
+            changed(|file| file["format"] = json!("har")),
+            changed(|file| file["schema"] = json!(2)),
+            changed(|file| file["record"]["operations"][3]["node"] = json!(99)),
+            changed(|file| file["record"]["faults"][0]["spec"]["pairs"][0] = json!([0, 4])),
+            changed(|file| file["record"]["visibility"][1]["at"] = json!(u64::MAX)),
+            changed(|file| file["record"]["topology"]["nodes"][1]["index"] = json!(0)),
+            changed(|file| file["record"]["traffic"]["by_group"][0][0] = json!([0, 7])),
+            changed(|file| file["record"]["traffic"]["sent"]["bytes"] = json!(u64::MAX)),
+            changed(|file| file["record"]["meta"]["writes_end"] = json!(u64::MAX)),
+            changed(|file| drop(file["record"].as_object_mut().unwrap().remove("finals"))),
+        ];
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn a_record_without_the_newer_fields_is_read() {
+        let (scenario, record) = good();
+        let mut value: Value = serde_json::from_str(&Report::of(&scenario, &record).saved(&scenario)).unwrap();
+        value["record"].as_object_mut().unwrap().remove("flights");
+        value["record"]["traffic"].as_object_mut().unwrap().remove("by_class");
+        value["record"]["of_a_later_version"] = json!({});
+        assert!(SavedRun::parse(&value.to_string()).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Whatever a single field says instead: it is refused, or judged and told without a panic.
+        #[test]
+        fn a_hostile_field_is_refused_or_harmless(
+            place in any::<prop::sample::Index>(),
+            number in prop_oneof![Just(0u64), Just(u64::MAX), Just(1 << 40), any::<u64>(), 0u64..1_000_000_000_000],
+            text in prop_oneof![Just(None), Just(Some("")), Just(Some("</script><img src=x>|`\n"))],
+        ) {
+            let (scenario, record) = good();
+            let mut value: Value = serde_json::from_str(&Report::of(&scenario, &record).saved(&scenario)).unwrap();
+            let mut count = 0;
+            walk(&mut value["record"], &mut |_| count += 1);
+            let (wanted, mut at) = (place.index(count), 0);
+            walk(&mut value["record"], &mut |leaf| {
+                if at == wanted {
+                    *leaf = text.map_or(json!(number), |text| json!(text));
+                }
+                at += 1;
+            });
+            if let Ok(saved) = SavedRun::parse(&value.to_string()) {
+                let report = saved.report();
+                for output in [report.text(Paint::Plain), report.html(), report.events(), report.perfetto()] {
+                    prop_assert!(!output.is_empty());
+                }
+            }
+        }
+    }
+
+    fn walk(value: &mut Value, leaf: &mut dyn FnMut(&mut Value)) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, leaf)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| walk(field, leaf)),
+            found => leaf(found),
+        }
+    }
+}
