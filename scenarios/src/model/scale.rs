@@ -131,7 +131,6 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::library::library;
     use crate::plan::expand;
 
