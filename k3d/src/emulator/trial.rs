@@ -101,8 +101,8 @@ pub fn run(link: LinkSpec, seed: u64, load: Load) -> io::Result<Outcome> {
 fn send(socket: &UdpSocket, to: SocketAddr, load: Load, began: Instant) -> io::Result<()> {
     let mut payload = vec![0; load.bytes.max(STAMP_BYTES)];
     for number in 0..load.datagrams {
-        if load.per_second > 0 {
-            let due = Duration::from_nanos(number * 1_000_000_000 / load.per_second);
+        if let Some(nanos) = (number * 1_000_000_000).checked_div(load.per_second) {
+            let due = Duration::from_nanos(nanos);
             while let Some(left) = due.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
                 if left > Duration::from_micros(200) {
                     pause(left - Duration::from_micros(150));
