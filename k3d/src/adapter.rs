@@ -114,7 +114,8 @@ const WORDS_OF_A_PEER: [&str; 3] = ["id", "ip", "port"];
 impl Adapter {
     /// This product's node, as `program`.
     pub fn peat_node(program: &Path) -> Self {
-        let words = ["--listen", "tcp://{api}", "--data-dir", "{data}", "--node-id", "{name}", "--app-id", "{formation}"];
+        let words =
+            ["--listen", "tcp://{api}", "--data-dir", "{data}", "--node-id", "{name}", "--app-id", "{formation}"];
         let more = ["--shared-key", "{key}", "--iroh-udp-port", "{mesh_port}", "--discovery-mode", "none"];
         let program = program.to_string_lossy().replace('{', "{{").replace('}', "}}");
         let arguments = words.into_iter().chain(more).map(str::to_owned);
@@ -133,8 +134,7 @@ impl Adapter {
             return Err(AdapterError::TooLarge { file, what: "bytes", actual: text.len(), limit: FILE_BYTES });
         }
         let parsed = toml::from_str::<Self>(text);
-        let adapter =
-            parsed.map_err(|error| AdapterError::Syntax { file: file.clone(), reason: error.to_string() })?;
+        let adapter = parsed.map_err(|error| AdapterError::Syntax { file: file.clone(), reason: error.to_string() })?;
         let words = adapter.command.len() + adapter.env.len();
         if words > WORDS {
             return Err(AdapterError::TooLarge { file, what: "words and variables", actual: words, limit: WORDS });

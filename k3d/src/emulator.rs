@@ -11,60 +11,46 @@
 //!   a ◀── [port a→b] ◀─ physics of b→a ─ [port b→a] ◀── b
 //! ```
 //!
-//! It works in a thread of its own with a runtime of its own, so that a busy runner does not delay datagrams. **Its own
-//! error** is what it delivers later than the model says: [`Handle::lateness`], and end to end `ddil emulator`. It is the
-//! time of two trips through the kernel's sockets and one wake-up of a timer.
+//! It is a process of its own (`ddil emulator`) in every world, so that a busy runner does not delay datagrams; the runner
+//! speaks with it over a channel ([`protocol`]). **Its own error** is what it delivers later than the model says:
+//! [`Tally`], and end to end `ddil emulator --measure`. It is the time of two trips through the kernel's sockets and one wake-up of a
+//! timer.
 //!
 //! **Rejected**: `tc netem` (needs the kernel module and root in the host's namespace, has another model than the simulator,
 //! no one-way cut per pair); tokio's timers (a grain of a millisecond).
 
 mod alarm;
-mod flights;
+mod forward;
+mod in_flight;
+pub mod protocol;
+pub mod remote;
+mod serve;
 pub mod trial;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{Fate, LinkCounters};
-use peat_scenarios::plan::{NodeIndex, Step, Topology};
-use tokio::net::UdpSocket;
+use peat_scenarios::physics::{Fate, LinkCounters, Sent};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, Step, Topology};
+use peat_scenarios::record::{FaultEffect, Flights, Traffic};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
-use alarm::Alarm;
-pub use flights::{Arrival, Flights, MAX_FLIGHTS};
+pub use in_flight::{Arrival, InFlight, MAX_FLIGHTS};
+pub use protocol::{PortSetup, Setup, Tally};
+pub use serve::serve;
 
-/// The largest UDP payload there is.
-const DATAGRAM_BYTES: usize = 65_535;
-/// Datagrams that are taken from one socket before the others have their turn.
-const BATCH: usize = 64;
 /// What a socket of the emulator may hold in either direction: bursts of a fast sender must not be lost in the kernel, where
-/// no model has said so. The kernel may grant less; `ddil emulator` shows what that means.
+/// no model has said so. The kernel may grant less; `ddil emulator --measure` shows what that means.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
-/// A socket that faces one node and stands for another.
-#[derive(Debug)]
-pub struct Port {
-    /// Who sends here, and is sent to from here.
-    pub faces: NodeIndex,
-    /// Whom it stands for.
-    pub stands_for: NodeIndex,
-    /// Where the node that it faces listens. What comes from elsewhere is not let in.
-    pub node: SocketAddr,
-    /// Bound, in whichever network it belongs to.
-    pub socket: std::net::UdpSocket,
-}
-
 /// What did not go through the model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Strays {
     /// Datagrams from an address that is not the node's.
     pub from_strangers: u64,
@@ -73,9 +59,6 @@ pub struct Strays {
     /// Datagrams for which there was no room; see [`MAX_FLIGHTS`].
     pub overflows: u64,
 }
-
-/// Who wants to know of each datagram that was offered: time, from, to, bytes, and whether it was dropped.
-pub type Watcher = Box<dyn FnMut(SimTime, NodeIndex, NodeIndex, usize, bool) + Send>;
 
 /// A running emulator. It ends when this is dropped.
 pub struct Emulator {
@@ -86,33 +69,132 @@ pub struct Emulator {
 
 /// To look at an emulator and to change its links.
 #[derive(Clone)]
-pub struct Handle(Arc<Shared>);
-
-struct Shared {
-    began: Instant,
-    state: Mutex<State>,
+pub struct Handle {
+    state: Arc<Mutex<State>>,
+    /// Something is due sooner than was known.
+    sooner: Arc<Notify>,
 }
 
+/// From, to.
+type Pair = (NodeIndex, NodeIndex);
+
 struct State {
+    topology: Topology,
+    seed: u64,
+    /// When scenario time began.
+    began: Instant,
+    /// It has begun and not ended. Otherwise nothing passes.
+    open: bool,
+    in_flight: InFlight,
+    /// Where the node that a port faces is.
+    places: BTreeMap<Pair, Place>,
+    traffic: Traffic,
     flights: Flights,
     /// Nanoseconds between the moment that the model gives and the one at which the kernel had the datagram.
     lateness: Histogram<u64>,
     strays: Strays,
-    watcher: Option<Watcher>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    node: SocketAddr,
+    roams: bool,
+}
+
+impl State {
+    fn new(topology: Topology, seed: u64) -> Self {
+        State {
+            in_flight: InFlight::new(&topology, seed),
+            topology,
+            seed,
+            began: now(),
+            open: false,
+            places: BTreeMap::new(),
+            traffic: Traffic::default(),
+            flights: Flights::default(),
+            lateness: Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range"),
+            strays: Strays::default(),
+        }
+    }
+
+    fn now(&self) -> SimTime {
+        SimTime::from(now().saturating_duration_since(self.began))
+    }
+
+    /// A datagram came in at the port `ends`, from `source`.
+    fn offer(&mut self, ends: Pair, source: SocketAddr, payload: &[u8]) {
+        let Some(place) = self.places.get_mut(&ends) else { return };
+        if source != place.node {
+            if !place.roams {
+                self.strays.from_strangers += 1;
+                return;
+            }
+            place.node = source;
+        }
+        if !self.open {
+            return;
+        }
+        let (now, bytes) = (self.now(), payload.len());
+        let sent = self.in_flight.offer(now, ends.0, ends.1, payload);
+        let arrives = match sent {
+            Sent::Offered(Fate::Deliver(copies)) => Some(copies.first.at),
+            Sent::Offered(Fate::Drop(_)) | Sent::Held => None,
+        };
+        let dropped = matches!(sent, Sent::Offered(Fate::Drop(_)));
+        self.traffic.offered(&self.topology, now, ends, bytes, dropped);
+        self.flights.add(now, ends.0, ends.1, bytes, arrives);
+    }
+
+    /// What has arrived by now, if anything, and where it is to be sent: to the receiver it comes from where the sender is for it.
+    fn take_arrived(&mut self) -> Option<(Pair, SocketAddr, Arrival)> {
+        loop {
+            let now = self.now();
+            let arrival = self.in_flight.arrived(now)?;
+            let port = (arrival.to, arrival.from);
+            if let Some(place) = self.places.get(&port)
+                && self.open
+            {
+                return Some((port, place.node, arrival));
+            }
+        }
+    }
+
+    /// The kernel has it.
+    fn handed_on(&mut self, arrival: &Arrival, taken: bool) {
+        self.strays.not_taken += u64::from(!taken);
+        let late = self.now().since(arrival.due).as_nanos();
+        self.lateness.saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
+        self.traffic.arrived(&self.topology, (arrival.from, arrival.to), arrival.payload.len());
+    }
 }
 
 impl Emulator {
-    /// Starts with every link of `topology` as it is undisturbed. Every ordered pair needs a port in each direction.
-    pub fn start(topology: &Topology, seed: u64, ports: Vec<Port>, watcher: Option<Watcher>) -> io::Result<Self> {
-        let lateness = Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range");
-        let state = State { flights: Flights::new(topology, seed), lateness, strays: Strays::default(), watcher };
-        let handle = Handle(Arc::new(Shared { began: now(), state: Mutex::new(state) }));
+    /// Binds every port and waits for [`Handle::begin`]. Every ordered pair of nodes that may speak with each other needs a
+    /// port in each direction.
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for port in &setup.ports {
+            let socket = std::net::UdpSocket::bind(port.bind)
+                .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", port.bind)))?;
+            widen(&socket)?;
+            sockets.push((*port, socket));
+        }
+        Self::over(setup.topology, setup.seed, sockets)
+    }
+
+    /// The same with sockets that are bound already; [`PortSetup::bind`] is not looked at.
+    fn over(topology: Topology, seed: u64, sockets: Vec<(PortSetup, std::net::UdpSocket)>) -> io::Result<Self> {
+        let mut state = State::new(topology, seed);
+        for (port, _) in &sockets {
+            state.places.insert((port.faces, port.stands_for), Place { node: port.node, roams: port.roams });
+        }
+        let handle = Handle { state: Arc::new(Mutex::new(state)), sooner: Arc::default() };
         let stop = Arc::new(Notify::new());
         let (shared, until) = (handle.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("emulator".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
             let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, forward(shared, ports, until))
+            local.block_on(&runtime, forward::forward(shared, sockets, until))
         })?;
         Ok(Self { handle, stop, thread: Some(thread) })
     }
@@ -125,6 +207,11 @@ impl Emulator {
     /// Ends it, and says what went wrong while it ran.
     pub fn stop(mut self) -> io::Result<()> {
         self.end()
+    }
+
+    /// Did its thread end?
+    fn has_failed(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -145,147 +232,73 @@ impl Drop for Emulator {
 
 impl Handle {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The emulator's clock: time since its start.
-    pub fn now(&self) -> SimTime {
-        SimTime::from(now().saturating_duration_since(self.0.began))
-    }
-
-    /// Applies what a step of the timeline does to links, and says when.
-    pub fn apply(&self, step: &Step) -> SimTime {
+    /// Scenario time begins now: all links are open, undisturbed and idle.
+    pub fn begin(&self) {
         let mut state = self.lock();
-        let now = self.now();
-        state.flights.apply(now, step);
-        now
+        state.in_flight = InFlight::new(&state.topology, state.seed);
+        (state.began, state.open) = (now(), true);
+        (state.traffic, state.flights) = (Traffic::default(), Flights::default());
+        state.lateness.reset();
+        state.strays = Strays::default();
+    }
+
+    /// Applies what a step of the timeline does to links.
+    pub fn apply(&self, step: &Step) {
+        let mut state = self.lock();
+        let now = state.now();
+        state.in_flight.apply(now, step);
+        // A clog may have let something go.
+        self.sooner.notify_one();
     }
 
     /// Counts of the links between `pairs`, added up.
-    pub fn counters(&self, pairs: &[(NodeIndex, NodeIndex)]) -> LinkCounters {
-        self.lock().flights.counters(pairs)
+    pub fn counters(&self, pairs: &[Pair]) -> LinkCounters {
+        self.lock().in_flight.counters(pairs)
+    }
+
+    /// What a fault did in front of the links.
+    pub fn effect(&self, fault: FaultIndex) -> FaultEffect {
+        self.lock().in_flight.effect(fault)
+    }
+
+    /// A node is elsewhere from now on.
+    pub fn relocate(&self, node: NodeIndex, to: SocketAddr) {
+        let mut state = self.lock();
+        state.places.iter_mut().filter(|(port, _)| port.0 == node).for_each(|(_, place)| place.node = to);
+    }
+
+    /// Nothing passes any more; what was counted.
+    pub fn end(&self) -> Tally {
+        let mut state = self.lock();
+        state.open = false;
+        Tally {
+            traffic: state.traffic.clone(),
+            flights: state.flights.clone(),
+            handed_on: state.lateness.len(),
+            late_p50_ns: state.lateness.value_at_quantile(0.5),
+            late_p99_ns: state.lateness.value_at_quantile(0.99),
+            late_max_ns: state.lateness.max(),
+            strays: Strays { overflows: state.in_flight.overflows(), ..state.strays },
+        }
     }
 
     /// How much later than the model says datagrams were handed to the kernel, in nanoseconds.
-    pub fn lateness(&self) -> Histogram<u64> {
+    fn lateness(&self) -> Histogram<u64> {
         self.lock().lateness.clone()
     }
-
-    /// What did not go through the model.
-    pub fn strays(&self) -> Strays {
-        let state = self.lock();
-        Strays { overflows: state.flights.overflows(), ..state.strays }
-    }
 }
 
-/// The sockets of a running emulator.
-struct Ports {
-    /// By the node that they face and the one they stand for.
-    by_pair: BTreeMap<(NodeIndex, NodeIndex), (UdpSocket, SocketAddr)>,
-    /// Something is due sooner than the alarm was set to.
-    sooner: Notify,
-    /// When the alarm rings.
-    alarm_at: RefCell<Option<SimTime>>,
-}
-
-async fn forward(handle: Handle, ports: Vec<Port>, until: Arc<Notify>) -> io::Result<()> {
-    let mut by_pair = BTreeMap::new();
-    for Port { faces, stands_for, node, socket } in ports {
-        socket.set_nonblocking(true)?;
-        by_pair.insert((faces, stands_for), (UdpSocket::from_std(socket)?, node));
-    }
-    let pairs: Vec<_> = by_pair.keys().copied().collect();
-    let ports = Rc::new(Ports { by_pair, sooner: Notify::new(), alarm_at: RefCell::new(None) });
-    let mut tasks = JoinSet::new();
-    for pair in pairs {
-        tasks.spawn_local(receive(handle.clone(), ports.clone(), pair));
-    }
-    tasks.spawn_local(deliver(handle, ports));
-    tokio::select! {
-        biased;
-        () = until.notified() => Ok(()),
-        // None of them ends unless something went wrong.
-        Some(ended) = tasks.join_next() => ended.map_err(io::Error::other)?,
-    }
-}
-
-async fn receive(handle: Handle, ports: Rc<Ports>, (from, to): (NodeIndex, NodeIndex)) -> io::Result<()> {
-    let (socket, node) = &ports.by_pair[&(from, to)];
-    let mut buffer = vec![0; DATAGRAM_BYTES];
-    loop {
-        socket.readable().await?;
-        for _ in 0..BATCH {
-            let (length, source) = match socket.try_recv_from(&mut buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The node is not there at the moment: the kernel says so of an earlier datagram to it.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error),
-            };
-            let mut state = handle.lock();
-            if source != *node {
-                state.strays.from_strangers += 1;
-                continue;
-            }
-            let now = handle.now();
-            let fate = state.flights.offer(now, from, to, &buffer[..length]);
-            if let Some(watcher) = &mut state.watcher {
-                watcher(now, from, to, length, matches!(fate, Fate::Drop(_)));
-            }
-            let (next, set) = (state.flights.next(), *ports.alarm_at.borrow());
-            if next.is_some_and(|next| set.is_none_or(|set| next < set)) {
-                ports.sooner.notify_one();
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn deliver(handle: Handle, ports: Rc<Ports>) -> io::Result<()> {
-    let alarm = Alarm::new()?;
-    loop {
-        let next = {
-            let mut state = handle.lock();
-            let now = handle.now();
-            while let Some(arrival) = state.flights.arrived(now) {
-                // To the receiver it comes from where the sender is for it.
-                let Some((socket, node)) = ports.by_pair.get(&(arrival.to, arrival.from)) else { continue };
-                if socket.try_send_to(&arrival.payload, *node).is_err_and(|error| !is_absence(&error)) {
-                    state.strays.not_taken += 1;
-                }
-                let late = handle.now().since(arrival.due).as_nanos();
-                state.lateness.saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
-            }
-            state.flights.next()
-        };
-        *ports.alarm_at.borrow_mut() = next;
-        match next {
-            None => ports.sooner.notified().await,
-            Some(next) => {
-                alarm.set(next.since(handle.now()))?;
-                tokio::select! {
-                    biased;
-                    () = ports.sooner.notified() => {}
-                    rang = alarm.rings() => rang?,
-                }
-            }
-        }
-    }
-}
-
-/// Asks for buffers of [`SOCKET_BUFFER_BYTES`].
+/// Asks for buffers of [`SOCKET_BUFFER_BYTES`], beyond what the system usually grants if this process may.
 pub fn widen(socket: &std::net::UdpSocket) -> io::Result<()> {
-    rustix::net::sockopt::set_socket_recv_buffer_size(socket, SOCKET_BUFFER_BYTES)?;
-    rustix::net::sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER_BYTES)?;
+    use rustix::net::sockopt;
+    if sockopt::set_socket_recv_buffer_size_force(socket, SOCKET_BUFFER_BYTES).is_err() {
+        sockopt::set_socket_recv_buffer_size(socket, SOCKET_BUFFER_BYTES)?;
+    }
+    sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER_BYTES)?;
     Ok(())
-}
-
-/// Nobody listens there now: a node that is down.
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
-    )
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real world runs in real time")]

@@ -1,9 +1,10 @@
-//! Real worlds: the same scenarios on processes, on containers and on clusters.
+//! Real worlds: the same scenarios on processes, on containers and on clusters of this machine.
 //!
-//! Nodes are reached through their public API alone, so any server that speaks it can be put on trial.
+//! What differs between them is a [`ground`]; the links between nodes are those of the [`emulator`] everywhere.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adapter;
 pub mod emulator;
+pub mod ground;
 pub mod process;

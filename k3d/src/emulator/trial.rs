@@ -12,7 +12,7 @@ use peat_scenarios::physics::LinkCounters;
 use peat_scenarios::plan::{self, NodeIndex};
 use serde::Serialize;
 
-use super::{Emulator, Port, Strays};
+use super::{Emulator, PortSetup, Strays};
 
 /// Sequence number and time of sending.
 const STAMP_BYTES: usize = 16;
@@ -76,17 +76,16 @@ pub fn run(link: LinkSpec, seed: u64, load: Load) -> io::Result<Outcome> {
     let (sender, receiver) = (socket()?, socket()?);
     let (facing_a, facing_b) = (socket()?, socket()?);
     let entry: SocketAddr = facing_a.local_addr()?;
-    let ports = vec![
-        Port { faces: a, stands_for: b, node: sender.local_addr()?, socket: facing_a },
-        Port { faces: b, stands_for: a, node: receiver.local_addr()?, socket: facing_b },
-    ];
+    let port = |faces, stands_for, node| PortSetup { faces, stands_for, bind: node, node, roams: false };
+    let ports = vec![(port(a, b, sender.local_addr()?), facing_a), (port(b, a, receiver.local_addr()?), facing_b)];
     let least = plan.topology.link(a, b).expect("invariant: the scenario has this link").latency;
-    let emulator = Emulator::start(&plan.topology, seed, ports, None)?;
+    let emulator = Emulator::over(plan.topology, seed, ports)?;
+    emulator.handle().begin();
     let began = now();
     let sending = std::thread::spawn(move || send(&sender, entry, load, began));
     let (received, delays, last) = receive(&receiver, least, began, sending)?;
     let handle = emulator.handle();
-    let (counters, strays, lateness) = (handle.counters(&[(a, b)]), handle.strays(), handle.lateness());
+    let (counters, strays, lateness) = (handle.counters(&[(a, b)]), handle.end().strays, handle.lateness());
     emulator.stop()?;
     let took = last.saturating_sub(least);
     Ok(Outcome { sent: load.datagrams, received, counters, strays, took, delays, lateness })

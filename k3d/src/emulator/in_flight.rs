@@ -5,18 +5,19 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use peat_scenarios::SimTime;
-use peat_scenarios::physics::{Fate, LinkCounters, Network};
-use peat_scenarios::plan::{NodeIndex, Step, Topology};
+use peat_scenarios::physics::{Fate, LinkCounters, Network, Sent};
+use peat_scenarios::plan::{FaultIndex, NodeIndex, Step, Topology};
+use peat_scenarios::record::FaultEffect;
 
 /// Datagrams that may be in flight at once, over all links; more are dropped and counted. At 1,452 bytes each that is
 /// 380 MB: a hundred links of 100 Mbit/s with 300 ms of delay.
 pub const MAX_FLIGHTS: usize = 1 << 18;
 
 /// All links, and what they carry at the moment.
-pub struct Flights {
+pub struct InFlight {
     network: Network,
-    waiting: BinaryHeap<Reverse<Flight>>,
-    offered: u64,
+    waiting: BinaryHeap<Reverse<Copy>>,
+    launched: u64,
     overflows: u64,
 }
 
@@ -33,7 +34,8 @@ pub struct Arrival {
     pub payload: Bytes,
 }
 
-struct Flight {
+/// One copy of a datagram on its way.
+struct Copy {
     due: SimTime,
     sequence: u64,
     sent: SimTime,
@@ -42,36 +44,49 @@ struct Flight {
     payload: Bytes,
 }
 
-impl Flights {
+impl InFlight {
     /// All links up and idle.
     pub fn new(topology: &Topology, seed: u64) -> Self {
-        Self { network: Network::new(topology, seed), waiting: BinaryHeap::new(), offered: 0, overflows: 0 }
+        Self { network: Network::new(topology, seed), waiting: BinaryHeap::new(), launched: 0, overflows: 0 }
     }
 
     /// A datagram was sent. `now` must not go backwards.
-    pub fn offer(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, payload: &[u8]) -> Fate {
-        self.offered += 1;
-        let fate = self.network.offer(now, from, to, payload.len());
-        if let Fate::Deliver { at } = fate {
+    pub fn offer(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, payload: &[u8]) -> Sent {
+        let sent = self.network.send(now, from, to, payload);
+        if let Sent::Offered(fate) = sent {
+            self.launch(now, (from, to), payload, fate);
+        }
+        sent
+    }
+
+    fn launch(&mut self, now: SimTime, (from, to): (NodeIndex, NodeIndex), payload: &[u8], fate: Fate) {
+        for copy in fate.deliveries() {
+            self.launched += 1;
             if self.waiting.len() >= MAX_FLIGHTS {
                 self.overflows += 1;
-            } else {
-                let (sequence, payload) = (self.offered, Bytes::copy_from_slice(payload));
-                self.waiting.push(Reverse(Flight { due: at, sequence, sent: now, from, to, payload }));
+                continue;
             }
+            let payload = match copy.corruption {
+                None => Bytes::copy_from_slice(payload),
+                Some(corruption) => {
+                    let mut flipped = payload.to_vec();
+                    corruption.flip(&mut flipped);
+                    flipped.into()
+                }
+            };
+            self.waiting.push(Reverse(Copy { due: copy.at, sequence: self.launched, sent: now, from, to, payload }));
         }
-        fate
     }
 
     /// When the next datagram arrives.
     pub fn next(&self) -> Option<SimTime> {
-        self.waiting.peek().map(|Reverse(flight)| flight.due)
+        self.waiting.peek().map(|Reverse(copy)| copy.due)
     }
 
     /// The next datagram that has arrived by `now`. Those that a cut took on their way are gone without a word.
     pub fn arrived(&mut self, now: SimTime) -> Option<Arrival> {
         while self.next()? <= now {
-            let Reverse(Flight { due, sent, from, to, payload, .. }) = self.waiting.pop()?;
+            let Reverse(Copy { due, sent, from, to, payload, .. }) = self.waiting.pop()?;
             if self.network.arrives(from, to, sent) {
                 return Some(Arrival { from, to, due, payload });
             }
@@ -79,14 +94,23 @@ impl Flights {
         None
     }
 
-    /// Applies what a step of the timeline does to links.
+    /// Applies what a step of the timeline does to links, and sends on what a clog let go.
     pub fn apply(&mut self, now: SimTime, step: &Step) {
         self.network.apply(now, step);
+        for ((from, to), payload) in self.network.take_released() {
+            let fate = self.network.offer(now, from, to, payload.len());
+            self.launch(now, (from, to), &payload, fate);
+        }
     }
 
     /// Counts of the links between `pairs`, added up.
     pub fn counters(&self, pairs: &[(NodeIndex, NodeIndex)]) -> LinkCounters {
         self.network.counters(pairs)
+    }
+
+    /// What a fault did in front of the links.
+    pub fn effect(&self, fault: FaultIndex) -> FaultEffect {
+        self.network.effect(fault)
     }
 
     /// Datagrams that found [`MAX_FLIGHTS`] on their way: the run says nothing about the nodes then.
@@ -95,22 +119,22 @@ impl Flights {
     }
 }
 
-impl Ord for Flight {
+impl Ord for Copy {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.sequence).cmp(&(other.due, other.sequence))
     }
 }
 
-impl PartialOrd for Flight {
+impl PartialOrd for Copy {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Flight {
+impl PartialEq for Copy {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Flight {}
+impl Eq for Copy {}
