@@ -24,15 +24,20 @@ mod text;
 mod values;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use peat_scenarios::Scenario;
-use peat_scenarios::plan::Plan as ScenarioPlan;
+use peat_scenarios::plan::{NodeIndex, Plan as ScenarioPlan, Step as ScenarioStep};
 use serde::Serialize;
 
 pub use places::{ClusterPlace, Host, NodePlace, Places};
 
-use crate::edge::Order;
 use crate::tool::Line;
+
+/// How often a line is tried. What fails three times is not a matter of load.
+pub const TRIES: u32 = 3;
+/// Before the second try; each pause is twice the one before. An engine on a busy machine needs seconds to come round.
+pub const PAUSE: Duration = Duration::from_secs(2);
 
 /// What people may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +113,12 @@ pub struct Step {
     /// What there is afterwards that was not there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub makes: Vec<Object>,
+    /// What is gone afterwards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub takes: Vec<Object>,
+    /// The cluster that is gone with everything in it, or has nothing of the run left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empties: Option<String>,
     /// What is done.
     #[serde(flatten)]
     pub act: Act,
@@ -141,19 +152,22 @@ pub enum Act {
         #[serde(skip_serializing_if = "Option::is_none")]
         sets: Option<String>,
     },
-    /// An edge opens its ports.
-    Begin {
+    /// An edge is started. Its standard input and output are the channel to it, as long as it runs.
+    Open {
         /// The edge's cluster.
         edge: String,
-        /// Its ports, with places of variables.
+        /// The program.
+        #[serde(flatten)]
+        line: Line,
+        /// Its ports.
         ports: Vec<EdgePort>,
     },
     /// An edge changes its links.
-    Order {
+    Links {
         /// The edge's cluster.
         edge: String,
         /// How.
-        order: Order,
+        step: ScenarioStep,
     },
 }
 
@@ -161,15 +175,19 @@ pub enum Act {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EdgePort {
     /// The node that sends here.
-    pub faces: String,
+    #[serde(skip)]
+    pub faces: NodeIndex,
     /// The node that it stands for.
-    pub stands_for: String,
+    #[serde(skip)]
+    pub stands_for: NodeIndex,
+    /// Both, by name: `alpha-edge-0 -> bravo-edge-1`.
+    pub way: String,
     /// Where it listens.
     pub listen: String,
     /// Where to whoever it faces.
     pub node: String,
-    /// The way there translates addresses.
-    pub learns: bool,
+    /// The way there translates addresses: it is answered where it was heard last.
+    pub roams: bool,
 }
 
 /// Something that the world makes.
@@ -191,15 +209,31 @@ pub struct Event {
     pub when: String,
     /// What, in words.
     pub what: String,
-    /// Its position in the timeline of the scenario.
-    pub position: usize,
     /// How.
     pub steps: Vec<Step>,
 }
 
 impl Step {
+    fn of(act: Act) -> Self {
+        Step { makes: Vec::new(), takes: Vec::new(), empties: None, act }
+    }
+
     fn run(line: Line) -> Self {
-        Step { makes: Vec::new(), act: Act::Run(line) }
+        Step::of(Act::Run(line))
+    }
+
+    fn taking(mut self, kind: &'static str, name: impl Into<String>) -> Self {
+        self.takes.push(Object { kind, name: name.into(), cluster: String::new() });
+        self
+    }
+
+    fn emptying(self, cluster: &str) -> Self {
+        Step { empties: Some(cluster.to_owned()), ..self }
+    }
+
+    /// Is the object gone after it?
+    pub fn removes(&self, object: &Object) -> bool {
+        self.takes.contains(object) || self.empties.as_ref().is_some_and(|cluster| *cluster == object.cluster)
     }
 
     fn making(mut self, kind: &'static str, name: impl Into<String>, cluster: &str) -> Self {
@@ -224,7 +258,7 @@ impl Plan {
             seed: plan.seed,
             run: places.run.clone(),
             set_up: builder.set_up(),
-            timeline: faults::timeline(plan, &places),
+            timeline: faults::timeline(plan, &places, options),
             collect: builder.collect(),
             clean_up: builder.clean_up(),
             keep: options.keep,
@@ -239,8 +273,16 @@ impl Plan {
         set_up.chain(timeline).chain(&self.collect.steps).chain(&self.clean_up.steps)
     }
 
+    /// What takes an object away in the end.
+    pub fn takers<'a>(&'a self, object: &'a Object) -> impl Iterator<Item = &'a Step> {
+        self.clean_up.steps.iter().filter(move |step| step.removes(object))
+    }
+
     /// Everything that it makes, in order.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.steps().flat_map(|step| &step.makes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adapter;
+pub mod cluster;
+pub mod edge;
 pub mod emulator;
 pub mod ground;
 pub mod process;
+pub mod tool;

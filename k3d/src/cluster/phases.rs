@@ -5,7 +5,7 @@ use std::time::Duration;
 use peat_scenarios::plan::{NodeIndex, Plan};
 
 use super::{Act, ClusterPlace, EdgePort, Host, Options, Phase, Places, Step, values};
-use crate::edge::{self, CONTROL_PORT};
+use crate::edge;
 use crate::tool::{Line, place, variable};
 
 /// Making a cluster: images are loaded, and a control plane starts.
@@ -36,9 +36,8 @@ impl Builder<'_> {
             Phase::new("images", self.images()),
             Phase::new("network", self.network()),
             Phase::new("clusters", self.clusters()),
-            Phase::new("edges", self.edges()),
             Phase::new("nodes", self.nodes()),
-            Phase::new("links", self.links()),
+            Phase::new("edges", self.edges()),
             Phase::new("peering", self.peering()),
         ];
         phases.into_iter().filter(|phase| !phase.steps.is_empty()).collect()
@@ -138,38 +137,6 @@ impl Builder<'_> {
         step
     }
 
-    fn edges(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for cluster in &self.places.clusters {
-            let (name, control) = (&cluster.edge_name, variable("CONTROL", &cluster.name));
-            match (&cluster.host, &self.places.network) {
-                (Host::K3d { .. }, Some(network)) => {
-                    let run = Line::words("docker", "run --detach --read-only --cap-drop ALL")
-                        .with(["--security-opt", "no-new-privileges", "--name", name, "--label", &self.label()])
-                        .with(["--network", &network.name, "--ip", &cluster.edge])
-                        .with(["--publish", &format!("127.0.0.1::{CONTROL_PORT}/tcp")])
-                        .with(["--env", &format!("DDIL_EDGE_TOKEN={}", place("TOKEN")), &self.places.edge_image])
-                        .with(["edge", "--listen", &format!("0.0.0.0:{CONTROL_PORT}")]);
-                    steps.push(Step::run(run).making("container", name, ""));
-                    let port = format!("{{{{(index (index .NetworkSettings.Ports \"{CONTROL_PORT}/tcp\") 0).HostPort}}}}");
-                    let inspect = Line::new("docker", ["inspect", "--format", &port, name]);
-                    steps.push(Step::run(inspect.setting(control)));
-                }
-                _ => {
-                    let pod = pretty(&values::edge_pod(self.places, cluster));
-                    let apply = Step::run(cluster.kubectl("apply --filename -").reading(pod));
-                    steps.push(apply.making("Pod", name, &cluster.name));
-                    let wait = cluster.kubectl("wait --for=condition=Ready --timeout=120s").with([format!("pod/{name}")]);
-                    steps.push(Step::run(wait.within(RELEASE_LIMIT)));
-                    let forward = cluster.kubectl("port-forward").with([format!("pod/{name}"), format!(":{CONTROL_PORT}")]);
-                    let act = Act::Keep { name: name.clone(), port: control, line: forward };
-                    steps.push(Step { makes: Vec::new(), act });
-                }
-            }
-        }
-        steps
-    }
-
     fn nodes(&self) -> Vec<Step> {
         let there = self.plan.topology.nodes.iter().filter(|node| self.places.node(node.index).from_start);
         let there: Vec<NodeIndex> = there.map(|node| node.index).collect();
@@ -177,31 +144,56 @@ impl Builder<'_> {
         installed.chain(there.iter().map(|&node| api(self.places, node))).collect()
     }
 
-    fn links(&self) -> Vec<Step> {
-        let crossings = self.places.crossings(&self.plan.topology);
-        let nodes = self.places.nodes.len() as u32;
-        let name = |node: NodeIndex| self.places.node(node).name.clone();
+    /// They come after the nodes, whose addresses they are told.
+    fn edges(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         for (at, cluster) in self.places.clusters.iter().enumerate() {
-            let here = |node: NodeIndex| self.places.node(node).cluster == at;
-            let mut ports = Vec::new();
-            // A port faces a node here and stands for one elsewhere, or faces another edge and stands for a node here.
-            for &(faces, stands_for) in crossings.iter().filter(|&&(a, b)| here(a) || here(b)) {
-                let other = self.places.cluster_of(faces);
-                let node = match here(faces) {
-                    true => format!("{}:{}", cluster.machine_ip(), self.places.node(faces).node_port),
-                    false => format!("{}:{}", other.edge, edge::port(stands_for, faces, nodes)),
-                };
-                let listen = format!("{}:{}", cluster.edge, edge::port(faces, stands_for, nodes));
-                let (faces, stands_for, learns) = (name(faces), name(stands_for), here(faces));
-                ports.push(EdgePort { faces, stands_for, listen, node, learns });
+            let (ports, name) = (self.ports(at), &cluster.edge_name);
+            if ports.is_empty() {
+                continue;
             }
-            if !ports.is_empty() {
-                let act = Act::Begin { edge: cluster.name.clone(), ports };
-                steps.push(Step { makes: Vec::new(), act });
-            }
+            let (line, object) = match (&cluster.host, &self.places.network) {
+                (Host::K3d { .. }, Some(network)) => {
+                    // As root, for the two things that make it exact: it goes before others, and its sockets hold a burst.
+                    let run = Line::words("docker", "run --rm --interactive --read-only --user 0:0 --cap-drop ALL")
+                        .with(["--cap-add", "SYS_NICE", "--cap-add", "NET_ADMIN", "--name", name])
+                        .with(["--label", &self.label(), "--network", &network.name, "--ip", &cluster.edge])
+                        .with([&self.places.edge_image, "emulator"]);
+                    (run, "container")
+                }
+                _ => {
+                    let pod = pretty(&values::edge_pod(self.places, cluster));
+                    steps.push(Step::run(cluster.kubectl("apply --filename -").reading(pod)));
+                    let wait =
+                        cluster.kubectl("wait --for=condition=Ready --timeout=120s").with([format!("pod/{name}")]);
+                    steps.push(Step::run(wait.within(RELEASE_LIMIT)));
+                    (cluster.kubectl("attach --stdin --quiet").with([format!("pod/{name}")]), "Pod")
+                }
+            };
+            let act = Act::Open { edge: cluster.name.clone(), line, ports };
+            let inside = if object == "Pod" { cluster.name.as_str() } else { "" };
+            steps.push(Step::of(act).making(object, name, inside));
         }
         steps
+    }
+
+    /// A port faces a node here and stands for one elsewhere, or faces another edge and stands for a node here.
+    fn ports(&self, at: usize) -> Vec<EdgePort> {
+        let cluster = &self.places.clusters[at];
+        let here = |node: NodeIndex| self.places.node(node).cluster == at;
+        let crossings = self.places.crossings(&self.plan.topology);
+        let ends = crossings.into_iter().filter(|&(a, b)| here(a) || here(b));
+        let port = |(faces, stands_for): (NodeIndex, NodeIndex)| {
+            let place = self.places.node(faces);
+            let node = match here(faces) {
+                true => format!("{}:{}", cluster.machine_ip(), place.node_port),
+                false => format!("{}:{}", self.places.cluster_of(faces).edge, edge::port(stands_for, faces)),
+            };
+            let listen = format!("{}:{}", cluster.edge, edge::port(faces, stands_for));
+            let way = format!("{} -> {}", place.name, self.places.node(stands_for).name);
+            EdgePort { faces, stands_for, way, listen, node, roams: here(faces) }
+        };
+        ends.map(port).collect()
     }
 
     fn peering(&self) -> Vec<Step> {
@@ -221,14 +213,17 @@ impl Builder<'_> {
             for node in self.places.nodes.iter().filter(|node| node.cluster == at) {
                 let logs = cluster.kubectl("logs --timestamps").with([format!("--tail={LOG_LINES}"), node.pod.clone()]);
                 steps.push(Step::run(logs));
-                let path = format!("/api/v1/namespaces/{}/pods/{}:{METRICS_PORT}/proxy/metrics", cluster.namespace, node.pod);
+                let path =
+                    format!("/api/v1/namespaces/{}/pods/{}:{METRICS_PORT}/proxy/metrics", cluster.namespace, node.pod);
                 steps.push(Step::run(cluster.kubectl("get --raw").with([path])));
             }
             let events = cluster.kubectl("get events --sort-by=.lastTimestamp --output json");
             steps.push(Step::run(events));
             let edge = match &cluster.host {
                 Host::K3d { .. } => Line::new("docker", ["logs", "--tail", &LOG_LINES.to_string(), &cluster.edge_name]),
-                Host::Context { .. } => cluster.kubectl("logs").with([format!("--tail={LOG_LINES}"), cluster.edge_name.clone()]),
+                Host::Context { .. } => {
+                    cluster.kubectl("logs").with([format!("--tail={LOG_LINES}"), cluster.edge_name.clone()])
+                }
             };
             steps.push(Step::run(edge));
         }
@@ -240,27 +235,30 @@ impl Builder<'_> {
         let mut steps = Vec::new();
         for cluster in &self.places.clusters {
             match &cluster.host {
-                Host::K3d { cluster: k3d, .. } => {
-                    steps.push(Step::run(Line::new("docker", ["rm", "--force", &cluster.edge_name])));
+                Host::K3d { cluster: k3d, machine } => {
+                    let edge = Step::run(Line::new("docker", ["rm", "--force", &cluster.edge_name]));
+                    steps.push(edge.taking("container", &cluster.edge_name));
                     let delete = Line::new("k3d", ["cluster", "delete", k3d]).within(CLUSTER_LIMIT);
-                    steps.push(Step::run(delete));
+                    let delete = Step::run(delete).taking("cluster", k3d).taking("container", machine);
+                    steps.push(delete.emptying(&cluster.name));
                 }
                 Host::Context { .. } => {
                     // Releases, claims, Secrets and the edge are all in it.
                     let namespace = format!("namespace/{}", cluster.namespace);
                     let delete = cluster.kubectl("delete --ignore-not-found --timeout=180s").with([namespace]);
-                    steps.push(Step::run(delete.within(RELEASE_LIMIT)));
+                    steps.push(Step::run(delete.within(RELEASE_LIMIT)).emptying(&cluster.name));
                 }
             }
         }
         if let Some(network) = &self.places.network {
-            steps.push(Step::run(Line::new("docker", ["network", "rm", &network.name])));
+            let remove = Step::run(Line::new("docker", ["network", "rm", &network.name]));
+            steps.push(remove.taking("docker network", &network.name));
         }
         for (given, image) in
             [(&self.options.image, &self.places.image), (&self.options.edge_image, &self.places.edge_image)]
         {
             if given.is_none() {
-                steps.push(Step::run(Line::new("docker", ["rmi", "--force", image])));
+                steps.push(Step::run(Line::new("docker", ["rmi", "--force", image])).taking("image", image));
             }
         }
         Phase::new("clean up", steps)
@@ -299,15 +297,14 @@ pub fn claim(pod: &str) -> String {
 pub fn api(places: &Places, node: NodeIndex) -> Step {
     let (cluster, place) = (places.cluster_of(node), places.node(node));
     let line = cluster.kubectl("port-forward").with([format!("pod/{}", place.pod), format!(":{API_PORT}")]);
-    let act = Act::Keep { name: place.name.clone(), port: variable("API", &place.name), line };
-    Step { makes: Vec::new(), act }
+    Step::of(Act::Keep { name: place.name.clone(), port: variable("API", &place.name), line })
 }
 
 /// Asks a node for its endpoint id.
 pub fn identity(places: &Places, node: NodeIndex) -> Step {
     let name = places.node(node).name.clone();
     let sets = Some(variable("ID", &name));
-    Step { makes: Vec::new(), act: Act::Call { node: name, method: "GetStatus", message: "{}".into(), sets } }
+    Step::of(Act::Call { node: name, method: "GetStatus", message: "{}".into(), sets })
 }
 
 /// Tells a node of a peer.
@@ -315,7 +312,7 @@ pub fn connect(places: &Places, node: NodeIndex, peer: NodeIndex) -> Step {
     let id = place(&variable("ID", &places.node(peer).name));
     let message = format!("{{\"endpointId\":\"{id}\",\"addresses\":[\"{}\"]}}", places.address(node, peer));
     let act = Act::Call { node: places.node(node).name.clone(), method: "ConnectPeer", message, sets: None };
-    Step { makes: Vec::new(), act }
+    Step::of(act)
 }
 
 fn pretty(value: &serde_json::Value) -> String {

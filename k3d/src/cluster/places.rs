@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use peat_scenarios::SimTime;
 use peat_scenarios::plan::{NodeIndex, Plan, Topology};
 use serde::Serialize;
 
@@ -129,7 +130,7 @@ impl Places {
                 pod: format!("{}-0", node.name),
                 node_port: FIRST_NODE_PORT + u16::try_from(node.index.0).expect("invariant: few nodes are admitted"),
                 formation: secret,
-                from_start: node.joins_at.is_zero(),
+                from_start: node.joins_at == SimTime::ZERO,
             }
         });
         let nodes = nodes.collect();
@@ -162,7 +163,7 @@ impl Places {
     /// Where `node` is told that `peer` is.
     pub fn address(&self, node: NodeIndex, peer: NodeIndex) -> String {
         if self.apart(node, peer) {
-            let port = edge::port(node, peer, self.nodes.len() as u32);
+            let port = edge::port(node, peer);
             return format!("{}:{port}", self.cluster_of(node).edge);
         }
         let (name, namespace) = (&self.node(peer).pod, &self.cluster_of(peer).namespace);

@@ -4,7 +4,6 @@ use peat_scenarios::plan::NodeSpec;
 use serde_json::{Map, Value, json};
 
 use super::{ClusterPlace, NodePlace, Places};
-use crate::edge::CONTROL_PORT;
 use crate::tool::place;
 
 /// Values of one node's release.
@@ -99,8 +98,10 @@ pub fn edge_pod(places: &Places, cluster: &ClusterPlace) -> Value {
             "containers": [{
                 "name": "edge",
                 "image": places.edge_image,
-                "args": ["edge", "--listen", format!("0.0.0.0:{CONTROL_PORT}")],
-                "env": [{ "name": "DDIL_EDGE_TOKEN", "value": place("TOKEN") }],
+                "args": ["emulator"],
+                // The channel to it; when that ends, so does it.
+                "stdin": true,
+                "stdinOnce": true,
                 "securityContext": {
                     "allowPrivilegeEscalation": false,
                     "capabilities": { "drop": ["ALL"] },

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Line;
 
@@ -127,12 +127,22 @@ impl Processes {
     }
 }
 
+impl Processes {
+    /// Starts a line whose output and input are a channel, and which runs until what is returned first is dropped.
+    pub fn open(&self, line: &Line) -> Result<(Kept, ChildStdout, ChildStdin), Failure> {
+        let mut child = spawn(&Line { input: Some(String::new()), ..line.clone() })?;
+        let none = || Failure::Io { line: line.to_string(), source: io::Error::other("it has no standard input and output") };
+        let (stdout, stdin) = (child.stdout.take().ok_or_else(none)?, child.stdin.take().ok_or_else(none)?);
+        Ok((Kept { _child: child, _reader: None }, stdout, stdin))
+    }
+}
+
 /// A process that runs until this is dropped.
 #[derive(Debug)]
 pub struct Kept {
     _child: Child,
     /// Its end of the pipe stays open: a program that cannot print may end.
-    _reader: Option<BufReader<tokio::process::ChildStdout>>,
+    _reader: Option<BufReader<ChildStdout>>,
 }
 
 fn spawn(line: &Line) -> Result<Child, Failure> {
@@ -177,10 +187,7 @@ mod tests {
     #[test]
     fn what_goes_wrong_is_told_with_line_and_reason() {
         let error = block(Processes.run(&Line::new("sh", ["-c", "echo no such network >&2; exit 3"]))).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "sh -c 'echo no such network >&2; exit 3'\n  ended with code 3: no such network"
-        );
+        assert_eq!(error.to_string(), "sh -c 'echo no such network >&2; exit 3'\n  ended with code 3: no such network");
         let error = block(Processes.run(&Line::new("no-such-program-here", ["x"]))).unwrap_err();
         assert_eq!(error.to_string(), "`no-such-program-here` is not installed or not in PATH: install it");
         let endless = Line::new("sh", ["-c", "while :; do :; done"]).within(Duration::from_millis(50));
