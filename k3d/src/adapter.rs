@@ -6,8 +6,14 @@
 //! name = "peat-node 0.1.0"
 //! command = ["/opt/peat/0.1.0/peat-node", "--listen", "tcp://{api}", "--data-dir", "{data}",
 //!            "--node-id", "{name}", "--app-id", "{formation}", "--shared-key", "{key}", "--iroh-udp-port", "{mesh_port}"]
-//! # How a peer is written where the server takes `ip:port`; `{id}` is what GetStatus calls `endpoint_addr`.
+//! # How a peer is written in ConnectPeer; `{id}` is what GetStatus calls `endpoint_addr`.
 //! peer_address = "{ip}:{port}"
+//! # Added to the command once for each selector, collection with a class, collection with a history.
+//! interest = ["--interest", "{selector}"]
+//! class = ["--class", "{collection}={class}"]
+//! history = ["--history", "{collection}={history}"]
+//! # Versions of documents are those of today's peat-node, so that equal documents have equal versions.
+//! versions = "peat"
 //!
 //! [env]
 //! RUST_LOG = "info"
@@ -19,6 +25,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use peat_scenarios::plan::NodeSpec;
 use serde::Deserialize;
 
 /// Length of an adapter file: a command line and some variables.
@@ -40,10 +47,37 @@ pub struct Adapter {
     /// How ConnectPeer is told where a peer is.
     #[serde(default = "ip_and_port")]
     peer_address: String,
+    /// Arguments for each selector of an interest; empty: the server has no such thing.
+    #[serde(default)]
+    interest: Vec<String>,
+    /// Arguments for each collection that has not its usual class.
+    #[serde(default)]
+    class: Vec<String>,
+    /// Arguments for each collection that does not keep all history.
+    #[serde(default)]
+    history: Vec<String>,
+    /// What versions of documents are.
+    #[serde(default)]
+    versions: Versions,
+}
+
+/// What a server calls the version of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Versions {
+    /// Something of its own: no two servers are compared by it.
+    #[default]
+    Own,
+    /// What today's peat-node calls it: equal documents have equal versions.
+    Peat,
 }
 
 fn ip_and_port() -> String {
     "{ip}:{port}".into()
+}
+
+fn owned(of: &[&str]) -> Vec<String> {
+    of.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// Why an adapter cannot be used.
@@ -104,12 +138,18 @@ pub struct Place<'a> {
     pub formation: &'a str,
     /// `{key}`: the formation's shared key, base64.
     pub key: &'a str,
+    /// The rest of what it is told.
+    pub spec: &'a NodeSpec,
 }
 
 /// The words that [`Place`] knows.
 const WORDS_OF_A_NODE: [&str; 6] = ["name", "api", "mesh_port", "data", "formation", "key"];
 /// Those of `peer_address`.
 const WORDS_OF_A_PEER: [&str; 3] = ["id", "ip", "port"];
+/// Those of `interest`, `class` and `history`.
+const WORDS_OF_AN_INTEREST: [&str; 1] = ["selector"];
+const WORDS_OF_A_CLASS: [&str; 2] = ["collection", "class"];
+const WORDS_OF_A_HISTORY: [&str; 2] = ["collection", "history"];
 
 impl Adapter {
     /// This product's node, as `program`.
@@ -124,7 +164,28 @@ impl Adapter {
             command: std::iter::once(program).chain(arguments).collect(),
             env: BTreeMap::new(),
             peer_address: ip_and_port(),
+            interest: owned(&["--interest", "{selector}"]),
+            class: owned(&["--class", "{collection}={class}"]),
+            history: owned(&["--history", "{collection}={history}"]),
+            versions: Versions::Peat,
         }
+    }
+
+    /// Are its versions those of today's peat-node?
+    pub fn shows_heads(&self) -> bool {
+        self.versions == Versions::Peat
+    }
+
+    /// What a node is to be told that this server has no words for; `None`: nothing.
+    pub fn lacks(&self, spec: &NodeSpec) -> Option<&'static str> {
+        let lack = |needed: bool, words: &[String]| needed && words.is_empty();
+        if lack(!spec.interest.is_empty(), &self.interest) {
+            return Some("`interest`");
+        }
+        if lack(!spec.classes.is_empty(), &self.class) {
+            return Some("`class`");
+        }
+        lack(!spec.history.is_empty(), &self.history).then_some("`history`")
     }
 
     /// Reads and validates a file's text; `file` is only for messages.
@@ -151,8 +212,16 @@ impl Adapter {
                 Err(AdapterError::UnknownPlace { file: file.clone(), field, name, known })
             }
         };
-        for (n, word) in adapter.command.iter().enumerate() {
-            check(format!("command[{n}]"), word, &WORDS_OF_A_NODE)?;
+        let arrays: [(&str, &[String], &[&str]); 4] = [
+            ("command", &adapter.command, &WORDS_OF_A_NODE),
+            ("interest", &adapter.interest, &WORDS_OF_AN_INTEREST),
+            ("class", &adapter.class, &WORDS_OF_A_CLASS),
+            ("history", &adapter.history, &WORDS_OF_A_HISTORY),
+        ];
+        for (field, words, known) in arrays {
+            for (n, word) in words.iter().enumerate() {
+                check(format!("{field}[{n}]"), word, known)?;
+            }
         }
         for (name, value) in &adapter.env {
             check(format!("env.{name}"), value, &WORDS_OF_A_NODE)?;
@@ -176,7 +245,26 @@ impl Adapter {
             OsString::from(filled.expect("invariant: parse has looked at every word in braces"))
         };
         let env = self.env.iter().map(|(name, value)| (OsString::from(name), fill(value)));
-        (self.command.iter().map(fill).collect(), env.collect())
+        let more = |words: &[String], meaning: &[(&str, String)]| {
+            let filled = words.iter().map(|word| {
+                let known = |name: &str| meaning.iter().find(|(of, _)| *of == name).map(|(_, text)| text.clone());
+                expand(word, known).expect("invariant: parse has looked at every word in braces")
+            });
+            filled.map(OsString::from).collect::<Vec<_>>()
+        };
+        let mut command: Vec<OsString> = self.command.iter().map(fill).collect();
+        for selector in &place.spec.interest {
+            command.extend(more(&self.interest, &[("selector", selector.to_string())]));
+        }
+        for (collection, class) in &place.spec.classes {
+            let meaning = [("collection", collection.clone()), ("class", class.name().to_owned())];
+            command.extend(more(&self.class, &meaning));
+        }
+        for (collection, kept) in &place.spec.history {
+            let meaning = [("collection", collection.clone()), ("history", kept.to_string())];
+            command.extend(more(&self.history, &meaning));
+        }
+        (command, env.collect())
     }
 
     /// What ConnectPeer is told of where a peer is.
@@ -216,10 +304,29 @@ fn expand(template: &str, meaning: impl Fn(&str) -> Option<String>) -> Result<St
 
 #[cfg(test)]
 mod tests {
+    use peat_scenarios::SimTime;
+    use peat_scenarios::model::{Discovery, KeptHistory, Selector};
+    use peat_scenarios::plan::NodeIndex;
+
     use super::*;
 
-    fn place(data: &Path) -> Place<'_> {
-        Place { name: "a-0", api: "10.78.0.2:50051", mesh_port: 4433, data, formation: "f", key: "a2V5" }
+    fn spec() -> NodeSpec {
+        NodeSpec {
+            index: NodeIndex(0),
+            name: "a-0".into(),
+            group: 0,
+            joins_at: SimTime::ZERO,
+            peers: Vec::new(),
+            interest: vec![Selector::parse("tracks").unwrap()],
+            formation: String::new(),
+            discovery: Discovery::None,
+            classes: BTreeMap::new(),
+            history: [("hot".to_owned(), KeptHistory::Latest)].into(),
+        }
+    }
+
+    fn place<'a>(data: &'a Path, spec: &'a NodeSpec) -> Place<'a> {
+        Place { name: "a-0", api: "10.78.0.2:50051", mesh_port: 4433, data, formation: "f", key: "a2V5", spec }
     }
 
     #[test]
@@ -228,12 +335,14 @@ mod tests {
             name = "other"
             command = ["/opt/x", "--at={api}", "--json", "{{\"n\":\"{name}\"}}", "{data}/db"]
             peer_address = "quic://{id}@{ip}:{port}"
+            interest = ["-i{selector}"]
             [env]
             KEY = "{key}"
         "#;
         let adapter = Adapter::parse("x.toml", text).unwrap();
-        let (words, env) = adapter.command(&place(Path::new("/tmp/d")));
-        assert_eq!(words, ["/opt/x", "--at=10.78.0.2:50051", "--json", r#"{"n":"a-0"}"#, "/tmp/d/db"]);
+        let (words, env) = adapter.command(&place(Path::new("/tmp/d"), &spec()));
+        assert_eq!(words, ["/opt/x", "--at=10.78.0.2:50051", "--json", r#"{"n":"a-0"}"#, "/tmp/d/db", "-itracks"]);
+        assert_eq!(adapter.lacks(&spec()), Some("`history`"));
         assert_eq!(env, [("KEY".into(), "a2V5".into())]);
         assert_eq!(adapter.peer_address("ab", "10.78.1.1", 7), "quic://ab@10.78.1.1:7");
     }
@@ -245,11 +354,14 @@ mod tests {
         insta::assert_snapshot!(error("name = 'x'\ncommand = []"));
         insta::assert_snapshot!(error("name = 'x'\ncommand = ['a', '{api']"));
         insta::assert_snapshot!(error("name = 'x'\ncommnd = ['a']"));
+        insta::assert_snapshot!(error("name = 'x'\ncommand = ['a']\nclass = ['--class', '{collection}:{kind}']"));
     }
 
     #[test]
     fn a_path_with_braces_is_a_path() {
         let adapter = Adapter::peat_node(Path::new("/tmp/{x}/peat-node"));
-        assert_eq!(adapter.command(&place(Path::new("/d"))).0[0], "/tmp/{x}/peat-node");
+        let (words, _) = adapter.command(&place(Path::new("/d"), &spec()));
+        assert_eq!(words[0], "/tmp/{x}/peat-node");
+        assert_eq!(words[words.len() - 4..], ["--interest", "tracks", "--history", "hot=latest"]);
     }
 }

@@ -1,6 +1,8 @@
 //! What the emulator itself is worth: datagrams through one link, sent and received by this program, against what the
 //! model says.
 
+mod measure;
+
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -13,6 +15,8 @@ use peat_scenarios::plan::{self, NodeIndex};
 use serde::Serialize;
 
 use super::{Emulator, PortSetup, Strays};
+
+pub use measure::{Measured, measure};
 
 /// Sequence number and time of sending.
 const STAMP_BYTES: usize = 16;
@@ -43,6 +47,8 @@ pub struct Outcome {
     pub strays: Strays,
     /// From the first datagram sent to the last received, less the delay of the link.
     pub took: Duration,
+    /// From the first datagram received to the last.
+    pub flowed: Duration,
     /// Delay of each datagram less what the model gave it at least, in nanoseconds; sorted.
     #[serde(skip)]
     pub delays: Histogram<u64>,
@@ -84,12 +90,12 @@ pub fn run(link: LinkSpec, seed: u64, load: Load) -> io::Result<Outcome> {
     emulator.handle().begin();
     let began = now();
     let sending = std::thread::spawn(move || send(&sender, entry, load, began));
-    let (received, delays, last) = receive(&receiver, least, began, sending)?;
+    let (received, delays, first, last) = receive(&receiver, least, began, sending)?;
     let handle = emulator.handle();
     let (counters, strays, lateness) = (handle.counters(&[(a, b)]), handle.end().strays, handle.lateness());
     emulator.stop()?;
-    let took = last.saturating_sub(least);
-    Ok(Outcome { sent: load.datagrams, received, counters, strays, took, delays, lateness })
+    let (took, flowed) = (last.saturating_sub(least), last.saturating_sub(first));
+    Ok(Outcome { sent: load.datagrams, received, counters, strays, took, flowed, delays, lateness })
 }
 
 /// Paced on this thread by the clock: a timer's own error would be measured with the emulator's.
@@ -114,7 +120,7 @@ fn send(socket: &UdpSocket, to: SocketAddr, load: Load, began: Instant) -> io::R
     Ok(())
 }
 
-type Received = (u64, Histogram<u64>, Duration);
+type Received = (u64, Histogram<u64>, Duration, Duration);
 
 fn receive(
     socket: &UdpSocket,
@@ -123,7 +129,7 @@ fn receive(
     sending: std::thread::JoinHandle<io::Result<()>>,
 ) -> io::Result<Received> {
     let mut delays = Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range");
-    let (mut received, mut last) = (0, Duration::ZERO);
+    let (mut received, mut first, mut last) = (0, None, Duration::ZERO);
     let mut buffer = vec![0; 65_536];
     socket.set_read_timeout(Some(least + PATIENCE))?;
     let mut sending = Some(sending);
@@ -137,12 +143,13 @@ fn receive(
                 };
                 let delay = at.saturating_sub(Duration::from_nanos(sent)).saturating_sub(least);
                 delays.saturating_record(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
+                first.get_or_insert(at);
                 (received, last) = (received + 1, at);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 // Nothing for so long: if all was sent, all that will arrive has.
                 match sending.take() {
-                    None => return Ok((received, delays, last)),
+                    None => return Ok((received, delays, first.unwrap_or_default(), last)),
                     Some(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("the sender panicked")))?,
                 }
             }

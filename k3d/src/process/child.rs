@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
-use std::process::{Child as Spawned, Command, ExitStatus, Stdio};
+use std::process::{Child as Spawned, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,17 +52,25 @@ impl Log {
 }
 
 impl Child {
-    /// Starts it; what it writes goes to `log`.
+    /// Starts it; what it complains of goes to `log`.
     pub fn start(command: &mut Command, log: Log) -> io::Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut spawned = command.spawn()?;
-        if let Some(out) = spawned.stdout.take() {
-            log.gather(out);
-        }
+        let mut spawned = command.stderr(Stdio::piped()).spawn()?;
         if let Some(err) = spawned.stderr.take() {
             log.gather(err);
         }
         Ok(Self { spawned, log })
+    }
+
+    /// What it writes goes to the log, too.
+    pub fn gather(&mut self) {
+        if let Some(out) = self.spawned.stdout.take() {
+            self.log.gather(out);
+        }
+    }
+
+    /// Its standard input and output, if they are pipes and nobody has taken them.
+    pub fn channel(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        Some((self.spawned.stdin.take()?, self.spawned.stdout.take()?))
     }
 
     /// What it wrote so far.

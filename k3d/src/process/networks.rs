@@ -15,20 +15,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, Output};
 
 use peat_scenarios::plan::NodeIndex;
-
-/// Nodes of a run: one of the three free bytes of the addresses is the network's, and more processes would measure this
-/// machine and not the mesh.
-pub const MAX_NODES: u32 = 250;
 
 /// Bytes 0 and 1 of every address.
 const NET: [u8; 2] = [10, 78];
 
 /// Why there is no ground to run on.
 #[derive(Debug, thiserror::Error)]
-pub enum GroundError {
+pub enum NetworksError {
     /// A program of the system is missing, or not allowed.
     #[error("`{line}` cannot be run: {source}; real worlds need Linux with `unshare` (util-linux) and `ip` (iproute2)")]
     Run {
@@ -50,36 +46,21 @@ pub enum GroundError {
     },
 }
 
-/// A command line that runs the rest of itself in new namespaces, with what this process is called with.
-pub fn again_inside(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<ExitStatus, GroundError> {
-    // Writable /proc/sys/net is what tells root from a user better than an id does.
-    let root = std::fs::OpenOptions::new().write(true).open("/proc/sys/net/ipv4/ip_forward").is_ok();
-    let mut command = Command::new("unshare");
-    // A PID namespace too: when this one ends, the kernel kills whatever it started.
-    command.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]);
-    if !root {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let program = std::env::current_exe().map_err(|source| GroundError::Run { line: "unshare".into(), source })?;
-    command.arg("--").arg(program).args(arguments);
-    command.status().map_err(|source| GroundError::Run { line: "unshare".into(), source })
-}
-
-/// The networks, from inside the namespaces of [`again_inside`].
+/// The networks, from [inside](super::inside).
 #[derive(Debug)]
-pub struct Ground {
+pub struct Networks {
     nodes: u32,
 }
 
-impl Ground {
+impl Networks {
     /// Builds a network for each of so many nodes.
-    pub fn build(nodes: u32) -> Result<Self, GroundError> {
+    pub fn build(nodes: u32) -> Result<Self, NetworksError> {
         // `ip netns` keeps its names here; ours are nobody else's.
         run("mount -t tmpfs tmpfs /run")?;
         run("ip link set lo up")?;
-        let ground = Self { nodes };
+        let networks = Self { nodes };
         for node in (0..nodes).map(NodeIndex) {
-            let (name, hub, own) = (network(node), ground.hub(node), ground.address(node));
+            let (name, hub, own) = (network(node), networks.hub(node), networks.address(node));
             run(&format!("ip netns add {name}"))?;
             run(&format!("ip link add to-{name} type veth peer name eth0 netns {name}"))?;
             run(&format!("ip address add {hub}/24 dev to-{name}"))?;
@@ -88,12 +69,7 @@ impl Ground {
             run(&format!("ip -n {name} link set lo up"))?;
             run(&format!("ip -n {name} link set eth0 up"))?;
         }
-        Ok(ground)
-    }
-
-    /// How many nodes it has room for.
-    pub fn nodes(&self) -> u32 {
-        self.nodes
+        Ok(networks)
     }
 
     /// Address of a node.
@@ -114,22 +90,34 @@ impl Ground {
     }
 }
 
+impl Drop for Networks {
+    fn drop(&mut self) {
+        // For a run that may come after this one; with the namespaces they end anyway.
+        for node in (0..self.nodes).map(NodeIndex) {
+            let name = network(node);
+            let _ = run(&format!("ip link del to-{name}"));
+            let _ = run(&format!("ip netns del {name}"));
+        }
+    }
+}
+
 fn network(node: NodeIndex) -> String {
     format!("n{}", node.0)
 }
 
 fn address(node: NodeIndex, last: u8) -> IpAddr {
-    let third = u8::try_from(node.0).expect("invariant: a run has at most MAX_NODES nodes");
+    let third = u8::try_from(node.0).expect("invariant: a run has at most NODES_MAX nodes");
     IpAddr::V4(Ipv4Addr::new(NET[0], NET[1], third, last))
 }
 
-fn run(line: &str) -> Result<(), GroundError> {
+fn run(line: &str) -> Result<(), NetworksError> {
     let mut words = line.split(' ');
     let program = words.next().unwrap_or_default();
     let output = Command::new(program).args(words).output();
-    let Output { status, stderr, .. } = output.map_err(|source| GroundError::Run { line: line.to_owned(), source })?;
+    let Output { status, stderr, .. } =
+        output.map_err(|source| NetworksError::Run { line: line.to_owned(), source })?;
     if status.success() {
         return Ok(());
     }
-    Err(GroundError::Refused { line: line.to_owned(), said: String::from_utf8_lossy(&stderr).trim().to_owned() })
+    Err(NetworksError::Refused { line: line.to_owned(), said: String::from_utf8_lossy(&stderr).trim().to_owned() })
 }

@@ -32,6 +32,7 @@ impl RunRecord {
                 engine: engine.to_owned(),
                 duration: plan.duration,
                 writes_end: plan.writes_end,
+                time_scale: 1.0,
             },
             topology: plan.topology.clone(),
             operations: Vec::with_capacity(plan.operations.len()),
@@ -62,8 +63,10 @@ impl RunRecord {
             logs: Default::default(),
             infra_errors: Vec::new(),
             transfers: None,
+            precision: None,
             interner: Interner::default(),
             acknowledged: BTreeMap::new(),
+            class_totals: BTreeMap::new(),
         }
     }
 
@@ -262,6 +265,17 @@ impl RunRecord {
             slices.resize(slice + 1, 0);
         }
         slices[slice] += bytes;
+    }
+
+    /// For worlds that only see what a node counts since its start; `sum` is that of `node`. A node that was started again counts
+    /// from zero.
+    pub fn class_total(&mut self, now: SimTime, node: NodeIndex, class: &str, sum: u64) {
+        let told = self.class_totals.entry((node, class.to_owned())).or_default();
+        let more = if sum >= *told { sum - *told } else { sum };
+        *told = sum;
+        if more > 0 {
+            self.class_bytes(now, class, more);
+        }
     }
 
     /// A frame with changes of a document left an outbox (`sent`), or was received. Kept if transfers are.
