@@ -30,6 +30,7 @@ use peat_scenarios::Scenario;
 use peat_scenarios::plan::{NodeIndex, Plan as ScenarioPlan, Step as ScenarioStep};
 use serde::Serialize;
 
+pub(crate) use places::fingerprint;
 pub use places::{ClusterPlace, Host, NodePlace, Places};
 
 use crate::tool::Line;

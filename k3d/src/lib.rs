@@ -7,6 +7,7 @@
 
 pub mod adapter;
 pub mod cluster;
+pub mod docker;
 pub mod edge;
 pub mod emulator;
 pub mod ground;

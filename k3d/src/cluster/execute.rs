@@ -153,12 +153,13 @@ impl<H: Hands> Execution<H> {
 
     /// Takes away what a step may have made by half, so that it can be tried again.
     async fn undo(&self, step: &Step) {
-        for object in step.makes.iter().filter(|object| object.cluster.is_empty()) {
-            for taker in self.plan.takers(object) {
-                if let Act::Run(line) = &taker.act {
-                    // It may not be there at all.
-                    let _ = self.line(line).await;
-                }
+        let outside: Vec<&Object> = step.makes.iter().filter(|object| object.cluster.is_empty()).collect();
+        for taker in &self.plan.clean_up.steps {
+            if let Act::Run(line) = &taker.act
+                && outside.iter().any(|object| taker.removes(object))
+            {
+                // It may not be there at all.
+                let _ = self.line(line).await;
             }
         }
     }

@@ -38,12 +38,12 @@ pub fn timeline(plan: &Plan, places: &Places, options: &Options) -> Vec<Event> {
 /// A node that is not there from the start; its peers are told of it, and it of them.
 pub fn join(plan: &Plan, places: &Places, options: &Options, node: NodeIndex) -> Vec<Step> {
     let mut steps = vec![install(plan, places, options, node), api(places, node), identity(places, node)];
-    for other in &plan.topology.nodes {
-        if other.peers.contains(&node) {
-            steps.push(connect(places, other.index, node));
-        }
-    }
-    steps.extend(plan.topology.node(node).peers.iter().map(|&peer| connect(places, node, peer)));
+    let spec = plan.topology.node(node);
+    // Of two that come at once the one declared later finds the other.
+    let is_there = |other: &NodeIndex| (plan.topology.node(*other).joins_at, *other) < (spec.joins_at, node);
+    let dialers = plan.topology.nodes.iter().filter(|other| other.peers.contains(&node)).map(|other| other.index);
+    steps.extend(dialers.filter(is_there).map(|other| connect(places, other, node)));
+    steps.extend(spec.peers.iter().copied().filter(is_there).map(|peer| connect(places, node, peer)));
     steps
 }
 

@@ -101,8 +101,8 @@ impl Builder<'_> {
                     let create = Line::new("k3d", ["cluster", "create", k3d, "--network", &network.name])
                         .with("--servers 1 --agents 0 --no-lb --wait --timeout 240s".split(' '))
                         .with("--kubeconfig-update-default=false --kubeconfig-switch-context=false".split(' '))
-                        // Neither has anything to do here, and both would be pulled.
-                        .with(["--k3s-arg", "--disable=traefik@server:*", "--k3s-arg", "--disable=servicelb@server:*"])
+                        // None of them has anything to do here, and all would be pulled.
+                        .with(["--k3s-arg", "--disable=traefik,servicelb,metrics-server@server:*"])
                         .with(["--runtime-label", &format!("{}@server:*", self.label())])
                         .within(CLUSTER_LIMIT);
                     steps.push(Step::run(create).making("cluster", k3d, "").making("container", machine, ""));
@@ -111,7 +111,8 @@ impl Builder<'_> {
                     let address = format!("{{{{(index .NetworkSettings.Networks \"{}\").IPAddress}}}}", network.name);
                     let inspect = Line::new("docker", ["inspect", "--format", &address, machine]);
                     steps.push(Step::run(inspect.setting(variable("IP", &cluster.name))));
-                    let import = Line::new("k3d", ["image", "import", &self.places.image, "--cluster", k3d]);
+                    let import = Line::new("k3d", ["image", "import", "--mode", "direct", "--cluster", k3d])
+                        .with([&self.places.image]);
                     steps.push(Step::run(import.within(CLUSTER_LIMIT)));
                 }
                 _ => {

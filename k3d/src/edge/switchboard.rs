@@ -21,7 +21,6 @@ const CHANNEL_BYTES: usize = 1 << 16;
 
 /// What happens besides, when links change. It is done before the edges are told of what ends, and after they were told of what
 /// begins: a link that is shaped is there.
-#[expect(async_fn_in_trait, reason = "it is called by the one task that owns it")]
 pub trait Aside {
     /// The links change.
     fn change(&mut self, step: &Step) -> impl Future<Output = Result<(), GroundError>> + Send;

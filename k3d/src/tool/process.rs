@@ -131,7 +131,8 @@ impl Processes {
     /// Starts a line whose output and input are a channel, and which runs until what is returned first is dropped.
     pub fn open(&self, line: &Line) -> Result<(Kept, ChildStdout, ChildStdin), Failure> {
         let mut child = spawn(&Line { input: Some(String::new()), ..line.clone() })?;
-        let none = || Failure::Io { line: line.to_string(), source: io::Error::other("it has no standard input and output") };
+        let none =
+            || Failure::Io { line: line.to_string(), source: io::Error::other("it has no standard input and output") };
         let (stdout, stdin) = (child.stdout.take().ok_or_else(none)?, child.stdin.take().ok_or_else(none)?);
         Ok((Kept { _child: child, _reader: None }, stdout, stdin))
     }
