@@ -18,6 +18,7 @@
 pub mod admit;
 pub mod execute;
 mod faults;
+pub mod ground;
 mod phases;
 mod places;
 mod text;

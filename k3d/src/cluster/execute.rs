@@ -295,4 +295,4 @@ fn port_in(printed: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

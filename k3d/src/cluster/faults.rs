@@ -53,7 +53,7 @@ pub fn steps(topology: &Topology, places: &Places, step: &ScenarioStep) -> Vec<S
         ScenarioStep::Crash { node, .. } => crash(topology, places, *node),
         ScenarioStep::Restart { node, .. } => restart(topology, places, *node),
         ScenarioStep::Trouble { node, trouble, .. } => match trouble {
-            Trouble::Pause => machine(places, *node, "pause").into_iter().map(Step::run).collect(),
+            Trouble::Pause => pause(places, *node, "pause"),
             Trouble::DataLoss => {
                 let mut steps = crash(topology, places, *node);
                 steps.extend(wipe(topology, places, *node));
@@ -62,7 +62,7 @@ pub fn steps(topology: &Topology, places: &Places, step: &ScenarioStep) -> Vec<S
             // Refused before: see admit.
             _ => Vec::new(),
         },
-        ScenarioStep::Recover { node, .. } => machine(places, *node, "unpause").into_iter().map(Step::run).collect(),
+        ScenarioStep::Recover { node, .. } => pause(places, *node, "unpause"),
         links => {
             let mut steps = Vec::new();
             for (at, cluster) in places.clusters.iter().enumerate() {
@@ -114,6 +114,11 @@ fn power_on(topology: &Topology, places: &Places, node: NodeIndex) -> Vec<Step> 
     };
     let ready = cluster(places, node).kubectl("wait --for=condition=Ready --timeout=180s node --all");
     vec![Step::run(line), Step::run(ready.within(MACHINE_LIMIT))]
+}
+
+/// `pause` or `unpause` the machine of a node.
+pub fn pause(places: &Places, node: NodeIndex, verb: &str) -> Vec<Step> {
+    machine(places, node, verb).into_iter().map(Step::run).collect()
 }
 
 /// Is it the only node of its cluster?

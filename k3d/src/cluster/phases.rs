@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peat_scenarios::plan::{NodeIndex, Plan};
 
-use super::{Act, ClusterPlace, EdgePort, Host, Options, Phase, Places, Step, values};
+use super::{Act, ClusterPlace, EdgePort, Host, NodePlace, Options, Phase, Places, Step, values};
 use crate::edge;
 use crate::tool::{Line, place, variable};
 
@@ -212,11 +212,7 @@ impl Builder<'_> {
         let mut steps = Vec::new();
         for (at, cluster) in self.places.clusters.iter().enumerate() {
             for node in self.places.nodes.iter().filter(|node| node.cluster == at) {
-                let logs = cluster.kubectl("logs --timestamps").with([format!("--tail={LOG_LINES}"), node.pod.clone()]);
-                steps.push(Step::run(logs));
-                let path =
-                    format!("/api/v1/namespaces/{}/pods/{}:{METRICS_PORT}/proxy/metrics", cluster.namespace, node.pod);
-                steps.push(Step::run(cluster.kubectl("get --raw").with([path])));
+                steps.extend([Step::run(logs(cluster, node)), Step::run(metrics(cluster, node))]);
             }
             let events = cluster.kubectl("get events --sort-by=.lastTimestamp --output json");
             steps.push(Step::run(events));
@@ -264,6 +260,30 @@ impl Builder<'_> {
         }
         Phase::new("clean up", steps)
     }
+}
+
+/// The last lines of a node's log.
+pub fn logs(cluster: &ClusterPlace, node: &NodePlace) -> Line {
+    cluster.kubectl("logs --timestamps").with([format!("--tail={LOG_LINES}"), node.pod.clone()])
+}
+
+/// A node's page of metrics.
+pub fn metrics(cluster: &ClusterPlace, node: &NodePlace) -> Line {
+    let path = format!("/api/v1/namespaces/{}/pods/{}:{METRICS_PORT}/proxy/metrics", cluster.namespace, node.pod);
+    cluster.kubectl("get --raw").with([path])
+}
+
+/// What happened to a pod.
+pub fn events_of(cluster: &ClusterPlace, node: &NodePlace) -> Line {
+    let selector = format!("involvedObject.name={}", node.pod);
+    cluster.kubectl("get events --sort-by=.lastTimestamp --field-selector").with([selector])
+}
+
+/// A line for each pod: its name, and how often its container was restarted.
+pub fn restarts(cluster: &ClusterPlace) -> Line {
+    let each = r#"{range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount}{"\n"}{end}"#;
+    let selector = "app.kubernetes.io/component=node";
+    cluster.kubectl("get pods --selector").with([selector, "--output", &format!("jsonpath={each}")])
 }
 
 /// Installs a node.

@@ -46,7 +46,7 @@ async fn build(name: &str, run: &str, dockerfile: &str, binary: &Path) -> Result
     std::fs::copy(binary, &program).map_err(|error| failed(&error))?;
     let (program, context) = (program.to_string_lossy(), files.to_string_lossy());
     let line = Line::new("sh", ["-s", "--", "files", &program, &context]).reading(SCRIPT.into());
-    Processes.run(&line).await.map_err(|error| failed(&error))?;
+    Processes::default().run(&line).await.map_err(|error| failed(&error))?;
     let mut image = GenericBuildableImage::new(name, run).with_dockerfile_string(dockerfile);
     for part in ["root", "data"] {
         image = image.with_file(files.join(part), part);

@@ -11,10 +11,10 @@ use crate::cluster::Options;
 
 /// Writes down what it is asked, and fails where it is told to.
 #[derive(Clone, Default)]
-struct Recorder(Rc<RefCell<Book>>);
+pub struct Recorder(Rc<RefCell<Book>>);
 
 #[derive(Default)]
-struct Book {
+pub struct Book {
     asked: Vec<String>,
     /// Lines that contain the text fail so many times; `None`: the program is not there.
     fails: Vec<(&'static str, Option<u32>)>,
@@ -23,7 +23,7 @@ struct Book {
     paused: VecDeque<Duration>,
 }
 
-struct Running(Rc<RefCell<Book>>);
+pub struct Running(Rc<RefCell<Book>>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -56,12 +56,22 @@ impl Recorder {
         Ok(())
     }
 
-    fn running(&self) -> Running {
+    fn begin(&self) -> Running {
         self.0.borrow_mut().running += 1;
         Running(self.0.clone())
     }
 
-    fn asked(&self) -> Vec<String> {
+    /// Programs that are running.
+    pub fn running(&self) -> usize {
+        self.0.borrow().running
+    }
+
+    /// What was asked up to now is of no interest.
+    pub fn forget(&self) {
+        self.0.borrow_mut().asked.clear();
+    }
+
+    pub fn asked(&self) -> Vec<String> {
         self.0.borrow().asked.clone()
     }
 }
@@ -77,7 +87,7 @@ impl Hands for Recorder {
 
     async fn keep(&self, line: &Line) -> Result<(Running, String), Failure> {
         self.take(line)?;
-        Ok((self.running(), "Forwarding from 127.0.0.1:41753 -> 50051".into()))
+        Ok((self.begin(), "Forwarding from 127.0.0.1:41753 -> 50051".into()))
     }
 
     async fn open(&self, line: &Line) -> Result<(Running, Channel), Failure> {
@@ -97,7 +107,7 @@ impl Hands for Recorder {
             }
         });
         let (answers, requests) = tokio::io::split(near);
-        Ok((self.running(), (Box::new(answers), Box::new(requests))))
+        Ok((self.begin(), (Box::new(answers), Box::new(requests))))
     }
 
     async fn pause(&self, span: Duration) {
@@ -139,14 +149,14 @@ fn what_is_done_is_the_plan_and_nothing_else() {
         assert_eq!(execution.variable("API_ALPHA_EDGE_0"), Some("41753"));
         assert_eq!(execution.take_edges().len(), 2);
         // Six ways to APIs and two edges run along.
-        assert_eq!(hands.0.borrow().running, 8);
-        hands.0.borrow_mut().asked.clear();
+        assert_eq!(hands.running(), 8);
+        hands.forget();
         assert_eq!(execution.clean_up().await, Vec::<String>::new());
         let clean_up = execution.plan().clean_up.clone();
         assert_eq!(hands.asked(), lines(&[clean_up]));
-        assert_eq!(hands.0.borrow().running, 0);
+        assert_eq!(hands.running(), 0);
         // It is gone: there is nothing to do a second time.
-        hands.0.borrow_mut().asked.clear();
+        hands.forget();
         execution.clean_up().await;
         assert_eq!(hands.asked(), Vec::<String>::new());
     });
@@ -201,7 +211,7 @@ fn what_is_to_be_kept_is_kept() {
     block(async {
         let mut execution = execution(&hands, &Options { keep: true, ..Options::default() });
         execution.set_up().await.unwrap();
-        hands.0.borrow_mut().asked.clear();
+        hands.forget();
         execution.clean_up().await;
         assert_eq!(hands.asked(), Vec::<String>::new());
     });
