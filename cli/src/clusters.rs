@@ -32,6 +32,10 @@ pub struct Clusters {
     #[arg(long, value_name = "NAME:TAG")]
     pub image: Option<String>,
 
+    /// With --world docker or k3d: build the nodes' image by deploy/Dockerfile, on this base image
+    #[arg(long, value_name = "IMAGE", conflicts_with = "image")]
+    pub build_on: Option<String>,
+
     /// With --world k3d: an image with ddil, in place of one made from this program
     #[arg(long, value_name = "NAME:TAG")]
     pub emulator_image: Option<String>,
@@ -51,7 +55,8 @@ pub struct Clusters {
 
 fn context(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(cluster, context)| !cluster.is_empty() && !context.is_empty());
-    let (cluster, context) = pair.ok_or("give the name of a cluster of the scenario and a context, as in east=my-context")?;
+    let (cluster, context) =
+        pair.ok_or("give the name of a cluster of the scenario and a context, as in east=my-context")?;
     Ok((cluster.to_owned(), context.to_owned()))
 }
 
@@ -62,7 +67,7 @@ impl Clusters {
         for (cluster, context) in &self.context {
             typed.push_str(&format!(" --context {}", quoted(&format!("{cluster}={context}"))));
         }
-        let images = [("image", &self.image), ("emulator-image", &self.emulator_image)];
+        let images = [("image", &self.image), ("build-on", &self.build_on), ("emulator-image", &self.emulator_image)];
         for (option, image) in images {
             if let Some(image) = image {
                 typed.push_str(&format!(" --{option} {}", quoted(image)));
@@ -83,7 +88,8 @@ impl Clusters {
             (self.chart.is_some(), "--chart"),
             (self.collect.is_some(), "--collect"),
         ];
-        let of_both = [(self.image.is_some(), "--image"), (self.keep, "--keep")];
+        let of_both =
+            [(self.image.is_some(), "--image"), (self.build_on.is_some(), "--build-on"), (self.keep, "--keep")];
         let given = |options: &[(bool, &'static str)]| options.iter().find(|(given, _)| *given).map(|(_, name)| *name);
         if let Some(option) = given(&of_k3d).filter(|_| !k3d) {
             return Some((option, "k3d"));
@@ -99,6 +105,7 @@ impl Clusters {
         Options {
             contexts: self.context.iter().cloned().collect::<BTreeMap<_, _>>(),
             image: self.image.clone(),
+            base: self.build_on.clone(),
             edge_image: self.emulator_image.clone(),
             binary: text(node),
             harness,
@@ -134,6 +141,23 @@ fn plan(scenario: &Scenario, seed: Option<u64>, options: &Options) -> Plan {
     Plan::new(scenario, &expand(scenario, seed.unwrap_or(scenario.seed)), options)
 }
 
+/// Does it make the nodes' image of a binary?
+pub fn needs_binary(place: &Place) -> bool {
+    place.clusters.image.is_none() && place.clusters.build_on.is_none()
+}
+
+/// Ctrl-C in world docker.
+pub fn leave_containers() {
+    output::tell("interrupted: taking containers and networks away\n");
+    docker::leave();
+}
+
+/// Ctrl-C in world k3d.
+pub fn leave_clusters() {
+    output::tell("interrupted: taking away what was made\n");
+    cluster::ground::leave();
+}
+
 /// Runs a scenario in containers.
 pub fn in_containers(
     place: &Place,
@@ -142,9 +166,10 @@ pub fn in_containers(
     watching: Watching<'_>,
 ) -> Result<(RunRecord, Vec<Event>), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let image = match &place.clusters.image {
-        Some(image) => docker::Image::Ready(image),
-        None => docker::Image::Binary(node),
+    let image = match (&place.clusters.image, &place.clusters.build_on) {
+        (Some(image), _) => docker::Image::Ready(image),
+        (None, Some(base)) => docker::Image::Sources(base),
+        (None, None) => docker::Image::Binary(node),
     };
     let keep = place.clusters.keep;
     let trial = docker::Trial { scenario, seed, source, image, program: &program, keep };

@@ -98,7 +98,9 @@ impl Place {
             World::Sim if self.node.is_some() => refuse("--node", "process"),
             World::Sim if !self.adapter.is_empty() => refuse("--adapter", "process"),
             World::Docker | World::K3d if !self.adapter.is_empty() => refuse("--adapter", "process"),
-            World::Process | World::Docker | World::K3d if engine != EngineChoice::default() => refuse("--engine", "sim"),
+            World::Process | World::Docker | World::K3d if engine != EngineChoice::default() => {
+                refuse("--engine", "sim")
+            }
             _ => Ok(()),
         }
     }

@@ -76,8 +76,8 @@ pub fn run(arguments: &RunArgs) -> Exit {
         at => at,
     };
     match &at {
-        At::Docker(_) => interrupt::before_leaving(peat_k3d::docker::leave),
-        At::K3d(_) => interrupt::before_leaving(peat_k3d::cluster::ground::leave),
+        At::Docker(_) => interrupt::before_leaving(clusters::leave_containers),
+        At::K3d(_) => interrupt::before_leaving(clusters::leave_clusters),
         At::Sim | At::Process { .. } | At::Nowhere(_) => {}
     }
     interrupt::watch();
@@ -125,11 +125,11 @@ fn prepare(arguments: &RunArgs, sources: Vec<Sourced>) -> Result<(Vec<Sourced>, 
             }
             At::Process { data: PathBuf::new(), servers }
         }
-        World::Docker if place.clusters.image.is_some() => At::Docker(PathBuf::new()),
+        World::Docker if !clusters::needs_binary(place) => At::Docker(PathBuf::new()),
         World::Docker => At::Docker(process::node(place).map_err(complain)?),
         World::K3d => {
             // A plan can be printed before there is anything to run.
-            let node = match place.clusters.image.is_some() || place.clusters.plan {
+            let node = match !clusters::needs_binary(place) || place.clusters.plan {
                 true => place.node.clone().unwrap_or_else(|| "target/release/peat-node".into()),
                 false => process::node(place).map_err(complain)?,
             };
@@ -203,12 +203,12 @@ impl Trial<'_> {
         let done = match self.at {
             At::Sim => self.simulate().map_err(|error| error.to_string()),
             At::Process { data, servers } => self.processes(data, servers),
-            At::Docker(node) => self.really(|what, watching| {
-                clusters::in_containers(&self.arguments.place, what, node, watching)
-            }),
-            At::K3d(options) => self.really(|what, watching| {
-                clusters::on_clusters(&self.arguments.place, what, options, watching)
-            }),
+            At::Docker(node) => {
+                self.really(|what, watching| clusters::in_containers(&self.arguments.place, what, node, watching))
+            }
+            At::K3d(options) => {
+                self.really(|what, watching| clusters::on_clusters(&self.arguments.place, what, options, watching))
+            }
             At::Nowhere(why) => Err(why.clone()),
         };
         Meter::finish();

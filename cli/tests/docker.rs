@@ -36,7 +36,7 @@ fn without_an_engine_it_is_trouble_of_the_world() {
     assert_eq!(run.status.code(), Some(5), "{said}");
     assert!(said.contains("no Docker engine answers") && said.contains("--world process"), "{said}");
     let document: Value = serde_json::from_slice(&run.stdout).unwrap();
-    assert_eq!(document["verdict"], "infra-error");
+    assert_eq!(document["verdict"], "INFRA-ERROR");
 }
 
 /// Is there an engine, by its own client or by ddil's?
@@ -63,7 +63,7 @@ fn two_by_two_pass_with_a_cut_a_pulled_plug_a_kill_and_a_pause(node: &Path) {
     let said = text(&run.stderr);
     assert_eq!(run.status.code(), Some(0), "{said}\n{}", text(&run.stdout));
     let document: Value = serde_json::from_slice(&run.stdout).unwrap();
-    assert_eq!(document["verdict"], "pass", "{said}");
+    assert_eq!(document["verdict"], "PASS", "{said}");
     assert_eq!(left_behind(), "", "containers, networks or volumes of the run are still there");
 }
 

@@ -31,6 +31,7 @@ use peat_scenarios::Scenario;
 use peat_scenarios::plan::{NodeIndex, Plan as ScenarioPlan, Step as ScenarioStep};
 use serde::Serialize;
 
+pub(crate) use phases::from_sources;
 pub(crate) use places::fingerprint;
 pub use places::{ClusterPlace, Host, NodePlace, Places};
 
@@ -48,6 +49,8 @@ pub struct Options {
     pub contexts: BTreeMap<String, String>,
     /// The image of the nodes, `name:tag`; `None`: built from `binary`.
     pub image: Option<String>,
+    /// Build the image of the nodes from sources, by `deploy/Dockerfile` on this base image.
+    pub base: Option<String>,
     /// The image of the edges, which has `ddil`; `None`: built from this program.
     pub edge_image: Option<String>,
     /// The node's binary, for the image.
@@ -67,6 +70,7 @@ impl Default for Options {
         Options {
             contexts: BTreeMap::new(),
             image: None,
+            base: None,
             edge_image: None,
             binary: "target/release/peat-node".into(),
             harness: "target/release/ddil".into(),

@@ -19,8 +19,8 @@ mod legs;
 mod places;
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use peat_scenarios::plan;
 use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario};
@@ -32,6 +32,9 @@ pub use engine::{reachable, sweep};
 
 /// Nodes of a run: each is a container and a network, and an engine on a workstation carries tens.
 pub const NODES_MAX: u32 = 24;
+
+/// A container that the engine was about to make when Ctrl-C was pressed is there by then.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What this world can do. Left out are the same as for processes: `reset`, faults of disks, clocks, agents, `gossip`.
 pub fn capabilities() -> Capabilities {
@@ -74,6 +77,8 @@ pub enum Image<'a> {
     Ready(&'a str),
     /// It is made around this binary, from nothing.
     Binary(&'a Path),
+    /// It is built from sources by `deploy/Dockerfile`, on this base image, from the top of the repository.
+    Sources(&'a str),
 }
 
 /// The run that is going on, for whoever interrupts it.
@@ -84,8 +89,13 @@ pub fn leave() {
     let run = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     if let (Some(run), Ok(runtime)) = (run, runtime) {
-        // What cannot be removed now is named by `docker ps --filter label=ddil.run`.
-        let _ = runtime.block_on(sweep(&run));
+        runtime.block_on(async {
+            // The run may be about to make something the first time. What cannot be removed is named by
+            // `docker ps --filter label=ddil.run`.
+            let _ = sweep(&run).await;
+            tokio::time::sleep(AGAIN).await;
+            let _ = sweep(&run).await;
+        });
     }
 }
 

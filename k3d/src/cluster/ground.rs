@@ -50,14 +50,17 @@ pub fn leave() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     halt();
     if let (Some(plan), Ok(runtime)) = (plan, runtime) {
-        runtime.block_on(async {
-            for step in &plan.clean_up.steps {
-                if let Act::Run(line) = &step.act {
-                    // Not all of it is there, and the next line is for something else.
-                    let _ = Processes::last().run(line).await;
-                }
-            }
-        });
+        runtime.block_on(take_away(&plan, Processes::last()));
+    }
+}
+
+/// Every line of the clean-up, when nobody knows any more what was begun.
+async fn take_away(plan: &Plan, hands: Processes) {
+    for step in &plan.clean_up.steps {
+        if let Act::Run(line) = &step.act {
+            // Not all of it is there, and the next line is for something else.
+            let _ = hands.run(line).await;
+        }
     }
 }
 
@@ -84,7 +87,11 @@ pub fn run(trial: Trial<'_>, watching: Watching<'_>) -> Result<(RunRecord, Vec<E
             Ok((ground, links)) => run::run(expanded, record, watching, ground, links).await,
             Err(error) => Err(error),
         };
-        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // On the way out of an error nobody has cleared the ground.
+        if let (Err(_), Some(plan)) = (&done, current) {
+            take_away(&plan, Processes::default()).await;
+        }
         done.map(|(mut record, events)| {
             record.wall = began.elapsed();
             (record, events)

@@ -61,15 +61,19 @@ impl Builder<'_> {
 
     fn images(&self) -> Vec<Step> {
         let mut steps = Vec::new();
-        let Options { image, edge_image, binary, harness, image_script, .. } = self.options;
-        let mut build = |given: &Option<String>, binary: &str, image: &str| {
-            if given.is_none() {
-                let line = Line::new("sh", [image_script.as_str(), "build", binary, image]).within(IMAGE_LIMIT);
-                steps.push(Step::run(line).making("image", image, ""));
-            }
-        };
-        build(image, binary, &self.places.image);
-        build(edge_image, harness, &self.places.edge_image);
+        let Options { image, base, edge_image, binary, harness, image_script, .. } = self.options;
+        let from_binary = |binary: &str, image: &str| Line::new("sh", [image_script.as_str(), "build", binary, image]);
+        if image.is_none() {
+            let line = match base {
+                Some(base) => from_sources(base, &self.places.image),
+                None => from_binary(binary, &self.places.image).within(IMAGE_LIMIT),
+            };
+            steps.push(Step::run(line).making("image", &self.places.image, ""));
+        }
+        if edge_image.is_none() {
+            let line = from_binary(harness, &self.places.edge_image).within(IMAGE_LIMIT);
+            steps.push(Step::run(line).making("image", &self.places.edge_image, ""));
+        }
         steps
     }
 
@@ -307,6 +311,13 @@ pub fn install(plan: &Plan, places: &Places, options: &Options, node: NodeIndex)
         step = step.making(kind, name, &cluster.name);
     }
     step
+}
+
+/// Builds the image of the nodes from sources, from the top of the repository. Needs BuildKit.
+pub fn from_sources(base: &str, image: &str) -> Line {
+    let base = format!("BUILD_IMAGE={base}");
+    let line = Line::new("docker", ["build", "--file", "deploy/Dockerfile", "--build-arg", &base, "--tag", image, "."]);
+    line.within(IMAGE_LIMIT)
 }
 
 /// The claim of a pod.

@@ -70,6 +70,7 @@ pub async fn prepare(
     engine::sweep(run).await?;
     let image = match from {
         Image::Binary(binary) => image::node(run, binary).await?,
+        Image::Sources(base) => image::from_sources(run, base).await?,
         Image::Ready(name) => {
             let (name, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
             GenericImage::new(name, tag)

@@ -31,6 +31,14 @@ pub async fn node(run: &str, binary: &Path) -> Result<GenericImage, GroundError>
     build(NODE, run, OF_NODE, binary).await
 }
 
+/// Builds the image of the nodes from sources.
+pub async fn from_sources(run: &str, base: &str) -> Result<GenericImage, GroundError> {
+    let line = crate::cluster::from_sources(base, &format!("{NODE}:{run}"));
+    let built = Processes::default().run(&line).await;
+    built.map_err(|error| GroundError::of("the image cannot be built from sources", error))?;
+    Ok(GenericImage::new(NODE, run))
+}
+
 /// Builds the image of the emulator.
 pub async fn harness(run: &str, binary: &Path) -> Result<GenericImage, GroundError> {
     build(HARNESS, run, OF_HARNESS, binary).await

@@ -176,9 +176,7 @@ impl Processes {
         }
         Ok((Kept { _child: owned, _reader: reader }, first.trim().to_owned()))
     }
-}
 
-impl Processes {
     /// Starts a line whose output and input are a channel, and which runs until what is returned first is dropped.
     pub fn open(&self, line: &Line) -> Result<(Kept, ChildStdout, ChildStdin), Failure> {
         let mut owned = self.spawn(&Line { input: Some(String::new()), ..line.clone() })?;
@@ -188,17 +186,7 @@ impl Processes {
         let (stdout, stdin) = (child.stdout.take().ok_or_else(none)?, child.stdin.take().ok_or_else(none)?);
         Ok((Kept { _child: owned, _reader: None }, stdout, stdin))
     }
-}
 
-/// A process that runs until this is dropped.
-#[derive(Debug)]
-pub struct Kept {
-    _child: Owned,
-    /// Its end of the pipe stays open: a program that cannot print may end.
-    _reader: Option<BufReader<ChildStdout>>,
-}
-
-impl Processes {
     fn spawn(self, line: &Line) -> Result<Owned, Failure> {
         let io = |source| Failure::Io { line: line.to_string(), source };
         let stdin = if line.input.is_some() { Stdio::piped() } else { Stdio::null() };
@@ -218,6 +206,14 @@ impl Processes {
         running.extend(id);
         Ok(Owned { child, id })
     }
+}
+
+/// A process that runs until this is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    _child: Owned,
+    /// Its end of the pipe stays open: a program that cannot print may end.
+    _reader: Option<BufReader<ChildStdout>>,
 }
 
 async fn drain(from: Option<impl tokio::io::AsyncRead + Unpin>) -> io::Result<String> {
