@@ -119,7 +119,7 @@ impl State {
             places: BTreeMap::new(),
             traffic: Traffic::default(),
             flights: Flights::default(),
-            lateness: Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range"),
+            lateness: nanos(),
             strays: Strays::default(),
         }
     }
@@ -313,6 +313,11 @@ pub fn widen(socket: &std::net::UdpSocket) -> io::Result<()> {
     }
     sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER_BYTES)?;
     Ok(())
+}
+
+/// An empty histogram of spans up to an hour, in nanoseconds, to three digits.
+pub(crate) fn nanos() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("invariant: the bounds are within the crate's range")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real world runs in real time")]

@@ -285,10 +285,7 @@ impl<G: Ground> World<G> {
         if was.as_deref() == Some(&*endpoint_id) {
             return;
         }
-        let directory = self.shared.directory.borrow();
-        let mut former =
-            directory.iter().filter(|(id, of)| **of == node && **id != endpoint_id).map(|(id, _)| id.clone());
-        let gone = former.next();
+        let gone = self.hosts[place].former.take();
         for other in &mut self.hosts {
             if other.spec.peers.contains(&node) {
                 let address = self.ground.peer_address(other.spec.index, node, &endpoint_id);

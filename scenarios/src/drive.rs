@@ -147,7 +147,7 @@ fn describe(action: &Action) -> String {
     }
 }
 
-async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str, &str)) -> Result<Outcome, Status> {
+async fn perform(action: &Action, mut client: Client, mut writing: impl FnMut(&str, &str)) -> Result<Outcome, Status> {
     let (collection, doc_id) = (action.key().collection.to_string(), action.key().id.to_string());
     match action {
         Action::Put { json, .. } => {
@@ -163,20 +163,29 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str,
         Action::Delete { .. } => {
             client.delete_document(DeleteDocumentRequest { collection, doc_id, ..Default::default() }).await?;
         }
-        Action::Edit { edit, .. } => {
+        Action::Edit { edit, .. } => loop {
             let request =
                 GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
-            let Some(current) = client.get_document(request).await?.into_inner().json_data else {
+            let current = client.get_document(request).await?.into_inner();
+            let Some(text) = current.json_data else {
                 return Ok(Outcome::Skipped);
             };
-            let json_data = match apply_edit(&current, edit) {
+            let json_data = match apply_edit(&text, edit) {
                 Ok(json) => json,
                 // The node handed out a document that no workload wrote. The checks will say so.
                 Err(error) => return Ok(Outcome::Refused(format!("the document cannot be edited: {error}"))),
             };
-            writing(&current, &json_data);
-            client.put_document(PutDocumentRequest { collection, doc_id, json_data, ..Default::default() }).await?;
-        }
+            writing(&text, &json_data);
+            // Whoever reads, decides and writes must not put back what came in between.
+            let expected_version = Some(current.version).filter(|version| !version.is_empty());
+            let (collection, doc_id) = (collection.clone(), doc_id.clone());
+            let put = PutDocumentRequest { collection, doc_id, json_data, expected_version, ..Default::default() };
+            match client.put_document(put).await {
+                Err(status) if status.code() == Code::Aborted => continue,
+                answered => drop(answered?),
+            }
+            break;
+        },
         Action::Report { json, .. } => return shown(client, collection, doc_id, json.as_deref()).await,
     }
     Ok(Outcome::Ok)

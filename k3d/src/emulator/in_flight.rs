@@ -16,7 +16,7 @@ pub const MAX_FLIGHTS: usize = 1 << 18;
 /// All links, and what they carry at the moment.
 pub struct InFlight {
     network: Network,
-    waiting: BinaryHeap<Reverse<Copy>>,
+    waiting: BinaryHeap<Reverse<Flight>>,
     launched: u64,
     overflows: u64,
 }
@@ -35,7 +35,7 @@ pub struct Arrival {
 }
 
 /// One copy of a datagram on its way.
-struct Copy {
+struct Flight {
     due: SimTime,
     sequence: u64,
     sent: SimTime,
@@ -74,7 +74,7 @@ impl InFlight {
                     flipped.into()
                 }
             };
-            self.waiting.push(Reverse(Copy { due: copy.at, sequence: self.launched, sent: now, from, to, payload }));
+            self.waiting.push(Reverse(Flight { due: copy.at, sequence: self.launched, sent: now, from, to, payload }));
         }
     }
 
@@ -86,7 +86,7 @@ impl InFlight {
     /// The next datagram that has arrived by `now`. Those that a cut took on their way are gone without a word.
     pub fn arrived(&mut self, now: SimTime) -> Option<Arrival> {
         while self.next()? <= now {
-            let Reverse(Copy { due, sent, from, to, payload, .. }) = self.waiting.pop()?;
+            let Reverse(Flight { due, sent, from, to, payload, .. }) = self.waiting.pop()?;
             if self.network.arrives(from, to, sent) {
                 return Some(Arrival { from, to, due, payload });
             }
@@ -119,22 +119,157 @@ impl InFlight {
     }
 }
 
-impl Ord for Copy {
+impl Ord for Flight {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.due, self.sequence).cmp(&(other.due, other.sequence))
     }
 }
 
-impl PartialOrd for Copy {
+impl PartialOrd for Flight {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Copy {
+impl PartialEq for Flight {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Copy {}
+impl Eq for Flight {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use peat_scenarios::Scenario;
+    use peat_scenarios::model::{LinkShape, LinkSpec, Workload};
+    use peat_scenarios::plan;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: NodeIndex = NodeIndex(0);
+    const B: NodeIndex = NodeIndex(1);
+    const FAULT: FaultIndex = FaultIndex(0);
+
+    fn topology(shape: LinkShape) -> Topology {
+        let scenario = Scenario::builder("pair")
+            .purpose("two nodes")
+            .duration(Duration::from_secs(60))
+            .cluster("c", |cluster| cluster.group("a", 1).group("b", 1))
+            .link(LinkSpec::shaped("a", "b", shape))
+            .workload(Workload::heartbeat(["a"], Duration::from_secs(30)));
+        plan::expand(&scenario.build().unwrap(), 1).topology
+    }
+
+    prop_compose! {
+        fn shapes()(
+            latency in 0u64..50, jitter in 0u64..50, loss in 0.0..0.5, duplicate in 0.0..0.5, corrupt in 0.0..0.5,
+            bandwidth in prop::option::of(100_000u64..100_000_000),
+        ) -> LinkShape {
+            LinkShape {
+                latency: Some(Duration::from_millis(latency)),
+                jitter: Some(Duration::from_millis(jitter)),
+                loss: Some(loss),
+                duplicate: Some(duplicate),
+                corrupt: Some(corrupt),
+                bandwidth_bps: bandwidth,
+                queue_bytes: Some(100_000),
+                ..LinkShape::default()
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Doing {
+        Send(usize),
+        Look,
+        Cut,
+        Clog,
+        Heal,
+    }
+
+    fn doings() -> impl Strategy<Value = Vec<(u64, Doing)>> {
+        let doing = prop_oneof![
+            8 => (1usize..1_400).prop_map(Doing::Send),
+            4 => Just(Doing::Look),
+            1 => Just(Doing::Cut),
+            1 => Just(Doing::Clog),
+            2 => Just(Doing::Heal),
+        ];
+        prop::collection::vec((1u64..20_000, doing), 1..200)
+    }
+
+    proptest! {
+        /// Whatever happens: each copy arrives when the model said, whole but for the bits that the link flipped, in order of time, and
+        /// nothing is lost count of.
+        #[test]
+        fn what_arrives_is_what_the_model_says(shape in shapes(), doings in doings()) {
+            let topology = topology(shape);
+            let (mut in_flight, mut model) = (InFlight::new(&topology, 7), Network::new(&topology, 7));
+            let (mut now, mut due, mut arrived) = (SimTime::ZERO, Vec::new(), Vec::new());
+            let both = |of: fn(FaultIndex, Vec<(NodeIndex, NodeIndex)>) -> Step| of(FAULT, vec![(A, B)]);
+            for (number, (gap, doing)) in doings.into_iter().enumerate() {
+                now += Duration::from_micros(gap);
+                let step = match doing {
+                    Doing::Send(size) => {
+                        let mut payload = vec![0x40; size];
+                        payload[0] = 0x40 | (number as u8 & 0x3f);
+                        let sent = model.send(now, A, B, &payload);
+                        prop_assert_eq!(in_flight.offer(now, A, B, &payload), sent);
+                        if let Sent::Offered(fate) = sent {
+                            due.extend(fate.deliveries().map(|copy| (copy.at, now, size)));
+                        }
+                        continue;
+                    }
+                    Doing::Look => {
+                        while let Some(arrival) = in_flight.arrived(now) {
+                            prop_assert!(arrival.due <= now);
+                            arrived.push((arrival.due, arrival.payload.len()));
+                        }
+                        continue;
+                    }
+                    Doing::Cut => both(|fault, pairs| Step::LinksDown { fault, pairs }),
+                    Doing::Clog => both(|fault, pairs| Step::Clog { fault, pairs }),
+                    Doing::Heal => both(|fault, pairs| Step::Heal { fault, pairs }),
+                };
+                // Copies that are due before a step are looked at before it, as the emulator does.
+                while let Some(arrival) = in_flight.arrived(now) {
+                    arrived.push((arrival.due, arrival.payload.len()));
+                }
+                let cut = matches!(step, Step::LinksDown { .. });
+                due.retain(|(at, ..)| !cut || *at <= now);
+                in_flight.apply(now, &step);
+                model.apply(now, &step);
+                for (_, payload) in model.take_released() {
+                    let fate = model.offer(now, A, B, payload.len());
+                    due.extend(fate.deliveries().map(|copy| (copy.at, now, payload.len())));
+                }
+            }
+            while let Some(arrival) = in_flight.arrived(SimTime::MAX) {
+                arrived.push((arrival.due, arrival.payload.len()));
+            }
+            let mut expected: Vec<_> = due.into_iter().map(|(at, _, size)| (at, size)).collect();
+            expected.sort_by_key(|(at, _)| *at);
+            let mut seen = arrived.clone();
+            seen.sort_by_key(|(at, _)| *at);
+            prop_assert_eq!(seen.iter().map(|(at, _)| at).collect::<Vec<_>>(), expected.iter().map(|(at, _)| at).collect::<Vec<_>>());
+            let counters = in_flight.counters(&[(A, B)]);
+            prop_assert_eq!(counters.arrived, arrived.len() as u64);
+            prop_assert_eq!(counters.offered + counters.duplicated, counters.dropped() + counters.arrived + counters.in_flight());
+            prop_assert_eq!(counters.in_flight(), 0);
+        }
+    }
+
+    #[test]
+    fn a_datagram_of_a_link_that_corrupts_has_flipped_bits() {
+        let shape = LinkShape { corrupt: Some(1.0), ..LinkShape::default() };
+        let mut in_flight = InFlight::new(&topology(shape), 1);
+        in_flight.offer(SimTime::ZERO, A, B, &[0; 100]);
+        let arrival = in_flight.arrived(SimTime::MAX).unwrap();
+        let flipped: u32 = arrival.payload.iter().map(|byte| byte.count_ones()).sum();
+        assert!((1..=4).contains(&flipped), "{flipped}");
+    }
+}

@@ -14,7 +14,7 @@ use peat_scenarios::physics::LinkCounters;
 use peat_scenarios::plan::{self, NodeIndex};
 use serde::Serialize;
 
-use super::{Emulator, PortSetup, Strays};
+use super::{Emulator, PortSetup, Strays, nanos};
 
 pub use measure::{Measured, measure};
 
@@ -128,7 +128,7 @@ fn receive(
     began: Instant,
     sending: std::thread::JoinHandle<io::Result<()>>,
 ) -> io::Result<Received> {
-    let mut delays = Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range");
+    let mut delays = nanos();
     let (mut received, mut first, mut last) = (0, None, Duration::ZERO);
     let mut buffer = vec![0; 65_536];
     socket.set_read_timeout(Some(least + PATIENCE))?;

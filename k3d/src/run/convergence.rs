@@ -81,3 +81,44 @@ impl Convergence {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::journal;
+    use super::*;
+
+    const A: NodeIndex = NodeIndex(0);
+    const B: NodeIndex = NodeIndex(1);
+
+    #[test]
+    fn nodes_converge_when_their_streams_have_said_the_same_in_whatever_order() {
+        let journal = journal();
+        let see = |node, id: &str, json: Option<&str>| {
+            journal.write(|record, now| record.see(now, node, "plans", id, json));
+        };
+        let mut convergence = Convergence::default();
+        let both = [(A, ""), (B, "")];
+        let look = |convergence: &mut Convergence| convergence.look(SimTime::ZERO, Some(&both), &journal);
+        assert!(!look(&mut convergence), "empty nodes are equal, and that is no convergence");
+        see(A, "x", Some("1"));
+        see(A, "y", Some("1"));
+        assert!(!look(&mut convergence));
+        see(B, "y", Some("0"));
+        see(B, "x", Some("1"));
+        assert!(!look(&mut convergence));
+        see(B, "y", Some("1"));
+        assert!(look(&mut convergence));
+        see(A, "x", None);
+        assert!(!look(&mut convergence));
+        see(B, "x", None);
+        assert!(look(&mut convergence));
+        // One of them is not there.
+        assert!(!convergence.look(SimTime::ZERO, None, &journal));
+        // Strangers are not compared.
+        see(A, "z", Some("1"));
+        assert!(convergence.look(SimTime::ZERO, Some(&[(A, ""), (B, "other")]), &journal));
+        convergence.forget(A);
+        assert!(!look(&mut convergence));
+        assert_eq!(journal.write(|record, _| record.convergences.len()), 3);
+    }
+}

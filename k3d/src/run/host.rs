@@ -77,8 +77,10 @@ pub(super) struct Host {
     task: Option<Owned>,
     /// Wishes that it is being told.
     telling: BTreeMap<NodeIndex, Owned>,
-    /// Who it was at last.
+    /// Who it is, or was when it last served.
     pub(super) endpoint_id: Option<String>,
+    /// Who it was before it lost everything.
+    pub(super) former: Option<String>,
 }
 
 impl Host {
@@ -94,6 +96,7 @@ impl Host {
             task: None,
             telling: BTreeMap::new(),
             endpoint_id: None,
+            former: None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Host {
 
     /// It has nothing any more, not even who it was.
     pub(super) fn forget(&mut self) {
-        self.endpoint_id = None;
+        self.former = self.endpoint_id.take();
     }
 
     /// Tells it where a peer is, for as long as that takes. `gone`: who that peer was before.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Event;
+use crate::emulator::nanos;
 
 /// The journal of a run, shared by everything in it. A run is one thread. Cheap to clone.
 #[derive(Clone)]
@@ -32,8 +33,7 @@ struct Inner {
 
 impl Journal {
     pub(super) fn new(record: RunRecord, keep: bool) -> Self {
-        let calls = Histogram::new(3).expect("invariant: 3 significant digits are within the crate's range");
-        let inner = Inner { record, zero: None, events: keep.then(Vec::new), calls };
+        let inner = Inner { record, zero: None, events: keep.then(Vec::new), calls: nanos() };
         Self { inner: Rc::new(RefCell::new(inner)), stirred: Rc::default(), begun: Rc::default() }
     }
 
@@ -132,5 +132,45 @@ impl Logbook for Journal {
 
     fn stir(&self) {
         self.stirred.notify_one();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use peat_scenarios::model::Workload;
+    use peat_scenarios::{Scenario, plan};
+
+    use super::*;
+
+    /// Of two nodes, the first of which dials, whose story has begun.
+    pub(in super::super) fn journal() -> Journal {
+        let scenario = Scenario::builder("pair")
+            .purpose("two nodes")
+            .duration(Duration::from_secs(60))
+            .cluster("c", |cluster| cluster.group("a", 2))
+            .workload(Workload::heartbeat(["a"], Duration::from_secs(30)))
+            .build()
+            .unwrap();
+        let plan = plan::expand(&scenario, 1);
+        let journal = Journal::new(RunRecord::new(&scenario, &plan, "pair", "process", ""), true);
+        assert_eq!(journal.now(), SimTime::ZERO, "nothing has begun");
+        journal.start_clock();
+        journal
+    }
+
+    #[test]
+    fn events_and_troubles_are_told_with_the_name_of_the_node() {
+        let journal = journal();
+        journal.trouble(NodeIndex(1), "ended by itself");
+        journal.infra("no room");
+        let (record, events, _) = journal.take();
+        assert_eq!(
+            events.iter().map(|event| event.text.as_str()).collect::<Vec<_>>(),
+            ["a-1 ended by itself", "no room"]
+        );
+        assert_eq!(record.infra_errors, ["no room"]);
+        assert_eq!(record.logs["a-1"].len(), 1);
     }
 }

@@ -40,7 +40,8 @@ pub(super) async fn watch(
     directory: Directory,
     wanted: Rc<Cell<bool>>,
 ) {
-    let mut last: BTreeMap<NodeIndex, Last> = BTreeMap::new();
+    // By endpoint id: a node that lost its key is somebody else from then on, and the old session ends all the same.
+    let mut last: BTreeMap<String, Last> = BTreeMap::new();
     loop {
         let asked = Instant::now();
         if let Ok(answer) = client.list_peers(ListPeersRequest {}).await {
@@ -48,7 +49,7 @@ pub(super) async fn watch(
             for peer in answer.into_inner().peers {
                 let known = directory.borrow().get(&peer.endpoint_id).copied();
                 if let Some(of) = known {
-                    note(node, of, &peer, last.entry(of).or_default(), &journal);
+                    note(node, of, &peer, last.entry(peer.endpoint_id.clone()).or_default(), &journal);
                 }
             }
         }
@@ -100,4 +101,51 @@ fn note(node: NodeIndex, peer: NodeIndex, said: &PeerInfo, last: &mut Last, jour
         journal.write(|record, _| record.dial(if came { since } else { now }, node, peer));
     }
     (last.up, last.sessions, last.attempts) = (said.connected, said.sessions, said.attempts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::journal;
+    use super::*;
+
+    const A: NodeIndex = NodeIndex(0);
+    const B: NodeIndex = NodeIndex(1);
+
+    fn away(sessions: u32, attempts: u32) -> PeerInfo {
+        PeerInfo { away_seconds: (sessions > 0).then_some(0.0), sessions, attempts, ..Default::default() }
+    }
+
+    fn up(sessions: u32) -> PeerInfo {
+        PeerInfo { connected: true, connected_seconds: Some(0.0), sessions, ..Default::default() }
+    }
+
+    /// What is in the record after a node has said these things of its peer, one at each look.
+    fn noted(said: &[PeerInfo]) -> (String, usize) {
+        let journal = journal();
+        let mut last = Last::default();
+        for peer in said {
+            note(A, B, peer, &mut last, &journal);
+        }
+        journal.write(|record, _| {
+            let sign = |up| if up { '+' } else { '-' };
+            (record.sessions.iter().map(|event| sign(event.up)).collect(), record.dials.len())
+        })
+    }
+
+    #[test]
+    fn no_session_is_missed_between_two_looks() {
+        assert_eq!(noted(&[away(0, 0), up(1), up(1), away(1, 0), up(2)]).0, "+-+");
+        // It ended and another came.
+        assert_eq!(noted(&[up(1), up(2)]).0, "+-+");
+        // It came and ended.
+        assert_eq!(noted(&[away(0, 1), away(1, 0)]).0, "+-");
+        assert_eq!(noted(&[up(1), away(1, 0), away(2, 0)]).0, "+-+-");
+    }
+
+    #[test]
+    fn dials_in_vain_are_counted_and_so_is_one_that_led_to_a_session_at_once() {
+        assert_eq!(noted(&[away(0, 1), away(0, 1), away(0, 3)]).1, 3);
+        assert_eq!(noted(&[away(0, 0), up(1)]).1, 1);
+        assert_eq!(noted(&[away(0, 2), up(1), up(1)]).1, 2);
+    }
 }

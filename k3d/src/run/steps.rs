@@ -28,12 +28,6 @@ impl<G: Ground> World<G> {
         if touches_links {
             self.links.apply(step).await?;
         }
-        match step {
-            Step::Crash { node, .. } => self.stop(*node).await?,
-            Step::Trouble { node, trouble, .. } => self.suffer(index, *node, *trouble).await?,
-            _ => {}
-        }
-        // When it is done, not when it was begun: of a node that was just killed everything later is another story.
         self.shared.journal.write(|record, now| match begins {
             true => record.fault_applied(index, now, counters),
             false => {
@@ -48,11 +42,8 @@ impl<G: Ground> World<G> {
             false => drop(self.lasting.remove(&index.0)),
         }
         match step {
-            // Also of a node that was down already: it stays so until the last of them is over.
-            Step::Crash { node, .. } => drop(self.down.entry(*node).or_default().insert(index)),
-            Step::Trouble { node, trouble: Trouble::DataLoss, .. } => {
-                self.down.entry(*node).or_default().insert(index);
-            }
+            Step::Crash { node, .. } => self.suffer(index, *node, Trouble::Crash).await?,
+            Step::Trouble { node, trouble, .. } => self.suffer(index, *node, *trouble).await?,
             Step::Recover { node, .. } if fault.class == FaultClass::Pause => {
                 let others = self.paused.get_mut(node).is_some_and(|faults| {
                     faults.remove(&index);
@@ -77,6 +68,10 @@ impl<G: Ground> World<G> {
     }
 
     async fn suffer(&mut self, fault: FaultIndex, node: NodeIndex, trouble: Trouble) -> Result<(), GroundError> {
+        // Also of a node that was down already: it stays so until the last of them is over.
+        if matches!(trouble, Trouble::Crash | Trouble::DataLoss) {
+            self.down.entry(node).or_default().insert(fault);
+        }
         match trouble {
             Trouble::Crash => self.stop(node).await?,
             Trouble::DataLoss => {
