@@ -50,7 +50,7 @@ pub struct Containers {
     running: BTreeSet<NodeIndex>,
     /// Disks that each node has had.
     disks: BTreeMap<NodeIndex, u32>,
-    emulator: ContainerAsync<GenericImage>,
+    emulator: Option<ContainerAsync<GenericImage>>,
     /// Between the runner and the emulator.
     switchboard: JoinSet<std::io::Result<()>>,
     looked: Option<Instant>,
@@ -93,7 +93,7 @@ pub async fn prepare(
     let links = near_end(near, &setup).await?;
     let (nodes, running, disks) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
     let (run, plan) = (run.to_owned(), plan.clone());
-    let looked = None;
+    let (looked, emulator) = (None, Some(emulator));
     Ok((
         Containers { docker, run, plan, image, nets, nodes, running, disks, emulator, switchboard, looked, keep },
         links,
@@ -234,6 +234,7 @@ impl Containers {
         *disk += 1;
         let net = network(&self.run, &spec.name);
         let volume = format!("{net}-{disk}");
+        engine::create_volume(&self.docker, &self.run, &volume).await?;
         let request = request(self.image.clone(), &self.run, &net, &net)
             .with_mount(Mount::volume_mount(volume, DATA))
             .with_cmd(words.collect::<Vec<_>>());
@@ -341,15 +342,22 @@ impl Ground for Containers {
     }
 
     async fn clear(&mut self) -> Result<(), GroundError> {
-        if self.keep {
-            return Ok(());
-        }
         let mut left = Vec::new();
         // An emulator that ended by itself was no link for a while.
-        if let Ok(false) = self.emulator.is_running().await {
-            left.push("the link emulator ended by itself".to_owned());
+        if let Some(emulator) = self.emulator.take() {
+            if let Ok(false) = emulator.is_running().await {
+                left.push("the link emulator ended by itself".to_owned());
+            }
+            if self.keep {
+                // A container that is dropped is removed.
+                std::mem::forget(emulator);
+            }
         }
         self.switchboard.shutdown().await;
+        if self.keep {
+            std::mem::take(&mut self.nodes).into_values().for_each(std::mem::forget);
+            return Ok(());
+        }
         left.extend(self.clear_away().await);
         left.extend(engine::sweep(&self.run).await?);
         match left.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::{
     EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkDisconnectRequest,
+    NetworkDisconnectRequest, VolumeCreateRequest,
 };
 use testcontainers::bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
@@ -56,6 +56,14 @@ pub async fn create_network(docker: &Docker, run: &str, name: &str, net: Net) ->
 #[expect(clippy::disallowed_types, reason = "the client's own type; nobody iterates over it")]
 fn labels(run: &str) -> HashMap<String, String> {
     HashMap::from([(LABEL.to_owned(), run.to_owned())])
+}
+
+/// Makes a volume. One that a mount makes by itself has no label, and would be left behind.
+pub async fn create_volume(docker: &Docker, run: &str, name: &str) -> Result<(), GroundError> {
+    let request =
+        VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(run)), ..Default::default() };
+    let made = docker.create_volume(request).await;
+    made.map(drop).map_err(|error| GroundError::of(format!("the volume {name} cannot be made"), error))
 }
 
 /// Puts a container on a network, at the emulator's address there.

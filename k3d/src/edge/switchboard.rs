@@ -19,6 +19,10 @@ use crate::ground::{GroundError, Links};
 /// Bytes that may wait between the runner and the switchboard: they exchange a line at a time.
 const CHANNEL_BYTES: usize = 1 << 16;
 
+/// Nodes that dial each other send something. If nothing of it comes, that is no finding about them.
+const SILENCE: &str = "not one datagram of any node came: something drops what passes between the nodes and it, most likely a \
+                       firewall (iptables -S FORWARD, sysctl net.bridge.bridge-nf-call-iptables)";
+
 /// What happens besides, when links change. It is done before the edges are told of what ends, and after they were told of what
 /// begins: a link that is shaped is there.
 pub trait Aside {
@@ -54,6 +58,8 @@ impl Edge {
 pub struct Switchboard<A> {
     edges: Vec<Edge>,
     aside: A,
+    /// Some nodes dial others.
+    expects: bool,
 }
 
 /// The two ends of the channel between a runner and a switchboard.
@@ -70,17 +76,17 @@ pub async fn near_end(end: DuplexStream, setup: &Setup) -> Result<Links, GroundE
 impl<A: Aside> Switchboard<A> {
     /// The edges are open already.
     pub fn new(edges: Vec<Edge>, aside: A) -> Self {
-        Self { edges, aside }
+        Self { edges, aside, expects: false }
     }
 
     /// Serves until the channel ends.
     pub async fn serve(mut self, end: DuplexStream) -> io::Result<()> {
         let (requests, mut answers) = tokio::io::split(end);
         let mut requests = BufReader::new(requests).lines();
-        // What the edges are they know; the first line is for them all.
-        if requests.next_line().await?.is_some() {
-            tell(&mut answers, &Answer::Ready).await?;
-        }
+        // What the edges are they know already.
+        let Some(setup) = requests.next_line().await? else { return Ok(()) };
+        self.expects = !serde_json::from_str::<Setup>(&setup)?.topology.sessions().is_empty();
+        tell(&mut answers, &Answer::Ready).await?;
         while let Some(line) = requests.next_line().await? {
             let answer = match serde_json::from_str(&line) {
                 Ok(request) => self.answer(request).await.unwrap_or_else(|error| Answer::Failed(error.0)),
@@ -126,7 +132,12 @@ impl<A: Aside> Switchboard<A> {
                 for edge in &mut self.edges {
                     tallies.push(edge.links.end().await?);
                 }
-                return Ok(Answer::Tally(Box::new(together(tallies))));
+                let tally = together(tallies);
+                let silent = tally.traffic.sent.datagrams == 0 && tally.strays.from_strangers == 0;
+                return Ok(match silent && self.expects {
+                    true => Answer::Failed(SILENCE.to_owned()),
+                    false => Answer::Tally(Box::new(tally)),
+                });
             }
         }
         Ok(Answer::Done)
