@@ -269,10 +269,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
     pub engine: EngineChoice,
 
-    /// Where they run.
-    #[command(flatten)]
-    pub place: Place,
-
     /// Print one JSON document on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
@@ -284,6 +280,10 @@ pub struct RunArgs {
     /// No progress bar (there is none anyway when stderr is not a terminal)
     #[arg(long)]
     pub no_progress: bool,
+
+    /// Where they run.
+    #[command(flatten)]
+    pub place: Place,
 
     /// Files.
     #[command(flatten)]

@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_datagram_of_a_link_that_corrupts_has_flipped_bits() {
-        let shape = LinkShape { corrupt: Some(1.0), ..LinkShape::default() };
+        let shape = LinkShape { latency: Some(Duration::ZERO), corrupt: Some(1.0), ..LinkShape::default() };
         let mut in_flight = InFlight::new(&topology(shape), 1);
         in_flight.offer(SimTime::ZERO, A, B, &[0; 100]);
         let arrival = in_flight.arrived(SimTime::MAX).unwrap();

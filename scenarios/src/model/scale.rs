@@ -107,8 +107,13 @@ impl Scenario {
         scaled.workloads.iter_mut().for_each(|workload| scale.workload(workload));
         scaled.faults.iter_mut().for_each(|fault| scale.fault(fault));
         let traces = |path: &str| {
-            let shapes = self.links.iter().flat_map(|link| {
-                [Some(&link.shape), link.forward.as_deref(), link.back.as_deref()].into_iter().flatten()
+            let links = self.links.iter().map(|link| (&link.shape, &link.forward, &link.back));
+            let degraded = self.faults.iter().filter_map(|fault| match &fault.kind {
+                FaultKind::Degrade { shape, forward, back, .. } => Some((shape, forward, back)),
+                _ => None,
+            });
+            let shapes = links.chain(degraded).flat_map(|(both, forward, back)| {
+                [Some(both), forward.as_deref(), back.as_deref()].into_iter().flatten()
             });
             let mut schedules = shapes.filter_map(|shape| shape.schedule.as_ref());
             let text = schedules.find_map(|schedule| match schedule {
