@@ -108,7 +108,8 @@ struct Trials<'a> {
 type Swept = Vec<(Duration, Vec<SweptRun>)>;
 
 impl Trials<'_> {
-    /// Every seed once, as many at a time as was asked. Scenarios take turns, so that an interrupted sweep has tried all.
+    /// Every seed once, as many at a time as was asked. Scenarios take turns, so that an interrupted sweep has tried all;
+    /// the costly ones come first in each turn, so that no processor waits long for the last of them.
     fn all(&self) -> Swept {
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.arguments.jobs.map_or_else(processors, |jobs| jobs as usize);
@@ -122,18 +123,25 @@ impl Trials<'_> {
             several => format!("sweep of {} scenarios", several.len()),
         };
         Meter::start(label, again, !self.arguments.no_progress);
+        // Sessions times time: what a scenario costs grows with both.
+        let cost = |kind: usize| {
+            let scenario = &self.sources[kind].scenario;
+            u64::from(scenario.nodes()).pow(2).saturating_mul(scenario.duration.as_secs())
+        };
+        let mut turn: Vec<usize> = (0..kinds).collect();
+        turn.sort_by_key(|kind| std::cmp::Reverse(cost(*kind)));
         let taken = AtomicUsize::new(0);
         let (done, finished) = mpsc::channel();
         let runs = thread::scope(|scope| {
             for _ in 0..jobs.min(total) {
-                let (done, taken) = (done.clone(), &taken);
+                let (done, taken, turn) = (done.clone(), &taken, &turn);
                 scope.spawn(move || {
                     loop {
                         let position = taken.fetch_add(1, Ordering::Relaxed);
                         if position >= total {
                             return;
                         }
-                        let (kind, seed) = (position % kinds, self.arguments.from + (position / kinds) as u64);
+                        let (kind, seed) = (turn[position % kinds], self.arguments.from + (position / kinds) as u64);
                         // The receiver is gone when this process is about to end.
                         if done.send((kind, self.one(&self.sources[kind], seed))).is_err() {
                             return;

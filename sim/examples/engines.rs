@@ -1,10 +1,13 @@
 //! Runs shipped scenarios on both engines and compares: `cargo run --release -p peat-sim --example engines [all|NAME…]`.
 //!
-//! Without names, the scenarios of up to 12 nodes that last up to 40 minutes; `all`: of any length. A line for each: the
+//! Without names, the scenarios of up to 12 nodes that last up to 40 minutes; `all`: of any length. One scenario per
+//! processor at a time, and a line for each, as they end: the
 //! verdicts, the greatest distance between two medians of latency, the real time that either took. Exit code 1 if any
 //! verdict or check differs, or any two medians are more than a tick apart. What the second engine cannot do is said.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use peat_scenarios::check::Verdict;
@@ -26,29 +29,35 @@ fn main() -> ExitCode {
         [all] if all == "all" => scenario.nodes() <= NODES_MAX,
         names => names.iter().any(|wanted| wanted == name),
     };
-    let mut bad = 0;
+    let mut scenarios = Vec::new();
     for shipped in library::library() {
-        let scenario = match shipped.scenario() {
-            Ok(scenario) if chosen(shipped.name, &scenario) => scenario,
-            Ok(_) => continue,
+        match shipped.scenario() {
+            Ok(scenario) if chosen(shipped.name, &scenario) => match Engine::Turmoil.capabilities().admit(&scenario) {
+                Ok(()) => scenarios.push(scenario),
+                Err(unsupported) => println!("- {unsupported}"),
+            },
+            Ok(_) => {}
             Err(error) => {
                 eprintln!("{error}");
                 return ExitCode::FAILURE;
             }
-        };
-        if let Err(unsupported) = Engine::Turmoil.capabilities().admit(&scenario) {
-            println!("- {unsupported}");
-            continue;
-        }
-        match compare(&scenario) {
-            Ok(agreed) => bad += u32::from(!agreed),
-            Err(error) => {
-                println!("{}: {error}", scenario.name);
-                bad += 1;
-            }
         }
     }
-    if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let (next, bad) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let agreed = compare(scenario).unwrap_or_else(|error| {
+                println!("{}: {error}", scenario.name);
+                false
+            });
+            bad.fetch_add(usize::from(!agreed), Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        (0..processors).for_each(|_| drop(scope.spawn(work)));
+    });
+    if bad.into_inner() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints a line; true if the engines agree.
@@ -65,8 +74,8 @@ fn compare(scenario: &Scenario) -> Result<bool, SimError> {
     let (apart, of) = apart.max().unwrap_or_default();
     // Percentiles are kept to three digits.
     let near = apart <= TICK + of / 1000;
-    println!(
-        "{} {:<24} fabric {} in {}, turmoil {} in {}, medians at most {} apart",
+    let mut text = format!(
+        "{} {:<24} fabric {} in {}, turmoil {} in {}, medians at most {} apart\n",
         if same && near { "✔" } else { "✘" },
         scenario.name,
         one.verdict,
@@ -76,8 +85,9 @@ fn compare(scenario: &Scenario) -> Result<bool, SimError> {
         span(apart)
     );
     for (ours, theirs) in checks(&one).iter().zip(&checks(&other)).filter(|(ours, theirs)| ours != theirs) {
-        println!("    {}: fabric {}, turmoil {}", ours.0, ours.1, theirs.1);
+        text += &format!("    {}: fabric {}, turmoil {}\n", ours.0, ours.1, theirs.1);
     }
+    print!("{text}");
     Ok(same && near)
 }
 

@@ -60,8 +60,7 @@ fn labels(run: &str) -> HashMap<String, String> {
 
 /// Makes a volume. One that a mount makes by itself has no label, and would be left behind.
 pub async fn create_volume(docker: &Docker, run: &str, name: &str) -> Result<(), GroundError> {
-    let request =
-        VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(run)), ..Default::default() };
+    let request = VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(run)), ..Default::default() };
     let made = docker.create_volume(request).await;
     made.map(drop).map_err(|error| GroundError::of(format!("the volume {name} cannot be made"), error))
 }
