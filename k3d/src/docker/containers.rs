@@ -132,8 +132,13 @@ fn request(image: GenericImage, run: &str, name: &str, net: &str) -> ContainerRe
         .with_security_opt("no-new-privileges")
         // The runner asks the nodes itself, and a look every few seconds would cost them time.
         .with_health_check(Healthcheck::none())
-        // Nothing is published: the networks are internal.
-        .with_host_config_modifier(|host| host.publish_all_ports = Some(false))
+        .with_host_config_modifier(|host| {
+            // Nothing is published: the networks are internal.
+            host.publish_all_ports = Some(false);
+            // An engine that is not allowed to write firewall rules keeps internal networks apart by name only: the machine would
+            // forward from one to another, around the emulator. What may not be forwarded once stays in its network.
+            host.sysctls = Some([("net.ipv4.ip_default_ttl".to_owned(), "1".to_owned())].into());
+        })
 }
 
 async fn emulator(
