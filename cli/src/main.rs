@@ -9,6 +9,7 @@
 mod admission;
 mod args;
 mod check;
+mod clusters;
 mod diff;
 mod document;
 mod emulator;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use peat_scenarios::Capabilities;
 
+use crate::clusters::Clusters;
 use crate::engine::EngineChoice;
 use crate::source::Sourced;
 
@@ -16,13 +17,17 @@ pub enum World {
     Sim,
     // Processes of this machine.
     Process,
+    // Containers of the Docker engine on this machine.
+    Docker,
+    // Pods of two or more clusters.
+    K3d,
 }
 
 /// Where and as what.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Worlds")]
 pub struct Place {
-    /// `sim`: virtual time. `process`: real nodes as processes of this machine, in real time
+    /// `sim`: virtual time. In real time: `process`, `docker` (containers), `k3d` (Kubernetes clusters)
     #[arg(long, value_name = "WORLD", value_enum, default_value_t)]
     pub world: World,
 
@@ -30,13 +35,17 @@ pub struct Place {
     #[arg(long, value_name = "F", value_parser = scale)]
     pub time_scale: Option<f64>,
 
-    /// With --world process: the program of the nodes [default: peat-node beside ddil]
+    /// The program of the nodes in real worlds [default: peat-node beside ddil]
     #[arg(long, value_name = "PATH")]
     pub node: Option<PathBuf>,
 
     /// With --world process: another server, as FILE says, for all nodes or for those of GROUP
     #[arg(long, value_name = "[GROUP=]FILE")]
     pub adapter: Vec<String>,
+
+    /// Of containers and clusters.
+    #[command(flatten)]
+    pub clusters: Clusters,
 }
 
 fn scale(text: &str) -> Result<f64, String> {
@@ -50,14 +59,19 @@ impl Place {
         match self.world {
             World::Sim => engine.capabilities(),
             World::Process => peat_k3d::process::capabilities(),
+            World::Docker => peat_k3d::docker::capabilities(),
+            World::K3d => peat_k3d::cluster::admit::capabilities(),
         }
     }
 
     /// What was typed to choose it, each option after a space.
     pub fn typed(&self) -> String {
         let mut typed = String::new();
-        if self.world == World::Process {
-            typed.push_str(" --world process");
+        match self.world {
+            World::Sim => {}
+            World::Process => typed.push_str(" --world process"),
+            World::Docker => typed.push_str(" --world docker"),
+            World::K3d => typed.push_str(" --world k3d"),
         }
         if let Some(factor) = self.time_scale {
             typed.push_str(&format!(" --time-scale {factor}"));
@@ -68,6 +82,7 @@ impl Place {
         for adapter in &self.adapter {
             typed.push_str(&format!(" --adapter {}", crate::output::quoted(adapter)));
         }
+        typed.push_str(&self.clusters.typed());
         typed
     }
 
@@ -76,10 +91,16 @@ impl Place {
         let refuse = |option: &str, of: &str| {
             Err(format!("error: {option} is of `--world {of}`\n  = help: leave it out, or choose that world\n"))
         };
+        if let Some((option, of)) = self.clusters.misplaced(self.world == World::Docker, self.world == World::K3d) {
+            return refuse(option, of);
+        }
         match self.world {
             World::Sim if self.node.is_some() => refuse("--node", "process"),
             World::Sim if !self.adapter.is_empty() => refuse("--adapter", "process"),
-            World::Process if engine != EngineChoice::default() => refuse("--engine", "sim"),
+            World::Docker | World::K3d if !self.adapter.is_empty() => refuse("--adapter", "process"),
+            World::Process | World::Docker | World::K3d if engine != EngineChoice::default() => {
+                refuse("--engine", "sim")
+            }
             _ => Ok(()),
         }
     }

@@ -44,7 +44,8 @@ pub fn servers(place: &Place) -> Result<Servers, String> {
     Ok(Servers { usual, by_group })
 }
 
-fn node(place: &Place) -> Result<PathBuf, String> {
+/// The program of the nodes.
+pub fn node(place: &Place) -> Result<PathBuf, String> {
     let path = match &place.node {
         Some(path) => path.clone(),
         None => std::env::current_exe().map_err(|error| format!("error: {error}\n"))?.with_file_name("peat-node"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use peat_k3d::process::Servers;
 use peat_scenarios::check::Verdict;
 use peat_scenarios::report::{Report, Summary, WIDTH};
-use peat_scenarios::{RunRecord, SimTime};
+use peat_scenarios::{RunRecord, Scenario, SimTime};
 use peat_sim::{Event, RunOptions, SimError};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use crate::place::World;
 use crate::process::{self, Side};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
-use crate::{admission, interrupt, panics, plants};
+use crate::{admission, clusters, interrupt, panics, plants};
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
@@ -58,18 +58,28 @@ pub fn run(arguments: &RunArgs) -> Exit {
     if bad > 0 {
         return Exit::Usage;
     }
-    let (sources, servers) = match prepare(arguments, sources) {
+    let (sources, at) = match prepare(arguments, sources) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let at = match arguments.place.world {
-        World::Sim => At::Sim,
-        World::Process => match process::enter() {
+    if arguments.place.clusters.plan
+        && let At::K3d(options) = &at
+    {
+        return clusters::print(&sources, arguments.seed, options, arguments.json);
+    }
+    let at = match at {
+        At::Process { servers, .. } => match process::enter() {
             Side::Inside(data) => At::Process { data, servers },
             Side::Done(exit) => return exit,
             Side::Barred(why) => At::Nowhere(why),
         },
+        at => at,
     };
+    match &at {
+        At::Docker(_) => interrupt::before_leaving(clusters::leave_containers),
+        At::K3d(_) => interrupt::before_leaving(clusters::leave_clusters),
+        At::Sim | At::Process { .. } | At::Nowhere(_) => {}
+    }
     interrupt::watch();
     let mut outcomes = Vec::new();
     for (position, sourced) in sources.iter().enumerate() {
@@ -92,7 +102,7 @@ pub fn run(arguments: &RunArgs) -> Exit {
 }
 
 /// Everything that can be known to be wrong before anything starts.
-fn prepare(arguments: &RunArgs, sources: Vec<Sourced>) -> Result<(Vec<Sourced>, Option<Servers>), Exit> {
+fn prepare(arguments: &RunArgs, sources: Vec<Sourced>) -> Result<(Vec<Sourced>, At), Exit> {
     let place = &arguments.place;
     let complain = |error: String| {
         output::complain(&error);
@@ -101,18 +111,36 @@ fn prepare(arguments: &RunArgs, sources: Vec<Sourced>) -> Result<(Vec<Sourced>, 
     place.check(arguments.engine).map_err(complain)?;
     let scaled: Result<Vec<Sourced>, String> = sources.into_iter().map(|sourced| place.scaled(sourced)).collect();
     let sources = scaled.map_err(complain)?;
-    if !admission::admit(&sources, &place.capabilities(arguments.engine)) {
+    // Of clusters more can be said, and all of it at once.
+    if place.world != World::K3d && !admission::admit(&sources, &place.capabilities(arguments.engine)) {
         return Err(Exit::Usage);
     }
     arguments.outputs.check(sources.len(), arguments.json).map_err(complain)?;
-    if place.world == World::Sim {
-        return Ok((sources, None));
-    }
-    let servers = process::servers(place).map_err(complain)?;
-    if !process::admit(&sources, &servers) {
-        return Err(Exit::Usage);
-    }
-    Ok((sources, Some(servers)))
+    let at = match place.world {
+        World::Sim => At::Sim,
+        World::Process => {
+            let servers = process::servers(place).map_err(complain)?;
+            if !process::admit(&sources, &servers) {
+                return Err(Exit::Usage);
+            }
+            At::Process { data: PathBuf::new(), servers }
+        }
+        World::Docker if !clusters::needs_binary(place) => At::Docker(PathBuf::new()),
+        World::Docker => At::Docker(process::node(place).map_err(complain)?),
+        World::K3d => {
+            // A plan can be printed before there is anything to run.
+            let node = match !clusters::needs_binary(place) || place.clusters.plan {
+                true => place.node.clone().unwrap_or_else(|| "target/release/peat-node".into()),
+                false => process::node(place).map_err(complain)?,
+            };
+            let options = place.clusters.options(&node);
+            if !clusters::admit(&sources, &options) {
+                return Err(Exit::Usage);
+            }
+            At::K3d(options)
+        }
+    };
+    Ok((sources, at))
 }
 
 /// Something that happened, for the log.
@@ -127,8 +155,11 @@ enum At {
     Sim,
     Process {
         data: PathBuf,
-        servers: Option<Servers>,
+        servers: Servers,
     },
+    /// With the program of the nodes.
+    Docker(PathBuf),
+    K3d(peat_k3d::cluster::Options),
     /// The world cannot be made here.
     Nowhere(String),
 }
@@ -171,7 +202,13 @@ impl Trial<'_> {
         Meter::start(scenario.name.clone(), self.reproduce(), !self.arguments.no_progress);
         let done = match self.at {
             At::Sim => self.simulate().map_err(|error| error.to_string()),
-            At::Process { data, servers } => self.processes(data, servers.as_ref()),
+            At::Process { data, servers } => self.processes(data, servers),
+            At::Docker(node) => {
+                self.really(|what, watching| clusters::in_containers(&self.arguments.place, what, node, watching))
+            }
+            At::K3d(options) => {
+                self.really(|what, watching| clusters::on_clusters(&self.arguments.place, what, options, watching))
+            }
             At::Nowhere(why) => Err(why.clone()),
         };
         Meter::finish();
@@ -197,20 +234,27 @@ impl Trial<'_> {
         Ok((record, events.into_iter().map(line).collect()))
     }
 
-    fn processes(&self, data: &Path, servers: Option<&Servers>) -> Result<(RunRecord, Vec<Line>), String> {
+    fn processes(&self, data: &Path, servers: &Servers) -> Result<(RunRecord, Vec<Line>), String> {
+        self.really(|(scenario, seed, source), watching| {
+            let program = std::env::current_exe().map_err(|error| error.to_string())?;
+            let servers = servers.clone();
+            let trial = peat_k3d::process::Trial { scenario, seed, source, servers, program: &program, data };
+            peat_k3d::process::run(trial, watching).map_err(|error| error.to_string())
+        })
+    }
+
+    /// In a real world.
+    fn really(
+        &self,
+        run: impl FnOnce(
+            (&Scenario, u64, String),
+            peat_k3d::run::Watching<'_>,
+        ) -> Result<(RunRecord, Vec<peat_k3d::run::Event>), String>,
+    ) -> Result<(RunRecord, Vec<Line>), String> {
         let mut progress =
             |progress: peat_k3d::run::Progress| Meter::reach(progress.now, progress.end, &progress.phase);
         let watching = peat_k3d::run::Watching { progress: Some(&mut progress), events: self.arguments.verbose > 0 };
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let trial = peat_k3d::process::Trial {
-            scenario: &self.sourced.scenario,
-            seed: self.seed(),
-            source: self.source(),
-            servers: servers.cloned().ok_or("no server was chosen")?,
-            program: &program,
-            data,
-        };
-        let (record, events) = peat_k3d::process::run(trial, watching).map_err(|error| error.to_string())?;
+        let (record, events) = run((&self.sourced.scenario, self.seed(), self.source()), watching)?;
         let line = |event: peat_k3d::run::Event| Line { at: event.at, is_datagram: false, text: event.text };
         Ok((record, events.into_iter().map(line).collect()))
     }

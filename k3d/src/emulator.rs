@@ -99,6 +99,13 @@ struct State {
 struct Place {
     node: SocketAddr,
     roams: bool,
+    entering: bool,
+}
+
+impl Place {
+    fn of(port: &PortSetup) -> Self {
+        Place { node: port.node, roams: port.roams, entering: port.entering }
+    }
 }
 
 impl State {
@@ -131,11 +138,15 @@ impl State {
             }
             place.node = source;
         }
+        let entering = place.entering;
         if !self.open {
             return;
         }
         let (now, bytes) = (self.now(), payload.len());
         let sent = self.in_flight.offer(now, ends.0, ends.1, payload);
+        if entering {
+            return;
+        }
         let arrives = match sent {
             Sent::Offered(Fate::Deliver(copies)) => Some(copies.first.at),
             Sent::Offered(Fate::Drop(_)) | Sent::Held => None,
@@ -164,7 +175,10 @@ impl State {
         self.strays.not_taken += u64::from(!taken);
         let late = self.now().since(arrival.due).as_nanos();
         self.lateness.saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
-        self.traffic.arrived(&self.topology, (arrival.from, arrival.to), arrival.payload.len());
+        let ends = (arrival.from, arrival.to);
+        if !self.places.get(&ends).is_some_and(|place| place.entering) {
+            self.traffic.arrived(&self.topology, ends, arrival.payload.len());
+        }
     }
 }
 
@@ -186,7 +200,7 @@ impl Emulator {
     fn over(topology: Topology, seed: u64, sockets: Vec<(PortSetup, std::net::UdpSocket)>) -> io::Result<Self> {
         let mut state = State::new(topology, seed);
         for (port, _) in &sockets {
-            state.places.insert((port.faces, port.stands_for), Place { node: port.node, roams: port.roams });
+            state.places.insert((port.faces, port.stands_for), Place::of(port));
         }
         let handle = Handle { state: Arc::new(Mutex::new(state)), sooner: Arc::default() };
         let stop = Arc::new(Notify::new());

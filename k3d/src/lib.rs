@@ -6,7 +6,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod adapter;
+pub mod cluster;
+pub mod docker;
+pub mod edge;
 pub mod emulator;
 pub mod ground;
 pub mod process;
 pub mod run;
+pub mod tool;

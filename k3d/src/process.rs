@@ -165,7 +165,10 @@ async fn prepare(
             for (faces, stands_for) in [(spec.index, peer), (peer, spec.index)] {
                 let bind = place(&networks, faces, stands_for);
                 let node = SocketAddr::new(networks.address(faces), MESH_PORT);
-                ports.insert((faces, stands_for), PortSetup { faces, stands_for, bind, node, roams: false });
+                ports.insert(
+                    (faces, stands_for),
+                    PortSetup { faces, stands_for, bind, node, roams: false, entering: false },
+                );
             }
         }
     }
@@ -212,7 +215,7 @@ impl Processes {
 }
 
 /// The shared key of a formation in base64: strangers have another.
-fn shared_key(formation: &str) -> String {
+pub(crate) fn shared_key(formation: &str) -> String {
     BASE64_STANDARD.encode(blake3::derive_key("peat-k3d 2026 formation", formation.as_bytes()))
 }
 

@@ -43,6 +43,9 @@ pub struct PortSetup {
     /// let in.
     #[serde(default)]
     pub roams: bool,
+    /// What it faces is another emulator, which has done to it what the model says, and has counted it.
+    #[serde(default)]
+    pub entering: bool,
 }
 
 /// What is asked of a running emulator.

@@ -106,6 +106,7 @@ mod tests {
             bind: free().local_addr().unwrap(),
             node: node.local_addr().unwrap(),
             roams: false,
+            entering: false,
         };
         Setup { topology, seed: 1, ports: vec![port(A, B, a), port(B, A, b)] }
     }

@@ -82,7 +82,8 @@ pub fn run(link: LinkSpec, seed: u64, load: Load) -> io::Result<Outcome> {
     let (sender, receiver) = (socket()?, socket()?);
     let (facing_a, facing_b) = (socket()?, socket()?);
     let entry: SocketAddr = facing_a.local_addr()?;
-    let port = |faces, stands_for, node| PortSetup { faces, stands_for, bind: node, node, roams: false };
+    let port =
+        |faces, stands_for, node| PortSetup { faces, stands_for, bind: node, node, roams: false, entering: false };
     let ports = vec![(port(a, b, sender.local_addr()?), facing_a), (port(b, a, receiver.local_addr()?), facing_b)];
     let least = plan.topology.link(a, b).expect("invariant: the scenario has this link").latency;
     let emulator = Emulator::over(plan.topology, seed, ports)?;
