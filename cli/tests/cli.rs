@@ -96,6 +96,9 @@ snapshots! {
     a_diff_of_nothing: ["diff", "no-such.json", "neither.json"],
     two_revisions_of_nothing: ["diff", "git:HEAD", "git:HEAD"],
     a_sweep_of_nothing: ["sweep"],
+    no_such_shard: ["sweep", "line-of-five", "--shard", "64/64"],
+    a_merge_that_runs_something: ["sweep", "line-of-five", "--merge", "a.json"],
+    a_merge_of_nothing: ["sweep", "--merge", "a.json"],
     a_library_without_a_stranger: ["sweep", "--library", "--except", "zulu"],
     a_bug_that_there_is_not: ["plants", "weeds"],
     an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
@@ -497,7 +500,48 @@ fn a_sweep_over_several_scenarios_gives_each_its_share() {
     let output = swept(&[]);
     let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
     assert!(lines.contains(&"reproduce: ddil run strict.toml --seed 1"), "{lines:#?}");
-    assert!(lines.last().unwrap().starts_with("SLO-BREACH  3 runs of 2 scenarios in "), "{lines:#?}");
+    assert_eq!(lines.last(), Some(&"SLO-BREACH  3 runs of 2 scenarios"));
+}
+
+#[test]
+fn shards_that_are_merged_are_the_sweep_to_the_byte() {
+    let at = directory("swept-in-shards");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let strict = ISLAND.replacen("island", "strict", 1) + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let whole = ["sweep", "island.toml", "strict.toml", "--seeds", "5"];
+    let there = |arguments: &[&str]| ddil(arguments).current_dir(&at).output().unwrap();
+    let mut logs = String::from("a pod says something before\n");
+    for shard in ["2/3", "0/3"] {
+        let output = there(&[&whole[..], &["--shard", shard]].concat());
+        exits(&output, 0);
+        logs.push_str(text(&output.stdout));
+    }
+    fs::write(at.join("logs.txt"), logs).unwrap();
+    let missing = there(&["sweep", "--merge", "logs.txt"]);
+    exits(&missing, 2);
+    insta::assert_snapshot!("a_shard_is_missing", seen(&missing));
+    exits(&there(&[&whole[..], &["--shard", "1/3", "--result", "1.json"]].concat()), 0);
+    for json in [&[][..], &["--json"]] {
+        let expected = there(&[&whole[..], json].concat());
+        exits(&expected, 3);
+        let merged = there(&[&["sweep"], json, &["--merge", "logs.txt", "1.json"]].concat());
+        exits(&merged, 3);
+        assert_eq!(text(&merged.stdout), text(&expected.stdout));
+    }
+}
+
+#[test]
+fn a_sweep_on_the_other_engine_says_so_in_every_line_that_runs_it_again() {
+    let at = directory("swept-by-turmoil");
+    let strict = ISLAND.to_owned() + "\n[expect]\nconverge_within = \"1ms\"\n";
+    fs::write(at.join("strict.toml"), strict).unwrap();
+    let swept = ["sweep", "strict.toml", "--seeds", "1", "--engine", "turmoil"];
+    let output = ddil(&swept).current_dir(&at).output().unwrap();
+    exits(&output, 3);
+    let told = text(&output.stdout);
+    assert!(told.contains("world sim/turmoil"), "{told}");
+    assert!(told.contains("reproduce: ddil run strict.toml --engine turmoil --seed 1"), "{told}");
 }
 
 #[test]
