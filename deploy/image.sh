@@ -1,8 +1,9 @@
 #!/bin/sh
-# The files of an image for a built peat-node, and the image.
+# The files of an image for a built peat-node or ddil, and the image. A binary that is called ddil stays ddil, every other one is the node.
 #   sh deploy/image.sh files BINARY FOLDER    FOLDER/root: binary, the libraries that it names, users, CA certificates;
 #                                             FOLDER/data: what the image's user may write to, empty
-#   sh deploy/image.sh build BINARY NAME:TAG  an image of them by deploy/Dockerfile.scratch; needs an engine, pulls nothing
+#   sh deploy/image.sh build BINARY NAME:TAG  an image of them by deploy/Dockerfile.scratch (of ddil: with that entry point);
+#                                             needs an engine, pulls nothing
 #   sh deploy/image.sh check FOLDER           starts the binary with FOLDER/root as its root; needs the rights of root
 # Libraries are copied from this machine: build where the binary was built, or with as new a C library.
 set -eu
@@ -11,14 +12,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 files() {
     binary=$1 tree=$2/root
+    case $(basename "$binary") in ddil) program=ddil ;; *) program=peat-node ;; esac
     mkdir -p "$tree/usr/bin" "$tree/etc/ssl/certs" "$2/data/peat-node"
-    cp "$binary" "$tree/usr/bin/peat-node"
+    cp "$binary" "$tree/usr/bin/$program"
     # Names of functions stay, for backtraces; what a debugger wants is six times the rest.
-    if command -v strip >/dev/null; then strip --strip-debug "$tree/usr/bin/peat-node"; fi
-    chmod 755 "$tree/usr/bin/peat-node"
+    if command -v strip >/dev/null; then strip --strip-debug "$tree/usr/bin/$program"; fi
+    chmod 755 "$tree/usr/bin/$program"
     # "name => /path (0x…)" and "/lib64/ld-linux… (0x…)"; a static binary names none. Since glibc 2.34 libc.so.6 looks up
     # names by itself, so nothing is loaded that ldd does not name.
-    ldd "$tree/usr/bin/peat-node" 2>/dev/null | grep -o '/[^ ]*' | grep '^/lib\|^/usr/lib' | while read -r library; do
+    ldd "$tree/usr/bin/$program" 2>/dev/null | grep -o '/[^ ]*' | grep '^/lib\|^/usr/lib' | while read -r library; do
         mkdir -p "$tree$(dirname "$library")"
         cp -L "$library" "$tree$library"
     done
@@ -36,21 +38,29 @@ files() {
 
 check() {
     # As the image's user, with the tree as its root: whatever is missing shows.
-    chroot --userspec=65532:65532 "$1/root" /usr/bin/peat-node --version
+    for program in "$1"/root/usr/bin/*; do
+        chroot --userspec=65532:65532 "$1/root" "/usr/bin/$(basename "$program")" --version
+    done
 }
 
 build() {
     context=$(mktemp -d)
     trap 'rm -rf "$context"' EXIT
     files "$1" "$context"
-    docker build --file "$here/Dockerfile.scratch" --tag "$2" "$context"
+    dockerfile=$here/Dockerfile.scratch
+    if [ -e "$context/root/usr/bin/ddil" ]; then
+        # The last stage of Dockerfile.ddil, with the files from here.
+        dockerfile=$context/Dockerfile
+        sed -n '/^FROM scratch/,$p' "$here/Dockerfile.ddil" | sed 's#^COPY --from=build /image/#COPY #' >"$dockerfile"
+    fi
+    docker build --file "$dockerfile" --tag "$2" "$context"
 }
 
 case ${1:-}-$# in
 files-3 | build-3) "$1" "$2" "$3" ;;
 check-2) check "$2" ;;
 *)
-    sed -n '2,7s/^# *//p' "$0" >&2
+    sed -n '2,8s/^# *//p' "$0" >&2
     exit 2
     ;;
 esac
