@@ -4,6 +4,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use peat_sim::Plant;
 
 use crate::engine::EngineChoice;
+pub use crate::fidelity::FidelityArgs;
 use crate::outputs::Outputs;
 pub use crate::replay::ReplayArgs;
 pub use crate::sweep::SweepArgs;
@@ -31,6 +32,7 @@ Examples:
   ddil replay line-of-five --load  is one seed one run?
   ddil explain outage-1m           where did the time go, and what was possible?
   ddil diff old.json new.json      what changed?
+  ddil fidelity outage-1m          does a real world do what was predicted?
   ddil check my-island.toml        is this file a scenario?
   ddil new my-island               a scenario to begin with
 
@@ -80,6 +82,7 @@ Examples:
   ddil diff before.json after.json
   ddil diff git:main git:HEAD --scenario outage-1m --seeds 5
   ddil diff git:v0.1.0 today.json --markdown       the scenarios and seeds of the file
+  ddil diff before.json after.json --fail-on-regression=5
   ddil diff a.json b.json --json | jq '.scenarios[].figures[] | select(.judgement == \"worse\")'
 
 Exit codes:
@@ -192,6 +195,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Compare two runs, or two revisions on the same seeds
     Diff(DiffArgs),
+    /// Hold a real world against what the simulation predicted
+    Fidelity(FidelityArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
@@ -341,12 +346,13 @@ pub struct DiffArgs {
     pub profile: String,
 
     /// A figure that differs by less than this many per cent has not changed
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = crate::diff::percent)]
     pub tolerance: f64,
 
-    /// Exit with 1 if a figure got worse, too
-    #[arg(long)]
-    pub fail_on_regression: bool,
+    /// Exit with 1 if a figure got worse, too; with a number: by more than so many per cent
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    #[arg(value_parser = crate::diff::percent)]
+    pub fail_on_regression: Option<f64>,
 
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, conflicts_with = "markdown")]

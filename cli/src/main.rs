@@ -14,6 +14,7 @@ mod document;
 mod engine;
 mod exit;
 mod explain;
+mod fidelity;
 mod interrupt;
 mod links;
 mod list;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Plants(arguments) => plants::plants(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Diff(arguments) => diff::diff(arguments),
+        Command::Fidelity(arguments) => fidelity::fidelity(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
         Command::New(arguments) => new::new(arguments),

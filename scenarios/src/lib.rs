@@ -22,6 +22,7 @@ pub mod capability;
 pub mod check;
 pub mod diff;
 pub mod explain;
+pub mod fidelity;
 pub mod figures;
 pub mod library;
 pub mod limits;

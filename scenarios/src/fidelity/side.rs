@@ -1,0 +1,121 @@
+//! What is measured on one side.
+
+use std::time::Duration;
+
+use super::phase::{Phase, phases};
+use crate::explain::{Explained, Explanation};
+use crate::figures::{Figures, Recovery, measure};
+use crate::record::{RunRecord, TRAFFIC_SLICE};
+use crate::time::SimTime;
+
+/// One side, worked out once.
+pub(super) struct Measured<'a> {
+    pub(super) record: &'a RunRecord,
+    pub(super) figures: Figures,
+    pub(super) explanation: Explanation<'a>,
+    /// Median time of a write until it is acknowledged: a commit, and what calls it.
+    pub(super) write_p50: Option<f64>,
+}
+
+/// Arrivals in order of their latency.
+pub(super) struct Sorted<'e>(Vec<&'e Explained>);
+
+impl<'a> Measured<'a> {
+    pub(super) fn of(record: &'a RunRecord) -> Self {
+        let writes = record.operations.iter().filter(|operation| operation.acknowledged());
+        let mut writes: Vec<Duration> =
+            writes.filter_map(|operation| Some(operation.completed?.since(operation.invoked))).collect();
+        writes.sort_unstable();
+        let write_p50 = writes.get(writes.len().saturating_sub(1) / 2).map(Duration::as_secs_f64);
+        Measured { record, figures: measure(record), explanation: Explanation::of(record), write_p50 }
+    }
+
+    pub(super) fn phases(&self) -> Vec<Phase> {
+        phases(self.record)
+    }
+
+    /// What was acknowledged in a phase and connected all the time.
+    pub(super) fn connected(&self, phase: &Phase) -> Sorted<'_> {
+        let during = |arrival: &&Explained| arrival.connected && phase.contains(arrival.acknowledged);
+        let mut arrivals: Vec<&Explained> = self.explanation.arrivals.iter().filter(during).collect();
+        arrivals.sort_by_key(|arrival| arrival.latency());
+        Sorted(arrivals)
+    }
+
+    /// What there was to recover from when a phase began or while it lasted, with a name of its own.
+    pub(super) fn recoveries(&self, phase: &Phase) -> Vec<(String, &Recovery)> {
+        let mut named: Vec<(String, &Recovery)> = Vec::new();
+        for recovery in self.figures.recoveries.iter().filter(|recovery| phase.contains(recovery.at)) {
+            let again = named.iter().filter(|(_, known)| known.name == recovery.name).count();
+            let name = match again {
+                0 => recovery.name.clone(),
+                again => format!("{} ({})", recovery.name, again + 1),
+            };
+            named.push((name, recovery));
+        }
+        named
+    }
+
+    /// The arrival that ended a recovery: the last to become visible of what had been acknowledged before it.
+    pub(super) fn last_after(&self, at: SimTime) -> Option<&Explained> {
+        let next = self.record.faults.iter().filter_map(|fault| fault.applied).filter(|next| *next > at).min();
+        let waited = |arrival: &&Explained| {
+            arrival.acknowledged <= at && arrival.visible > at && next.is_none_or(|next| arrival.visible <= next)
+        };
+        self.explanation.arrivals.iter().filter(waited).max_by_key(|arrival| arrival.visible)
+    }
+
+    /// `None` for a phase that is shorter than two slices of traffic: its ends would weigh as much as the rest.
+    pub(super) fn bytes_per_second(&self, phase: &Phase) -> Option<f64> {
+        let bytes: Vec<u64> = self.record.traffic.by_slice.iter().map(|slice| slice.bytes).collect();
+        per_second(&bytes, phase)
+    }
+
+    /// Frame bytes per second by class; empty where a world cannot see them.
+    pub(super) fn classes_per_second(&self, phase: &Phase) -> Vec<(String, f64)> {
+        let classes = self.record.traffic.by_class.iter();
+        classes.filter_map(|of| Some((of.class.clone(), per_second(&of.by_slice, phase)?))).collect()
+    }
+}
+
+/// Slices that lie in a phase, those at its ends by their share.
+fn per_second(slices: &[u64], phase: &Phase) -> Option<f64> {
+    let length = phase.length();
+    if length < 2 * TRAFFIC_SLICE {
+        return None;
+    }
+    let slice = TRAFFIC_SLICE.as_secs_f64();
+    let (from, until) = (seconds(phase.from), seconds(phase.until));
+    let share = |position: usize| {
+        let (begins, ends) = (position as f64 * slice, (position + 1) as f64 * slice);
+        (ends.min(until) - begins.max(from)).max(0.0) / slice
+    };
+    let bytes: f64 = slices.iter().enumerate().map(|(position, bytes)| *bytes as f64 * share(position)).sum();
+    Some(bytes / length.as_secs_f64())
+}
+
+fn seconds(at: SimTime) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+impl<'e> Sorted<'e> {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Nearest rank, in seconds.
+    pub(super) fn at(&self, quantile: f64) -> Option<f64> {
+        let rank = ((self.0.len() as f64 * quantile).ceil() as usize).max(1);
+        Some(self.0.get(rank - 1)?.latency().as_secs_f64())
+    }
+
+    /// The arrivals that stand around a quantile: of the median the middle half, of the 99th percentile the last fiftieth. Their
+    /// mean can be split into parts, which a quantile cannot.
+    pub(super) fn around(&self, quantile: f64) -> &[&'e Explained] {
+        let all = self.0.len();
+        let reach = (1.0 - quantile).min(0.25);
+        let low = (((quantile - reach).max(0.0) * all as f64) as usize).min(all.saturating_sub(1));
+        let high = (((quantile + reach).min(1.0) * all as f64).ceil() as usize).clamp(low + 1, all.max(low + 1));
+        self.0.get(low..high.min(all)).unwrap_or_default()
+    }
+}
