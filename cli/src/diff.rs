@@ -17,6 +17,9 @@ use revision::Workshop;
 /// Length of a document that is read: a sweep of ten thousand seeds, and room to spare.
 const DOCUMENT_BYTES: u64 = 256 << 20;
 
+/// Regressions that are named once more at the end; all of them stand above.
+const REGRESSIONS: usize = 8;
+
 /// What a side is named by besides a file.
 const REVISION: &str = "git:";
 
@@ -78,9 +81,11 @@ fn regressed(arguments: &DiffArgs, diff: &Diff, percent: f64) -> bool {
     if percent > 0.0 && !arguments.json {
         let named: Vec<String> =
             worse.iter().map(|(scenario, figure)| format!("{scenario}: {}", figure.name)).collect();
+        let (first, others) = named.split_at(named.len().min(REGRESSIONS));
+        let others = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
         let text = match named.is_empty() {
             true => format!("no figure got worse by more than {percent} %"),
-            false => format!("worse by more than {percent} %: {}", named.join("; ")),
+            false => format!("worse by more than {percent} %: {}{others}", first.join("; ")),
         };
         output::print(&format!("\n{text}\n"));
     }
