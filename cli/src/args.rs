@@ -6,6 +6,7 @@ use peat_sim::Plant;
 use crate::engine::EngineChoice;
 pub use crate::fidelity::FidelityArgs;
 use crate::outputs::Outputs;
+use crate::place::Place;
 pub use crate::replay::ReplayArgs;
 pub use crate::sweep::SweepArgs;
 
@@ -49,6 +50,7 @@ Examples:
   ddil run outage-1m --engine turmoil    the other simulator: the same verdict?
   ddil run my-island.toml --json | jq .verdict
   ddil run two-cluster-blackout --html blackout.html
+  ddil run two-cluster-blackout --world process --time-scale 0.1
   ddil run my-island.toml --out reports/my-island
   ddil run -v line-of-five 2> events.log";
 
@@ -150,6 +152,19 @@ Exit codes:
     5  a run could not be carried out
   130  interrupted";
 
+const EMULATOR_AFTER: &str = "\
+Without --measure it is a process of a world that `ddil run` starts itself: it reads
+on stdin, a line of JSON each, what it is to be and what is to happen, answers on
+stdout, and ends with its input. docs/worlds.md has the lines.
+
+Examples:
+  ddil emulator --measure
+
+Exit codes:
+    0  measured, and as exact as docs/worlds.md promises; or told to end
+    3  measured, and not as exact as that
+    5  it could not be done";
+
 const LIST_AFTER: &str = "\
 Examples:
   ddil list
@@ -207,6 +222,25 @@ pub enum Command {
     New(NewArgs),
     /// Print the JSON Schema of scenario files, for editors
     Schema(SchemaArgs),
+    /// Be the links of a real world, or measure how well this machine can be
+    Emulator(EmulatorArgs),
+}
+
+/// `ddil emulator`.
+#[derive(Debug, Args)]
+#[command(after_help = EMULATOR_AFTER)]
+pub struct EmulatorArgs {
+    /// Send datagrams through an emulator on this machine, and compare with the model
+    #[arg(long)]
+    pub measure: bool,
+
+    /// Listen here for the one who says what to be, instead of on stdin
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "measure")]
+    pub control: Option<std::net::SocketAddr>,
+
+    /// With --measure: print one JSON document on stdout, and nothing else
+    #[arg(long, requires = "measure")]
+    pub json: bool,
 }
 
 /// `ddil run`.
@@ -224,6 +258,10 @@ pub struct RunArgs {
     /// What runs them: `fabric` is the fast one, `turmoil` a second opinion on up to 50 nodes
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
     pub engine: EngineChoice,
+
+    /// Where they run.
+    #[command(flatten)]
+    pub place: Place,
 
     /// Print one JSON document on stdout, and nothing else
     #[arg(long)]

@@ -41,6 +41,20 @@ impl Exit {
         }
     }
 
+    /// What a program that ends with this number means.
+    pub fn from_code(code: i32) -> Option<Self> {
+        let all = [
+            Exit::Usage,
+            Exit::Fail,
+            Exit::Nondeterministic,
+            Exit::Infrastructure,
+            Exit::Unclear,
+            Exit::Breach,
+            Exit::Pass,
+        ];
+        all.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// The number that the shell sees.
     pub const fn code(self) -> u8 {
         match self {

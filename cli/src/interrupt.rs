@@ -51,3 +51,12 @@ pub fn watch() {
     });
     drop(watcher);
 }
+
+/// From now on Ctrl-C is for the program that this one waits for.
+pub fn leave_to_another() {
+    let watcher = thread::Builder::new().name("ctrl-c".into()).spawn(|| {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {}
+    });
+    drop(watcher);
+}

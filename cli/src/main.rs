@@ -1,6 +1,6 @@
 //! `ddil` puts mesh nodes on trial under denied, degraded, intermittent and limited links.
 //!
-//! The binary is thin: a scenario is read by `peat-scenarios`, run by `peat-sim`, judged and told by
+//! The binary is thin: a scenario is read by `peat-scenarios`, run by `peat-sim` or `peat-k3d`, judged and told by
 //! `peat-scenarios` again. What is here is what a person at a terminal meets: arguments ([`args`]), which
 //! scenario was meant ([`source`]), whether the world can run it ([`admission`]), progress ([`progress`]), colours
 //! ([`output`]), exit codes ([`exit`]), and what happens when someone presses Ctrl-C ([`interrupt`]) or something panics
@@ -11,6 +11,7 @@ mod args;
 mod check;
 mod diff;
 mod document;
+mod emulator;
 mod engine;
 mod exit;
 mod explain;
@@ -22,7 +23,9 @@ mod new;
 mod output;
 mod outputs;
 mod panics;
+mod place;
 mod plants;
+mod process;
 mod progress;
 mod replay;
 mod report;
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::New(arguments) => new::new(arguments),
         Command::Schema(_) => schema::schema(),
         Command::Check(arguments) => check::check(arguments),
+        Command::Emulator(arguments) => emulator::emulator(arguments),
     });
     let exit = command.unwrap_or_else(|_| {
         panics::confess();

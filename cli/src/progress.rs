@@ -37,16 +37,21 @@ impl Meter {
         *current() = Some(Meter { bar, label, reproduce, reached: None });
     }
 
-    /// Moves on.
+    /// Moves on, in a simulation.
     pub fn advance(progress: &Progress) {
+        Self::reach(progress.now, progress.end, &progress.phase);
+    }
+
+    /// Moves on.
+    pub fn reach(now: SimTime, end: SimTime, phase: &str) {
         let mut current = current();
         let Some(meter) = current.as_mut() else { return };
-        let (now, end) = (whole_seconds(progress.now), whole_seconds(progress.end));
-        meter.reached = Some(format!("at {now} of {end}"));
+        let (shown, last) = (whole_seconds(now), whole_seconds(end));
+        meter.reached = Some(format!("at {shown} of {last}"));
         if let Some(bar) = &meter.bar {
-            bar.set_length(progress.end.as_nanos());
-            bar.set_message(format!("{now} of {end}  {}", progress.phase));
-            bar.set_position(progress.now.as_nanos());
+            bar.set_length(end.as_nanos());
+            bar.set_message(format!("{shown} of {last}  {phase}"));
+            bar.set_position(now.as_nanos());
         }
     }
 

@@ -1,8 +1,11 @@
 //! `ddil run`: scenarios in, verdicts out.
 
-use peat_scenarios::RunRecord;
+use std::path::{Path, PathBuf};
+
+use peat_k3d::process::Servers;
 use peat_scenarios::check::Verdict;
 use peat_scenarios::report::{Report, Summary, WIDTH};
+use peat_scenarios::{RunRecord, SimTime};
 use peat_sim::{Event, RunOptions, SimError};
 use serde_json::Value;
 
@@ -11,6 +14,8 @@ use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::output::{self, quoted, styled};
 use crate::outputs::Judged;
+use crate::place::World;
+use crate::process::{self, Side};
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
 use crate::{admission, interrupt, panics, plants};
@@ -50,20 +55,28 @@ pub fn run(arguments: &RunArgs) -> Exit {
             }
         }
     }
-    if bad > 0 || !admission::admit(&sources, &arguments.engine.capabilities()) {
+    if bad > 0 {
         return Exit::Usage;
     }
-    if let Err(error) = arguments.outputs.check(sources.len(), arguments.json) {
-        output::complain(&error);
-        return Exit::Usage;
-    }
+    let (sources, servers) = match prepare(arguments, sources) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let at = match arguments.place.world {
+        World::Sim => At::Sim,
+        World::Process => match process::enter() {
+            Side::Inside(data) => At::Process { data, servers },
+            Side::Done(exit) => return exit,
+            Side::Barred(why) => At::Nowhere(why),
+        },
+    };
     interrupt::watch();
     let mut outcomes = Vec::new();
     for (position, sourced) in sources.iter().enumerate() {
         if position > 0 && arguments.prints_text() {
             output::print("\n");
         }
-        outcomes.push(Trial { arguments, sourced, several: sources.len() > 1 }.hold());
+        outcomes.push(Trial { arguments, at: &at, sourced, several: sources.len() > 1 }.hold());
     }
     let verdicts = outcomes.iter().map(|outcome| outcome.verdict);
     let exit = verdicts.clone().map(Exit::of).min().unwrap_or(Exit::Unclear);
@@ -78,9 +91,52 @@ pub fn run(arguments: &RunArgs) -> Exit {
     if written { exit } else { Exit::Usage }
 }
 
+/// Everything that can be known to be wrong before anything starts.
+fn prepare(arguments: &RunArgs, sources: Vec<Sourced>) -> Result<(Vec<Sourced>, Option<Servers>), Exit> {
+    let place = &arguments.place;
+    let complain = |error: String| {
+        output::complain(&error);
+        Exit::Usage
+    };
+    place.check(arguments.engine).map_err(complain)?;
+    let scaled: Result<Vec<Sourced>, String> = sources.into_iter().map(|sourced| place.scaled(sourced)).collect();
+    let sources = scaled.map_err(complain)?;
+    if !admission::admit(&sources, &place.capabilities(arguments.engine)) {
+        return Err(Exit::Usage);
+    }
+    arguments.outputs.check(sources.len(), arguments.json).map_err(complain)?;
+    if place.world == World::Sim {
+        return Ok((sources, None));
+    }
+    let servers = process::servers(place).map_err(complain)?;
+    if !process::admit(&sources, &servers) {
+        return Err(Exit::Usage);
+    }
+    Ok((sources, Some(servers)))
+}
+
+/// Something that happened, for the log.
+struct Line {
+    at: SimTime,
+    is_datagram: bool,
+    text: String,
+}
+
+/// Where scenarios run.
+enum At {
+    Sim,
+    Process {
+        data: PathBuf,
+        servers: Option<Servers>,
+    },
+    /// The world cannot be made here.
+    Nowhere(String),
+}
+
 /// One scenario on trial.
 struct Trial<'a> {
     arguments: &'a RunArgs,
+    at: &'a At,
     sourced: &'a Sourced,
     /// There are other scenarios.
     several: bool,
@@ -110,22 +166,53 @@ impl Trial<'_> {
         }
     }
 
-    fn once(&self) -> Result<(RunRecord, Vec<Event>), SimError> {
+    fn once(&self) -> Result<(RunRecord, Vec<Line>), String> {
         let scenario = &self.sourced.scenario;
         Meter::start(scenario.name.clone(), self.reproduce(), !self.arguments.no_progress);
+        let done = match self.at {
+            At::Sim => self.simulate().map_err(|error| error.to_string()),
+            At::Process { data, servers } => self.processes(data, servers.as_ref()),
+            At::Nowhere(why) => Err(why.clone()),
+        };
+        Meter::finish();
+        for note in panics::take() {
+            output::complain(&format!("error: panic in the run of {}\n  --> {note}\n", scenario.name));
+        }
+        let (mut record, lines) = done?;
+        record.meta.time_scale = self.arguments.place.time_scale.unwrap_or(1.0);
+        Ok((record, lines))
+    }
+
+    fn simulate(&self) -> Result<(RunRecord, Vec<Line>), SimError> {
+        let scenario = &self.sourced.scenario;
         let mut options = RunOptions::seed(self.seed()).engine(self.arguments.engine.engine());
         options.source = self.source();
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
         plants::plant(&self.arguments.plant, &mut options);
-        let done = match self.arguments.verbose > 0 {
-            true => peat_sim::run_with_events(scenario, options),
-            false => peat_sim::run(scenario, options).map(|record| (record, Vec::new())),
-        };
-        Meter::finish();
-        for note in panics::take() {
-            output::complain(&format!("error: panic in the simulation of {}\n  --> {note}\n", scenario.name));
+        if self.arguments.verbose == 0 {
+            return peat_sim::run(scenario, options).map(|record| (record, Vec::new()));
         }
-        done
+        let (record, events) = peat_sim::run_with_events(scenario, options)?;
+        let line = |event: Event| Line { at: event.at, is_datagram: event.kind.is_datagram(), text: event.text };
+        Ok((record, events.into_iter().map(line).collect()))
+    }
+
+    fn processes(&self, data: &Path, servers: Option<&Servers>) -> Result<(RunRecord, Vec<Line>), String> {
+        let mut progress =
+            |progress: peat_k3d::run::Progress| Meter::reach(progress.now, progress.end, &progress.phase);
+        let watching = peat_k3d::run::Watching { progress: Some(&mut progress), events: self.arguments.verbose > 0 };
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let trial = peat_k3d::process::Trial {
+            scenario: &self.sourced.scenario,
+            seed: self.seed(),
+            source: self.source(),
+            servers: servers.cloned().ok_or("no server was chosen")?,
+            program: &program,
+            data,
+        };
+        let (record, events) = peat_k3d::process::run(trial, watching).map_err(|error| error.to_string())?;
+        let line = |event: peat_k3d::run::Event| Line { at: event.at, is_datagram: false, text: event.text };
+        Ok((record, events.into_iter().map(line).collect()))
     }
 
     fn seed(&self) -> u64 {
@@ -136,6 +223,7 @@ impl Trial<'_> {
     fn source(&self) -> String {
         let mut typed = quoted(&self.sourced.argument);
         typed.push_str(self.arguments.engine.typed());
+        typed.push_str(&self.arguments.place.typed());
         typed.push_str(&plants::typed(&self.arguments.plant));
         typed
     }
@@ -147,31 +235,31 @@ impl Trial<'_> {
 
     /// The events: for `-v` what an application or operator would notice, in lines as wide as a report; for
     /// `-vv` the datagrams too, and documents in full.
-    fn log(&self, events: &[Event]) {
+    fn log(&self, events: &[Line]) {
         let all = match self.arguments.verbose {
             0 => return,
             level => level > 1,
         };
         let paint = output::stderr_paint();
-        let shown = events.iter().filter(|event| all || !event.kind.is_datagram());
-        let line = |event: &Event| {
+        let shown = events.iter().filter(|event| all || !event.is_datagram);
+        let line = |event: &Line| {
             let text = if all { event.text.clone() } else { output::shortened(&event.text, WIDTH - TIME_WIDTH - 1) };
             format!("{} {text}\n", styled(paint, DIM, format_args!("{:>TIME_WIDTH$}", event.at)))
         };
         output::tell(&shown.map(line).collect::<String>());
     }
 
-    fn not_run(&self, error: &SimError) -> Outcome {
+    fn not_run(&self, error: &str) -> Outcome {
         let (name, seed, reproduce) = (&self.sourced.scenario.name, self.seed(), self.reproduce());
         output::complain(&format!("error: {name} could not be run: {error}\nreproduce: {reproduce}\n"));
         Outcome {
             name: name.clone(),
             seed,
             verdict: Verdict::InfraError,
-            trace: error.to_string(),
+            trace: error.to_owned(),
             summary: None,
             written: true,
-            json: document::not_run(name, &self.source(), seed, &error.to_string(), &reproduce),
+            json: document::not_run(name, &self.source(), seed, error, &reproduce),
         }
     }
 }

@@ -37,6 +37,7 @@ snapshots! {
     help_of_report: ["report", "--help"],
     help_of_new: ["new", "--help"],
     help_of_schema: ["schema", "--help"],
+    help_of_emulator: ["emulator", "--help"],
     nothing_asked: [],
     list: ["list"],
     list_as_json: ["list", "--json"],

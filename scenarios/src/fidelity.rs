@@ -22,7 +22,7 @@ pub use text::markdown;
 use crate::check::Verdict;
 use crate::figures::Settled;
 use crate::limits;
-use crate::record::RunRecord;
+use crate::record::{Precision, RunRecord};
 use crate::sweep::Unit;
 use crate::time::SimTime;
 use phase::Phase;
@@ -74,6 +74,9 @@ pub struct World {
     pub acknowledged: u64,
     /// Median time from the issue of an operation to its acknowledgement, in seconds.
     pub write_p50: Option<f64>,
+    /// How exactly it measured; absent in virtual time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 /// One phase on both sides.
@@ -167,6 +170,7 @@ impl Fidelity {
             verdict,
             acknowledged: measured.figures.operations.ok,
             write_p50: measured.write_p50,
+            precision: measured.record.precision,
         };
         Ok(Fidelity {
             scenario: sim.0.meta.scenario.clone(),
@@ -201,6 +205,7 @@ fn one_plan(sim: &RunRecord, real: &RunRecord) -> Result<(), FidelityError> {
     let pairs = [
         ("scenario", sim.meta.scenario.clone(), real.meta.scenario.clone()),
         ("seed", sim.meta.seed.to_string(), real.meta.seed.to_string()),
+        ("time scale", sim.meta.time_scale.to_string(), real.meta.time_scale.to_string()),
         ("length", sim.meta.duration.to_string(), real.meta.duration.to_string()),
         ("fleet", nodes(sim), nodes(real)),
         ("storm", faults(sim), faults(real)),

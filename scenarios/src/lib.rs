@@ -21,6 +21,8 @@
 pub mod capability;
 pub mod check;
 pub mod diff;
+#[cfg(feature = "drive")]
+pub mod drive;
 pub mod explain;
 pub mod fidelity;
 pub mod figures;

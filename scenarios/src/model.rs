@@ -11,6 +11,7 @@ mod link;
 mod lower;
 mod node;
 mod raw;
+mod scale;
 #[cfg(test)]
 mod tests;
 mod units;

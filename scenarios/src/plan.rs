@@ -229,7 +229,8 @@ pub struct TimedStep {
 }
 
 /// What is done to links and nodes. Pairs are ordered: from, to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// The links carry nothing, and lose what is in flight.
     LinksDown {

@@ -13,6 +13,7 @@ mod excused;
 pub mod flights;
 pub mod history;
 mod intern;
+mod precision;
 mod serial;
 pub mod transfer;
 mod verify;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use effect::FaultEffect;
 pub use flights::{Flight, Flights};
 pub use intern::Interner;
+pub use precision::Precision;
 pub(crate) use serial::entries;
 pub use verify::RecordFault;
 
@@ -81,11 +83,17 @@ pub struct RunRecord {
     /// What passed between the nodes; `None` unless the world was asked for it, and in worlds that cannot see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfers: Option<transfer::Transfers>,
+    /// How exactly the world measured; `None` in virtual time, which is exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     #[serde(skip)]
     interner: Interner,
     /// Acknowledged writes by group, for what waits for them.
     #[serde(skip)]
     acknowledged: BTreeMap<u32, u64>,
+    /// What each node counted as sent of each class, when it was asked last.
+    #[serde(skip)]
+    class_totals: BTreeMap<(NodeIndex, String), u64>,
 }
 
 /// What was run, where.
@@ -107,6 +115,18 @@ pub struct RunMeta {
     pub duration: SimTime,
     /// Nothing was written from here on.
     pub writes_end: SimTime,
+    /// The scenario was told in this part of its time; 1: as it is.
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub time_scale: f64,
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_whole(scale: &f64) -> bool {
+    *scale == 1.0
 }
 
 /// How an operation ended.

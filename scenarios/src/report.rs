@@ -184,8 +184,12 @@ impl<'a> Report<'a> {
             "" => meta.world.clone(),
             engine => format!("{}/{engine}", meta.world),
         };
+        let scale = match meta.time_scale {
+            1.0 => String::new(),
+            scale => format!(", told in {scale} of its time"),
+        };
         let told = format!(
-            "seed {} · world {world} · {} in {} · {} of scenario time in {}{}",
+            "seed {} · world {world} · {} in {} · {} of scenario time in {}{}{scale}",
             meta.seed,
             plural(nodes as u64, "node"),
             plural(clusters.len() as u64, "cluster"),
@@ -194,6 +198,9 @@ impl<'a> Report<'a> {
             times_real(meta.duration.as_duration(), record.wall)
         );
         format::wrap(&told, WIDTH).iter().for_each(|row| line(out, row));
+        if let Some(precision) = &record.precision {
+            format::wrap(&precision.to_string(), WIDTH).iter().for_each(|row| line(out, row));
+        }
     }
 
     fn check(&self, out: &mut String, paint: Paint, result: &CheckResult) {

@@ -208,7 +208,8 @@ impl World<'_> {
 
     /// Each node's island: the least node that sessions join it with.
     fn regroup(&mut self) {
-        let open: Vec<_> = self.sessions.iter().copied().filter(|&(a, b)| self.open(a, b)).collect();
+        let open = self.open_sessions();
+        self.delays.clear();
         self.islands = self.plan.topology.nodes.iter().map(|node| node.index).collect();
         loop {
             let before = self.islands.clone();
@@ -223,8 +224,15 @@ impl World<'_> {
     }
 
     fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Duration> {
-        let delays = self.delays.entry(from).or_insert_with(|| self.topology.one_way_delays(from));
-        delays[to.index()]
+        if !self.delays.contains_key(&from) {
+            let delays = self.topology.one_way_delays_over(from, &self.open_sessions());
+            self.delays.insert(from, delays);
+        }
+        self.delays[&from][to.index()]
+    }
+
+    fn open_sessions(&self) -> Vec<(NodeIndex, NodeIndex)> {
+        self.sessions.iter().copied().filter(|&(a, b)| self.open(a, b)).collect()
     }
 
     fn event(&mut self, now: SimTime, event: Event) {
@@ -316,9 +324,8 @@ impl World<'_> {
                     self.topology.links.get_mut(&ends).into_iter().for_each(with_header);
                 }
             }
-            _ => return,
+            _ => {}
         }
-        self.delays.clear();
     }
 
     /// What is on its way between nodes that are apart now is lost, and comes again when they are joined.
@@ -365,8 +372,7 @@ impl World<'_> {
                 Some(delay) if self.reaches(planned.node, node) => {
                     self.push(now + delay + Duration::from_millis(2), Event::Deliver(node, op));
                 }
-                Some(_) => self.parked.push((node, op)),
-                None => {}
+                _ => self.parked.push((node, op)),
             }
         }
     }

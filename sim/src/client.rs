@@ -9,18 +9,16 @@ use hyper_util::rt::TokioIo;
 use peat_node::NodeHandle;
 use peat_node::node::Pause;
 use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
+use peat_scenarios::drive::Client;
 use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use turmoil::net::TcpStream;
 
 use crate::tasks::Owned;
 
 /// Bytes that one direction of the connection holds, as a socket buffer would.
 const PIPE_BYTES: usize = 256 << 10;
-
-/// The client as tonic makes it.
-pub(crate) type Client = PeatSidecarClient<Channel>;
 
 /// Connects a client to a node. The connection ends when the returned serving side is dropped.
 pub(crate) async fn connect(node: NodeHandle, pause: &Pause) -> Result<(Client, Owned), tonic::transport::Error> {

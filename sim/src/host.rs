@@ -12,7 +12,6 @@ use peat_scenarios::record::Life;
 use crate::Configure;
 use crate::agent::SimAgent;
 use crate::calendar::Calendar;
-use crate::client::Client;
 use crate::clock::SimClock;
 use crate::disk::Disk;
 use crate::journal::Journal;
@@ -20,7 +19,7 @@ use crate::life::{Boot, Ready};
 use crate::net::Net;
 use crate::observer::{Directory, LifeObserver};
 use crate::trace::Kind;
-use crate::workload::{Agenda, Bookmark};
+use peat_scenarios::drive::{Agenda, Bookmark, Client};
 
 /// What all hosts of a run share.
 #[derive(Clone)]
@@ -39,7 +38,7 @@ pub(crate) struct Shared {
 /// Who runs the tasks of the hosts.
 ///
 /// A host is dark at first. While it is dark, its application skips what it would have done
-/// ([`crate::workload::drive`] without a client): that is the engine's to run, too.
+/// ([`peat_scenarios::drive::drive`] without a client): that is the engine's to run, too.
 pub(crate) trait Engine {
     /// A host lives from now on.
     fn begin(&mut self, boot: Boot);

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use peat_scenarios::drive::{Doing, Logbook};
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{RunRecord, SimTime};
 use tokio::sync::Notify;
@@ -68,6 +69,31 @@ impl Journal {
         let mut inner = self.lock();
         let now = inner.now();
         inner.note(now, kind, node, text);
+    }
+}
+
+impl Logbook for Journal {
+    fn write<T>(&self, entry: impl FnOnce(&mut RunRecord, SimTime) -> T) -> T {
+        let mut inner = self.lock();
+        let now = inner.now();
+        entry(&mut inner.record, now)
+    }
+
+    fn note(&self, doing: Doing, node: NodeIndex, line: &str) {
+        let kind = match doing {
+            Doing::Invokes => Kind::Invoked,
+            Doing::Completes => Kind::Completed,
+            Doing::Sees => Kind::Visible,
+        };
+        Journal::note(self, kind, node, line);
+    }
+
+    fn instant(&self, at: SimTime) -> Instant {
+        Journal::instant(self, at)
+    }
+
+    fn stir(&self) {
+        self.stirred.notify_one();
     }
 }
 

@@ -44,7 +44,6 @@ mod seeds;
 mod tasks;
 pub mod trace;
 pub mod turmoil;
-mod workload;
 mod world;
 
 use std::sync::{Arc, mpsc};

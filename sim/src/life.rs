@@ -24,7 +24,6 @@ use peat_scenarios::record::RestartSnapshot;
 
 use crate::agent::SimAgent;
 use crate::calendar::Calendar;
-use crate::client::Client;
 use crate::disk::Disk;
 use crate::host::Shared;
 use crate::journal::Journal;
@@ -32,7 +31,7 @@ use crate::net::{SimResolver, address_text};
 use crate::observer::LifeObserver;
 use crate::seeds;
 use crate::trace::Kind;
-use crate::workload::{self, Agenda, Bookmark};
+use peat_scenarios::drive::{self, Agenda, Bookmark, Client};
 
 /// A node that does not start because of its disk is started again after this time: the first pause of systemd and of
 /// Kubernetes, rounded.
@@ -108,8 +107,8 @@ impl Boot {
     pub(crate) async fn application(self, node: NodeHandle, client: Client) {
         self.ready.set(node, client.clone());
         let journal = self.shared.journal;
-        let watching = workload::watch(self.spec.index, client.clone(), journal.clone(), self.bookmark);
-        let working = workload::drive(self.agenda, Some(client), journal);
+        let watching = drive::watch(self.spec.index, client.clone(), journal.clone(), self.bookmark);
+        let working = drive::drive(self.agenda, Some(client), journal);
         future::join(watching, working).await;
     }
 

@@ -34,9 +34,9 @@ use crate::journal::Journal;
 use crate::life::Boot;
 use crate::net::INBOX_DATAGRAMS;
 use crate::trace::Event;
-use crate::workload::{self, Agenda};
 use crate::world::{Setup, World, finals};
 use crate::{SimError, hooks};
+use peat_scenarios::drive::{self, Agenda};
 
 use machine::{Gate, Job, Machine};
 
@@ -180,7 +180,7 @@ impl Machines {
 
     /// Lets a host skip its operations, in place of what its application did before.
     fn darken(&self, node: NodeIndex, agenda: &Agenda) {
-        self.assign(node, workload::drive(agenda.clone(), None, self.journal.clone()));
+        self.assign(node, drive::drive(agenda.clone(), None, self.journal.clone()));
     }
 
     fn assign(&self, node: NodeIndex, task: impl Future<Output = ()> + Send + 'static) {

@@ -24,8 +24,8 @@ use crate::journal::Journal;
 use crate::life::identity;
 use crate::net::Net;
 use crate::trace::{Event, Kind, Trace};
-use crate::workload::Agenda;
 use crate::{Configure, Progress, hooks, seeds};
+use peat_scenarios::drive::Agenda;
 
 use classes::Classes;
 use convergence::Convergence;

@@ -55,7 +55,7 @@ pub(super) fn of_latency(
     }
     // Without frames an arrival is split as if it had come straight from its origin, to which there need not be a session.
     // What was connected all the time waited for none.
-    on_the_way(a, mine, b, theirs)
+    on_the_way(a, mine, b, theirs, quantile)
 }
 
 /// Of the time from the heal: the way to the session that was last before the end, and what came after it.
@@ -79,7 +79,7 @@ pub(super) fn of_recovery(
     ];
     // A session is up before anything crosses it.
     if let (true, Some(mine), Some(theirs)) = (converged, a.last_after(mine.at), b.last_after(theirs.at)) {
-        components.extend(on_the_way(a, &[mine], b, &[theirs]));
+        components.extend(on_the_way(a, &[mine], b, &[theirs], 0.5));
     }
     components
 }
@@ -129,7 +129,13 @@ fn both_see_frames(a: &Measured<'_>, b: &Measured<'_>) -> bool {
 }
 
 /// What the machine adds on the way of an arrival, where no frames are seen.
-fn on_the_way(a: &Measured<'_>, mine: &[&Explained], b: &Measured<'_>, theirs: &[&Explained]) -> Vec<Component> {
+fn on_the_way(
+    a: &Measured<'_>,
+    mine: &[&Explained],
+    b: &Measured<'_>,
+    theirs: &[&Explained],
+    quantile: f64,
+) -> Vec<Component> {
     if both_see_frames(a, b) {
         return Vec::new();
     }
@@ -137,15 +143,27 @@ fn on_the_way(a: &Measured<'_>, mine: &[&Explained], b: &Measured<'_>, theirs: &
     let hops =
         |of: &[&Explained]| of.iter().map(|arrival| arrival.hops.len()).sum::<usize>() as f64 / of.len().max(1) as f64;
     let hops = hops(mine).max(hops(theirs)).max(1.0);
-    let write = |measured: &Measured<'_>| measured.write_p50.unwrap_or_default() * hops;
-    let mut components = vec![Component::new("commits on the way", write(a), write(b))];
-    components.extend(precision(a, b, hops));
-    components
-}
-
-/// What a real world says of its own error.
-fn precision(_: &Measured<'_>, _: &Measured<'_>, _: f64) -> Vec<Component> {
-    Vec::new()
+    // A write is a call and a commit; on the way there are commits only.
+    let write = |measured: &Measured<'_>| {
+        let call = measured.record.precision.map_or(0.0, |of| of.call_p50.as_secs_f64());
+        (measured.write_p50.unwrap_or_default() - call).max(0.0) * hops
+    };
+    // An event is noted half a call late, and so is the acknowledgement that it is measured from; the tail is not halved.
+    let clock = |measured: &Measured<'_>| {
+        measured.record.precision.map_or(0.0, |of| match quantile > 0.9 {
+            true => of.call_p99.saturating_sub(of.call_p50).as_secs_f64(),
+            false => 0.0,
+        })
+    };
+    let late = |measured: &Measured<'_>| {
+        let of = measured.record.precision;
+        of.map_or(0.0, |of| if quantile > 0.9 { of.late_p99 } else { of.late_p50 }.as_secs_f64()) * hops
+    };
+    vec![
+        Component::new("commits on the way", write(a), write(b)),
+        Component::new("clock error", clock(a), clock(b)),
+        Component::new("late links", late(a), late(b)),
+    ]
 }
 
 fn mean(arrivals: &[&Explained], part: Part) -> f64 {

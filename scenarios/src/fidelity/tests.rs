@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::record::{ClassTraffic, Count};
+use crate::record::{ClassTraffic, Count, Precision};
 use crate::report::Paint;
 use crate::testing::good;
 
@@ -80,6 +80,29 @@ fn slow_commits_explain_what_they_cost() {
 }
 
 #[test]
+fn links_that_the_world_knows_to_be_late_explain_what_they_cost() {
+    let world = |late| {
+        beside(|record| {
+            told_later(record, ms(30));
+            let (zero, hundredth) = (Duration::ZERO, late + ms(1));
+            record.precision = Some(Precision {
+                call_p50: zero,
+                call_p99: zero,
+                late_p50: late,
+                late_p99: hundredth,
+                late_max: hundredth,
+                datagrams: 1_000,
+                lost: 0,
+            });
+        })
+    };
+    assert_eq!(row(&world(ms(29)), "sat", "sync latency p50").standing, Standing::Explained);
+    let exact = world(Duration::ZERO);
+    assert_eq!(row(&exact, "sat", "sync latency p50").standing, Standing::Outside);
+    assert!(exact.text(Paint::Plain).contains("clock error"));
+}
+
+#[test]
 fn a_recovery_that_dialled_later_is_explained_by_the_pause_between_dials() {
     let by = Duration::from_secs(3);
     let slow = beside(|record| {
@@ -142,6 +165,7 @@ fn runs_of_two_plans_are_refused() {
     let told = [
         refused(&|record| record.meta.seed = 8),
         refused(&|record| record.meta.scenario = "another".to_owned()),
+        refused(&|record| record.meta.time_scale = 0.1),
         refused(&|record| record.topology.nodes[1].name = "alpha-9".to_owned()),
         refused(&|record| record.faults[0].spec.name = "rain".to_owned()),
         Fidelity::of((&real(|_| ()), Verdict::Pass), (&sim, Verdict::Pass)).unwrap_err().to_string(),

@@ -32,6 +32,9 @@ impl Fidelity {
             &mut out,
             &format!("seed {} · predicted by {} · held against {}", self.seed, self.sim.name, self.real.name),
         );
+        if let Some(precision) = &self.real.precision {
+            wrap(&precision.to_string(), WIDTH).iter().for_each(|row| line(&mut out, row));
+        }
         for phase in &self.phases {
             line(&mut out, &format!("\n{}", paint.bold(&phase.title())));
             if phase.rows.is_empty() {

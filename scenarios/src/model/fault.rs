@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::LinkShape;
 
 /// One entry of the timeline.
@@ -171,7 +173,8 @@ pub enum FaultKind {
 }
 
 /// What happens to one node.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Trouble {
     /// It stops without a farewell; only what its disk synced is left, and a random part of the rest.
     Crash,

@@ -143,12 +143,21 @@ impl Topology {
     pub fn one_way_delays(&self, origin: NodeIndex) -> Vec<Option<Duration>> {
         let mut sessions = self.sessions();
         sessions.extend(self.discoverable());
+        self.one_way_delays_over(origin, &sessions)
+    }
+
+    /// The same where only these sessions are open.
+    pub(crate) fn one_way_delays_over(
+        &self,
+        origin: NodeIndex,
+        sessions: &[(NodeIndex, NodeIndex)],
+    ) -> Vec<Option<Duration>> {
         let mut best: Vec<Option<Duration>> = vec![None; self.nodes.len()];
         best[origin.index()] = Some(Duration::ZERO);
         // Bellman-Ford: the graphs are small and sparse, and it needs no priority queue.
         loop {
             let mut changed = false;
-            for &(a, b) in &sessions {
+            for &(a, b) in sessions {
                 for (from, to) in [(a, b), (b, a)] {
                     let Some(latency) = self.link(from, to).map(LinkParams::least_latency) else {
                         continue;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::Scenario;
 use crate::physics::LinkCounters;
-use crate::plan::{Action, DocKey, FaultClass, FaultIndex, NodeIndex, Plan, PlannedOp, registers};
+use crate::plan::{Action, DocKey, FaultClass, FaultIndex, NodeIndex, Plan, PlannedOp, Topology, registers};
 use crate::time::SimTime;
 
 /// Names an operation that was begun; see [`RunRecord::begin`].
@@ -32,6 +32,7 @@ impl RunRecord {
                 engine: engine.to_owned(),
                 duration: plan.duration,
                 writes_end: plan.writes_end,
+                time_scale: 1.0,
             },
             topology: plan.topology.clone(),
             operations: Vec::with_capacity(plan.operations.len()),
@@ -62,8 +63,10 @@ impl RunRecord {
             logs: Default::default(),
             infra_errors: Vec::new(),
             transfers: None,
+            precision: None,
             interner: Interner::default(),
             acknowledged: BTreeMap::new(),
+            class_totals: BTreeMap::new(),
         }
     }
 
@@ -240,18 +243,7 @@ impl RunRecord {
 
     /// A datagram of `bytes` payload was sent; `dropped` when the link did not take it.
     pub fn datagram(&mut self, now: SimTime, from: NodeIndex, to: NodeIndex, bytes: usize, dropped: bool) {
-        let groups = (self.topology.node(from).group, self.topology.node(to).group);
-        let slice = (now.as_nanos() / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
-        let traffic = &mut self.traffic;
-        if traffic.by_slice.len() <= slice {
-            traffic.by_slice.resize(slice + 1, Count::default());
-        }
-        let by_group = traffic.by_group.entry(groups).or_default();
-        for count in [&mut traffic.sent, by_group, &mut traffic.by_slice[slice]] {
-            count.datagrams += 1;
-            count.bytes += bytes as u64;
-        }
-        traffic.dropped += u64::from(dropped);
+        self.traffic.offered(&self.topology, now, (from, to), bytes, dropped);
     }
 
     /// The same datagram for the drawings: when it will arrive, or `None` when the link did not take it.
@@ -275,6 +267,17 @@ impl RunRecord {
         slices[slice] += bytes;
     }
 
+    /// For worlds that only see what a node counts since its start; `sum` is that of `node`. A node that was started again counts
+    /// from zero.
+    pub fn class_total(&mut self, now: SimTime, node: NodeIndex, class: &str, sum: u64) {
+        let told = self.class_totals.entry((node, class.to_owned())).or_default();
+        let more = if sum >= *told { sum - *told } else { sum };
+        *told = sum;
+        if more > 0 {
+            self.class_bytes(now, class, more);
+        }
+    }
+
     /// A frame with changes of a document left an outbox (`sent`), or was received. Kept if transfers are.
     pub fn frame(&mut self, at: SimTime, ends: (NodeIndex, NodeIndex), sent: bool, frame: Frame<'_>) {
         let Some(mut transfers) = self.transfers.take() else { return };
@@ -296,13 +299,42 @@ impl RunRecord {
 
     /// A datagram of `bytes` payload reached its receiver.
     pub fn arrived(&mut self, from: NodeIndex, to: NodeIndex, bytes: usize) {
-        let groups = (self.topology.node(from).group, self.topology.node(to).group);
-        let traffic = &mut self.traffic;
-        if traffic.received_by_node.is_empty() {
-            traffic.received_by_node.resize(self.topology.nodes.len(), Count::default());
+        self.traffic.arrived(&self.topology, (from, to), bytes);
+    }
+}
+
+/// For worlds that count where the links are, away from the record.
+impl Traffic {
+    /// A datagram of `bytes` payload was given to the link between `ends`; `dropped` when it did not take it.
+    pub fn offered(
+        &mut self,
+        topology: &Topology,
+        now: SimTime,
+        ends: (NodeIndex, NodeIndex),
+        bytes: usize,
+        dropped: bool,
+    ) {
+        let groups = (topology.node(ends.0).group, topology.node(ends.1).group);
+        let slice = (now.as_nanos() / SimTime::from(TRAFFIC_SLICE).as_nanos()) as usize;
+        if self.by_slice.len() <= slice {
+            self.by_slice.resize(slice + 1, Count::default());
         }
-        let by_group = traffic.received_by_group.entry(groups).or_default();
-        for count in [by_group, &mut traffic.received_by_node[to.index()]] {
+        let by_group = self.by_group.entry(groups).or_default();
+        for count in [&mut self.sent, by_group, &mut self.by_slice[slice]] {
+            count.datagrams += 1;
+            count.bytes += bytes as u64;
+        }
+        self.dropped += u64::from(dropped);
+    }
+
+    /// A datagram of `bytes` payload reached the other end.
+    pub fn arrived(&mut self, topology: &Topology, ends: (NodeIndex, NodeIndex), bytes: usize) {
+        let groups = (topology.node(ends.0).group, topology.node(ends.1).group);
+        if self.received_by_node.is_empty() {
+            self.received_by_node.resize(topology.nodes.len(), Count::default());
+        }
+        let by_group = self.received_by_group.entry(groups).or_default();
+        for count in [by_group, &mut self.received_by_node[ends.1.index()]] {
             count.datagrams += 1;
             count.bytes += bytes as u64;
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Report;
 use crate::check::{CheckResult, Verdict};
 use crate::figures::Figures;
-use crate::record::{FaultRecord, RunMeta, RunRecord};
+use crate::record::{FaultRecord, Precision, RunMeta, RunRecord};
 use crate::sweep::Measure;
 
 /// The content of a report with stable names. Times ending in `_ns`, and moments, are nanoseconds
@@ -20,6 +20,9 @@ pub struct JsonReport<'a> {
     pub run: &'a RunMeta,
     /// Real nanoseconds that the run took.
     pub wall_ns: u64,
+    /// How exactly the world measured; absent in virtual time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// Hash over the trace, if the world has one.
     pub trace_hash: Option<&'a str>,
     /// One line that runs it again.
@@ -45,6 +48,7 @@ impl Report<'_> {
             exit_code: self.verdict.exit_code(),
             run: &self.record.meta,
             wall_ns: u64::try_from(self.record.wall.as_nanos()).unwrap_or(u64::MAX),
+            precision: self.record.precision,
             trace_hash: self.record.trace_hash.as_deref(),
             reproduce: self.reproduce(),
             checks: &self.checks,

@@ -18,8 +18,8 @@ use crate::journal::Journal;
 use crate::life::{Boot, identity};
 use crate::tasks::{Owned, leave_behind};
 use crate::trace::Event;
-use crate::workload::{self, Agenda};
 use crate::world::{Setup, World, finals, lives};
+use peat_scenarios::drive::{self, Agenda};
 
 /// Virtual time after each bind. It is a barrier: the clock stands still while a blocking task is out
 /// (netwatch reads `/proc/net/route` on another thread), so when this is over, the endpoint has settled.
@@ -97,7 +97,7 @@ enum Running {
 impl Tasks {
     /// Lets a host skip its operations, in place of what ran for it before.
     fn darken(&mut self, node: NodeIndex, agenda: &Agenda) -> Option<Running> {
-        let skipping = workload::drive(agenda.clone(), None, self.journal.clone());
+        let skipping = drive::drive(agenda.clone(), None, self.journal.clone());
         self.running.insert(node, Running::Dark { _skipping: Owned::spawn(skipping) })
     }
 }

@@ -19,9 +19,9 @@ use crate::host::Shared;
 use crate::life::{Boot, Ready};
 use crate::net::Net;
 use crate::observer::LifeObserver;
-use crate::workload::{Agenda, Bookmark};
 use crate::world::{Setup, World};
 use crate::{Engine, SimError, hooks, seeds};
+use peat_scenarios::drive::{Agenda, Bookmark};
 
 /// Carries out a simulation of your own on a thread of its own, on which clock and entropy are virtual and follow
 /// from `seed`. Make the [`Sim`] inside.

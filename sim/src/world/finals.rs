@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use peat_node::NodeHandle;
-use peat_proto::client::{GetDocumentRequest, ListDocumentsRequest};
-use peat_scenarios::plan::{DocKey, NodeIndex, NodeSpec};
-use peat_scenarios::record::{FinalDoc, ReplicaState};
-use tonic::Status;
+use peat_scenarios::drive::{self, Client};
+use peat_scenarios::plan::{NodeIndex, NodeSpec};
+use peat_scenarios::record::ReplicaState;
 
-use crate::client::Client;
 use crate::host::{Host, Shared};
 use crate::journal::Journal;
 use crate::life::trouble;
@@ -37,7 +35,7 @@ pub(crate) async fn read(replicas: Vec<Replica>, shared: Shared) {
         match ready {
             Some((handle, client)) => {
                 let digest = handle.heads_digest();
-                match documents(client, &shared).await {
+                match drive::documents(client, &shared.collections, &shared.journal).await {
                     Ok(docs) => {
                         state.docs = docs;
                         note(&shared.journal, spec.index, &state, &digest);
@@ -52,26 +50,6 @@ pub(crate) async fn read(replicas: Vec<Replica>, shared: Shared) {
         }
         shared.journal.lock().record.finals.push(state);
     }
-}
-
-async fn documents(mut client: Client, shared: &Shared) -> Result<BTreeMap<DocKey, FinalDoc>, Status> {
-    let mut docs = BTreeMap::new();
-    for collection in shared.collections.iter() {
-        let request = ListDocumentsRequest { collection: collection.clone(), ..Default::default() };
-        for doc_id in client.list_documents(request).await?.into_inner().doc_ids {
-            let request =
-                GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
-            // A document that is listed and not found was deleted in between.
-            let read = client.get_document(request).await?.into_inner();
-            let Some(json) = read.json_data else { continue };
-            let mut journal = shared.journal.lock();
-            let key = journal.record.key(collection, &doc_id);
-            let json = Some(journal.record.intern(&json));
-            // The version names the heads.
-            docs.insert(key, FinalDoc { json, heads: Some(read.version) });
-        }
-    }
-    Ok(docs)
 }
 
 fn note(journal: &Journal, node: NodeIndex, state: &ReplicaState, digest: &[u8; 32]) {

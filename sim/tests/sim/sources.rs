@@ -86,7 +86,7 @@ fn workspace() -> PathBuf {
 /// Path within the workspace and lines of every source file, without its tests.
 fn sources() -> Vec<(String, Vec<String>)> {
     let root = workspace();
-    let mut directories = vec![root.join("node/src"), root.join("sim/src")];
+    let mut directories = vec![root.join("node/src"), root.join("sim/src"), root.join("scenarios/src")];
     let mut sources = Vec::new();
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {

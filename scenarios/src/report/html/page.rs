@@ -174,7 +174,11 @@ impl<'a> Page<'a> {
             },
             reproduce: report.reproduce(),
             trace: record.trace_hash.as_deref(),
-            wall: span(record.wall),
+            // The page shows it last of the facts: how exactly it was measured follows.
+            wall: match &record.precision {
+                None => span(record.wall),
+                Some(precision) => format!("{} · {precision}", span(record.wall)),
+            },
             duration: millis(meta.duration),
             writes_end: millis(meta.writes_end),
             program: concat!("ddil ", env!("CARGO_PKG_VERSION")),

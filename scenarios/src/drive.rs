@@ -1,31 +1,71 @@
-//! What the application beside a node does: issues the planned operations one after the other, and watches
-//! every collection.
+//! What the application beside a node does, the same in every world: issues the planned operations one after the other,
+//! watches every collection, and reads what is there at the end.
+//!
+//! It speaks to a node through its public API, with a tonic client on whatever connection the world has, and writes down
+//! what it does in the world's [`Logbook`]. Time is the logbook's and tokio's: in a simulation both are virtual.
+//!
+//! Behind the feature `drive`: whoever only reads scenarios and records needs neither tonic nor tokio.
+
+mod replica;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use peat_proto::client::peat_sidecar_client::PeatSidecarClient;
 use peat_proto::client::{ChangeType, DeleteDocumentRequest, GetDocumentRequest, PutDocumentRequest, SubscribeRequest};
-use peat_scenarios::plan::{Action, NodeIndex, PlannedOp, apply_edit, registers};
-use peat_scenarios::record::Outcome;
+use tokio::time::Instant;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::client::Client;
-use crate::journal::Journal;
-use crate::trace::Kind;
+use crate::plan::{Action, NodeIndex, PlannedOp, apply_edit, registers};
+use crate::record::{Outcome, RunRecord};
+use crate::time::SimTime;
+
+pub use replica::documents;
+pub use watch::{Bookmark, watch};
+
+/// The client as tonic makes it.
+pub type Client = PeatSidecarClient<Channel>;
+
+/// What an application does, for logs and traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Issues an operation.
+    Invokes,
+    /// Knows how one ended.
+    Completes,
+    /// Is shown something.
+    Sees,
+}
+
+/// Where an application writes down what it does, and by whose time it does it. Cheap to clone.
+pub trait Logbook: Clone {
+    /// Changes the record at the present moment. Never called from within itself.
+    fn write<T>(&self, entry: impl FnOnce(&mut RunRecord, SimTime) -> T) -> T;
+
+    /// Adds a line about a node, at the present moment.
+    fn note(&self, doing: Doing, node: NodeIndex, line: &str);
+
+    /// The moment `at` on tokio's clock; now, if it is over.
+    fn instant(&self, at: SimTime) -> Instant;
+
+    /// An operation has ended: the timeline may wait for that.
+    fn stir(&self);
+}
 
 /// An application gives an operation up after this time; it may have happened.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// A broken stream is opened again after this time.
-const RESUBSCRIBE: Duration = Duration::from_millis(100);
 
 /// The operations of a node that were not issued yet, in order. It outlives the lives of the node.
 #[derive(Clone)]
-pub(crate) struct Agenda(Arc<Mutex<VecDeque<PlannedOp>>>);
+pub struct Agenda(Arc<Mutex<VecDeque<PlannedOp>>>);
 
 impl Agenda {
-    pub(crate) fn new(operations: impl IntoIterator<Item = PlannedOp>) -> Self {
+    /// In the order in which they are to be issued.
+    pub fn new(operations: impl IntoIterator<Item = PlannedOp>) -> Self {
         Self(Arc::new(Mutex::new(operations.into_iter().collect())))
     }
 
@@ -43,7 +83,7 @@ impl Agenda {
 /// unknown: it may have happened.
 ///
 /// What an agent does is not the application's doing: it happens at its time, and nobody waits for it.
-pub(crate) async fn drive(agenda: Agenda, client: Option<Client>, journal: Journal) {
+pub async fn drive(agenda: Agenda, client: Option<Client>, journal: impl Logbook) {
     let mut reports = FuturesUnordered::new();
     while let Some(planned) = agenda.next() {
         let due = tokio::time::sleep_until(journal.instant(planned.at));
@@ -60,37 +100,29 @@ pub(crate) async fn drive(agenda: Agenda, client: Option<Client>, journal: Journ
             }
             // It happens all the same, and may be seen by a later life of the node.
             None if matches!(planned.action, Action::Report { .. }) => {
-                let mut journal = journal.lock();
-                let now = journal.now();
-                journal.record.begin(&planned, now);
+                journal.write(|record, now| record.begin(&planned, now));
             }
             Some(client) => issue(&planned, client.clone(), &journal).await,
             None => {
-                let mut journal = journal.lock();
-                let now = journal.now();
-                journal.record.skip(&planned, now);
+                journal.write(|record, now| record.skip(&planned, now));
                 let text = format!("skips operation {}: the node is down", planned.op.0);
-                journal.note(now, Kind::Completed, planned.node, &text);
+                journal.note(Doing::Completes, planned.node, &text);
             }
         }
     }
     while reports.next().await.is_some() {}
 }
 
-async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
+async fn issue(planned: &PlannedOp, client: Client, journal: &impl Logbook) {
     let number = planned.op.0;
-    let slot = {
-        let mut journal = journal.lock();
-        let now = journal.now();
-        journal.note(now, Kind::Invoked, planned.node, &format!("operation {number}: {}", describe(&planned.action)));
-        journal.record.begin(planned, now)
-    };
+    journal.note(Doing::Invokes, planned.node, &format!("operation {number}: {}", describe(&planned.action)));
+    let slot = journal.write(|record, now| record.begin(planned, now));
     let writing = |read: &str, json: &str| {
-        let mut journal = journal.lock();
-        let now = journal.now();
-        journal.record.reading(slot, read);
-        journal.note(now, Kind::Invoked, planned.node, &format!("operation {number} writes {json}"));
-        journal.record.writing(slot, json);
+        journal.note(Doing::Invokes, planned.node, &format!("operation {number} writes {json}"));
+        journal.write(|record, _| {
+            record.reading(slot, read);
+            record.writing(slot, json);
+        });
     };
     // How soon a node notices is for the checks to say.
     let deadline = if matches!(planned.action, Action::Report { .. }) { Duration::MAX } else { DEADLINE };
@@ -99,12 +131,10 @@ async fn issue(planned: &PlannedOp, client: Client, journal: &Journal) {
         Ok(Err(status)) => judge(&status),
         Err(_deadline) => Outcome::Unknown,
     };
-    let stirred = journal.stirred().clone();
-    let mut journal = journal.lock();
-    let now = journal.now();
-    journal.note(now, Kind::Completed, planned.node, &format!("operation {number}: {outcome:?}"));
-    journal.record.finish(slot, now, outcome);
-    stirred.notify_one();
+    // First the record: its time is when the answer was there.
+    journal.write(|record, now| record.finish(slot, now, outcome.clone()));
+    journal.note(Doing::Completes, planned.node, &format!("operation {number}: {outcome:?}"));
+    journal.stir();
 }
 
 fn describe(action: &Action) -> String {
@@ -117,7 +147,7 @@ fn describe(action: &Action) -> String {
     }
 }
 
-async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str, &str)) -> Result<Outcome, Status> {
+async fn perform(action: &Action, mut client: Client, mut writing: impl FnMut(&str, &str)) -> Result<Outcome, Status> {
     let (collection, doc_id) = (action.key().collection.to_string(), action.key().id.to_string());
     match action {
         Action::Put { json, .. } => {
@@ -133,20 +163,29 @@ async fn perform(action: &Action, mut client: Client, writing: impl FnOnce(&str,
         Action::Delete { .. } => {
             client.delete_document(DeleteDocumentRequest { collection, doc_id, ..Default::default() }).await?;
         }
-        Action::Edit { edit, .. } => {
+        Action::Edit { edit, .. } => loop {
             let request =
                 GetDocumentRequest { collection: collection.clone(), doc_id: doc_id.clone(), ..Default::default() };
-            let Some(current) = client.get_document(request).await?.into_inner().json_data else {
+            let current = client.get_document(request).await?.into_inner();
+            let Some(text) = current.json_data else {
                 return Ok(Outcome::Skipped);
             };
-            let json_data = match apply_edit(&current, edit) {
+            let json_data = match apply_edit(&text, edit) {
                 Ok(json) => json,
                 // The node handed out a document that no workload wrote. The checks will say so.
                 Err(error) => return Ok(Outcome::Refused(format!("the document cannot be edited: {error}"))),
             };
-            writing(&current, &json_data);
-            client.put_document(PutDocumentRequest { collection, doc_id, json_data, ..Default::default() }).await?;
-        }
+            writing(&text, &json_data);
+            // Whoever reads, decides and writes must not put back what came in between.
+            let expected_version = Some(current.version).filter(|version| !version.is_empty());
+            let (collection, doc_id) = (collection.clone(), doc_id.clone());
+            let put = PutDocumentRequest { collection, doc_id, json_data, expected_version, ..Default::default() };
+            match client.put_document(put).await {
+                Err(status) if status.code() == Code::Aborted => continue,
+                answered => drop(answered?),
+            }
+            break;
+        },
         Action::Report { json, .. } => return shown(client, collection, doc_id, json.as_deref()).await,
     }
     Ok(Outcome::Ok)
@@ -194,51 +233,5 @@ fn judge(status: &Status) -> Outcome {
         | Code::OutOfRange
         | Code::Unimplemented => Outcome::Refused(format!("{:?}: {}", status.code(), status.message())),
         _ => Outcome::Unknown,
-    }
-}
-
-/// Where a subscriber goes on, over all lives of its node.
-pub(crate) type Bookmark = Arc<Mutex<String>>;
-
-/// Records what the node's Subscribe stream shows, for as long as it is polled. It goes on where it was, also in the
-/// next life of the node: a cursor that skips something leaves the record short of it.
-pub(crate) async fn watch(node: NodeIndex, mut client: Client, journal: Journal, bookmark: Bookmark) {
-    loop {
-        let ended = follow(node, &mut client, &journal, &bookmark).await;
-        journal.note(Kind::Visible, node, &format!("subscription ended: {ended}"));
-        tokio::time::sleep(RESUBSCRIBE).await;
-    }
-}
-
-async fn follow(node: NodeIndex, client: &mut Client, journal: &Journal, bookmark: &Bookmark) -> String {
-    let resume_cursor = bookmark.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let opened = client.subscribe(SubscribeRequest { resume_cursor, ..Default::default() }).await;
-    let mut stream = match opened {
-        Ok(response) => response.into_inner(),
-        Err(status) => return status.to_string(),
-    };
-    loop {
-        let change = match stream.message().await {
-            Ok(Some(change)) => change,
-            Ok(None) => return "the node closed it".into(),
-            Err(status) => return status.to_string(),
-        };
-        *bookmark.lock().unwrap_or_else(PoisonError::into_inner) = change.cursor.clone();
-        let mut journal = journal.lock();
-        let now = journal.now();
-        if change.change_type() == ChangeType::Reset {
-            journal.note(now, Kind::Visible, node, "the stream starts over");
-            continue;
-        }
-        let json = match change.change_type() {
-            ChangeType::Delete => None,
-            _ => Some(change.json_data.as_deref().unwrap_or_default()),
-        };
-        journal.record.see(now, node, &change.collection, &change.doc_id, json);
-        let text = match json {
-            Some(json) => format!("sees {}/{} {json}", change.collection, change.doc_id),
-            None => format!("sees {}/{} deleted", change.collection, change.doc_id),
-        };
-        journal.note(now, Kind::Visible, node, &text);
     }
 }
