@@ -139,25 +139,27 @@ fn on_the_way(
     if both_see_frames(a, b) {
         return Vec::new();
     }
-    // Only the simulation knows the way; the other side is taken to have gone the same.
-    let hops =
-        |of: &[&Explained]| of.iter().map(|arrival| arrival.hops.len()).sum::<usize>() as f64 / of.len().max(1) as f64;
-    let hops = hops(mine).max(hops(theirs)).max(1.0);
+    let hops = a.hops(mine).max(b.hops(theirs)).max(1.0);
+    let in_the_tail = quantile > 0.9;
+    // Of several in a row one is as bad as one of a hundred, hardly two of them.
+    let along = |usual: f64, bad: f64| match in_the_tail {
+        true => usual * (hops - 1.0) + bad,
+        false => usual * hops,
+    };
     // A write is a call and a commit; on the way there are commits only.
     let write = |measured: &Measured<'_>| {
         let call = measured.record.precision.map_or(0.0, |of| of.call_p50.as_secs_f64());
-        (measured.write_p50.unwrap_or_default() - call).max(0.0) * hops
+        let commit = |write: Option<f64>| (write.unwrap_or_default() - call).max(0.0);
+        along(commit(measured.write_p50), commit(measured.write_p99))
     };
-    // An event is noted half a call late, and so is the acknowledgement that it is measured from; the tail is not halved.
+    // An event is noted half a call late, and so is the acknowledgement that it is measured from.
     let clock = |measured: &Measured<'_>| {
-        measured.record.precision.map_or(0.0, |of| match quantile > 0.9 {
-            true => of.call_p99.saturating_sub(of.call_p50).as_secs_f64(),
-            false => 0.0,
-        })
+        let beyond = measured.record.precision.map_or(0.0, |of| of.call_p99.saturating_sub(of.call_p50).as_secs_f64());
+        if in_the_tail { beyond } else { 0.0 }
     };
     let late = |measured: &Measured<'_>| {
         let of = measured.record.precision;
-        of.map_or(0.0, |of| if quantile > 0.9 { of.late_p99 } else { of.late_p50 }.as_secs_f64()) * hops
+        of.map_or(0.0, |of| along(of.late_p50.as_secs_f64(), of.late_p99.as_secs_f64()))
     };
     vec![
         Component::new("commits on the way", write(a), write(b)),

@@ -1,10 +1,12 @@
 //! What is measured on one side.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::phase::{Phase, phases};
 use crate::explain::{Explained, Explanation};
 use crate::figures::{Figures, Recovery, measure};
+use crate::plan::NodeIndex;
 use crate::record::{RunRecord, TRAFFIC_SLICE};
 use crate::time::SimTime;
 
@@ -13,8 +15,10 @@ pub(super) struct Measured<'a> {
     pub(super) record: &'a RunRecord,
     pub(super) figures: Figures,
     pub(super) explanation: Explanation<'a>,
-    /// Median time of a write until it is acknowledged: a commit, and what calls it.
+    /// Median time of a write until it is acknowledged, in seconds: a commit, and what calls it.
     pub(super) write_p50: Option<f64>,
+    /// The 99th percentile of that.
+    pub(super) write_p99: Option<f64>,
 }
 
 /// Arrivals in order of their latency.
@@ -26,8 +30,12 @@ impl<'a> Measured<'a> {
         let mut writes: Vec<Duration> =
             writes.filter_map(|operation| Some(operation.completed?.since(operation.invoked))).collect();
         writes.sort_unstable();
-        let write_p50 = writes.get(writes.len().saturating_sub(1) / 2).map(Duration::as_secs_f64);
-        Measured { record, figures: measure(record), explanation: Explanation::of(record), write_p50 }
+        let at = |hundredths: usize| {
+            let rank = (writes.len() * hundredths).div_ceil(100).max(1);
+            writes.get(rank - 1).map(Duration::as_secs_f64)
+        };
+        let (write_p50, write_p99) = (at(50), at(99));
+        Measured { record, figures: measure(record), explanation: Explanation::of(record), write_p50, write_p99 }
     }
 
     pub(super) fn phases(&self) -> Vec<Phase> {
@@ -65,6 +73,22 @@ impl<'a> Measured<'a> {
         self.explanation.arrivals.iter().filter(waited).max_by_key(|arrival| arrival.visible)
     }
 
+    /// Sessions that an arrival has to cross at least, on average: the way that a document takes where nobody recorded it.
+    pub(super) fn hops(&self, arrivals: &[&Explained]) -> f64 {
+        let topology = &self.record.topology;
+        let mut neighbours: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
+        for (a, b) in topology.sessions().into_iter().chain(topology.discoverable()) {
+            neighbours.entry(a).or_default().push(b);
+            neighbours.entry(b).or_default().push(a);
+        }
+        let mut from: BTreeMap<NodeIndex, BTreeMap<NodeIndex, u32>> = BTreeMap::new();
+        let hops = arrivals.iter().map(|arrival| {
+            let known = from.entry(arrival.origin).or_insert_with(|| distances(&neighbours, arrival.origin));
+            known.get(&arrival.replica).copied().unwrap_or(1)
+        });
+        f64::from(hops.sum::<u32>()) / arrivals.len().max(1) as f64
+    }
+
     /// `None` for a phase that is shorter than two slices of traffic: its ends would weigh as much as the rest.
     pub(super) fn bytes_per_second(&self, phase: &Phase) -> Option<f64> {
         let bytes: Vec<u64> = self.record.traffic.by_slice.iter().map(|slice| slice.bytes).collect();
@@ -76,6 +100,22 @@ impl<'a> Measured<'a> {
         let classes = self.record.traffic.by_class.iter();
         classes.filter_map(|of| Some((of.class.clone(), per_second(&of.by_slice, phase)?))).collect()
     }
+}
+
+/// Sessions from a node to every other one.
+fn distances(neighbours: &BTreeMap<NodeIndex, Vec<NodeIndex>>, origin: NodeIndex) -> BTreeMap<NodeIndex, u32> {
+    let mut known = BTreeMap::from([(origin, 0)]);
+    let mut next = VecDeque::from([origin]);
+    while let Some(node) = next.pop_front() {
+        let hops = known.get(&node).copied().unwrap_or_default();
+        for other in neighbours.get(&node).into_iter().flatten() {
+            if !known.contains_key(other) {
+                known.insert(*other, hops + 1);
+                next.push_back(*other);
+            }
+        }
+    }
+    known
 }
 
 /// Slices that lie in a phase, those at its ends by their share.
