@@ -49,9 +49,8 @@ pub(super) fn of_latency(
     theirs: &Sorted<'_>,
     quantile: f64,
 ) -> Vec<Component> {
-    let (mine, theirs) = (mine.around(quantile), theirs.around(quantile));
     if both_see_frames(a, b) {
-        return parts(mine, theirs, &Part::ALL);
+        return parts(mine.around(quantile), theirs.around(quantile), &Part::ALL);
     }
     // Without frames an arrival is split as if it had come straight from its origin, to which there need not be a session.
     // What was connected all the time waited for none.
@@ -79,7 +78,7 @@ pub(super) fn of_recovery(
     ];
     // A session is up before anything crosses it.
     if let (true, Some(mine), Some(theirs)) = (converged, a.last_after(mine.at), b.last_after(theirs.at)) {
-        components.extend(on_the_way(a, &[mine], b, &[theirs], 0.5));
+        components.extend(on_the_way(a, &Sorted::one(mine), b, &Sorted::one(theirs), 0.5));
     }
     components
 }
@@ -131,38 +130,34 @@ fn both_see_frames(a: &Measured<'_>, b: &Measured<'_>) -> bool {
 /// What the machine adds on the way of an arrival, where no frames are seen.
 fn on_the_way(
     a: &Measured<'_>,
-    mine: &[&Explained],
+    mine: &Sorted<'_>,
     b: &Measured<'_>,
-    theirs: &[&Explained],
+    theirs: &Sorted<'_>,
     quantile: f64,
 ) -> Vec<Component> {
     if both_see_frames(a, b) {
         return Vec::new();
     }
-    let hops = a.hops(mine).max(b.hops(theirs)).max(1.0);
+    let hops = a.hops(mine.around(quantile)).max(b.hops(theirs.around(quantile))).max(1.0);
+    // One of the commits on the way as it comes, the others as they usually are.
+    let usual = a.commit_p50();
+    let commits = hops * usual;
+    let slower = b.delay(mine, quantile, usual) + (hops - 1.0) * (b.commit_p50() - usual);
     let in_the_tail = quantile > 0.9;
-    // Of several in a row one is as bad as one of a hundred, hardly two of them.
-    let along = |usual: f64, bad: f64| match in_the_tail {
-        true => usual * (hops - 1.0) + bad,
-        false => usual * hops,
-    };
-    // A write is a call and a commit; on the way there are commits only.
-    let write = |measured: &Measured<'_>| {
-        let call = measured.record.precision.map_or(0.0, |of| of.call_p50.as_secs_f64());
-        let commit = |write: Option<f64>| (write.unwrap_or_default() - call).max(0.0);
-        along(commit(measured.write_p50), commit(measured.write_p99))
-    };
     // An event is noted half a call late, and so is the acknowledgement that it is measured from.
     let clock = |measured: &Measured<'_>| {
         let beyond = measured.record.precision.map_or(0.0, |of| of.call_p99.saturating_sub(of.call_p50).as_secs_f64());
         if in_the_tail { beyond } else { 0.0 }
     };
+    // Of several datagrams in a row one is as late as one of a hundred, hardly two of them.
     let late = |measured: &Measured<'_>| {
-        let of = measured.record.precision;
-        of.map_or(0.0, |of| along(of.late_p50.as_secs_f64(), of.late_p99.as_secs_f64()))
+        measured.record.precision.map_or(0.0, |of| {
+            let worst = if in_the_tail { of.late_p99 } else { of.late_p50 };
+            of.late_p50.as_secs_f64() * (hops - 1.0) + worst.as_secs_f64()
+        })
     };
     vec![
-        Component::new("commits on the way", write(a), write(b)),
+        Component::new("commits on the way", commits, commits + slower),
         Component::new("clock error", clock(a), clock(b)),
         Component::new("late links", late(a), late(b)),
     ]

@@ -17,8 +17,8 @@ pub(super) struct Measured<'a> {
     pub(super) explanation: Explanation<'a>,
     /// Median time of a write until it is acknowledged, in seconds: a commit, and what calls it.
     pub(super) write_p50: Option<f64>,
-    /// The 99th percentile of that.
-    pub(super) write_p99: Option<f64>,
+    /// Commits alone, in seconds and in order: writes, less a call that has nothing to do.
+    commits: Vec<f64>,
 }
 
 /// Arrivals in order of their latency.
@@ -30,12 +30,11 @@ impl<'a> Measured<'a> {
         let mut writes: Vec<Duration> =
             writes.filter_map(|operation| Some(operation.completed?.since(operation.invoked))).collect();
         writes.sort_unstable();
-        let at = |hundredths: usize| {
-            let rank = (writes.len() * hundredths).div_ceil(100).max(1);
-            writes.get(rank - 1).map(Duration::as_secs_f64)
-        };
-        let (write_p50, write_p99) = (at(50), at(99));
-        Measured { record, figures: measure(record), explanation: Explanation::of(record), write_p50, write_p99 }
+        let writes: Vec<f64> = writes.iter().map(Duration::as_secs_f64).collect();
+        let call = record.precision.map_or(0.0, |of| of.call_p50.as_secs_f64());
+        let commits = writes.iter().map(|write| (write - call).max(0.0)).collect();
+        let write_p50 = writes.get(writes.len().saturating_sub(1) / 2).copied();
+        Measured { record, figures: measure(record), explanation: Explanation::of(record), write_p50, commits }
     }
 
     pub(super) fn phases(&self) -> Vec<Phase> {
@@ -73,6 +72,26 @@ impl<'a> Measured<'a> {
         self.explanation.arrivals.iter().filter(waited).max_by_key(|arrival| arrival.visible)
     }
 
+    /// Median of a commit, in seconds; 0 without any.
+    pub(super) fn commit_p50(&self) -> f64 {
+        self.commits.get(self.commits.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    }
+
+    /// How much later a quantile of some latencies would be if each of them had met one of these commits in place of one that
+    /// takes `usual`. Commits are as they come, so that a quantile of the sum is no sum of quantiles.
+    pub(super) fn delay(&self, latencies: &Sorted<'_>, quantile: f64, usual: f64) -> f64 {
+        let latencies: Vec<f64> = latencies.0.iter().map(|arrival| arrival.latency().as_secs_f64()).collect();
+        let (latencies, commits) = (points(&latencies), points(&self.commits));
+        let mut sums: Vec<f64> =
+            commits.iter().flat_map(|commit| latencies.iter().map(move |of| of + commit)).collect();
+        sums.sort_by(f64::total_cmp);
+        let at = |of: &[f64]| of.get(((of.len() as f64 * quantile).ceil() as usize).max(1) - 1).copied();
+        match (at(&sums), at(&latencies)) {
+            (Some(with), Some(without)) => with - without - usual,
+            _ => 0.0,
+        }
+    }
+
     /// Sessions that an arrival has to cross at least, on average: the way that a document takes where nobody recorded it.
     pub(super) fn hops(&self, arrivals: &[&Explained]) -> f64 {
         let topology = &self.record.topology;
@@ -100,6 +119,14 @@ impl<'a> Measured<'a> {
         let classes = self.record.traffic.by_class.iter();
         classes.filter_map(|of| Some((of.class.clone(), per_second(&of.by_slice, phase)?))).collect()
     }
+}
+
+/// A sorted sample by at most so many of its values, each standing for as many: 200 by 200 sums are soon sorted.
+const POINTS: usize = 200;
+
+fn points(sorted: &[f64]) -> Vec<f64> {
+    let points = sorted.len().min(POINTS);
+    (0..points).map(|point| sorted[(2 * point + 1) * sorted.len() / (2 * points)]).collect()
 }
 
 /// Sessions from a node to every other one.
@@ -139,6 +166,11 @@ fn seconds(at: SimTime) -> f64 {
 }
 
 impl<'e> Sorted<'e> {
+    /// A single one.
+    pub(super) fn one(arrival: &'e Explained) -> Self {
+        Sorted(vec![arrival])
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
