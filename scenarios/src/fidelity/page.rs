@@ -65,7 +65,7 @@ impl Row {
     fn markup(&self, out: &mut String) {
         let class = match self.standing {
             Standing::Within => "within",
-            Standing::TooFew => "few",
+            Standing::TooFew | Standing::Tail => "few",
             Standing::Explained => "explained",
             Standing::Outside => "outside",
         };

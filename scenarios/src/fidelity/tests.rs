@@ -71,6 +71,21 @@ fn thirty_milliseconds_that_nothing_accounts_for_are_outside() {
 }
 
 #[test]
+fn a_tail_that_nothing_explains_is_told_and_not_counted() {
+    let (_, record) = good();
+    let last = record.meta.duration;
+    // One event in twenty comes late: no median moves.
+    let slow = beside(|record| {
+        record.visibility.iter_mut().step_by(20).for_each(|event| event.at = (event.at + ms(700)).min(last));
+        record.visibility.sort_by_key(|event| event.at);
+    });
+    let tail = row(&slow, "the whole run", "sync latency p99");
+    assert_eq!(tail.standing, Standing::Tail, "{tail:?}");
+    assert_eq!(row(&slow, "the whole run", "sync latency p50").standing, Standing::Within);
+    assert!(slow.text(Paint::Plain).contains(" tail"));
+}
+
+#[test]
 fn slow_commits_explain_what_they_cost() {
     let slow = beside(|record| commits_later(record, ms(5)));
     let row = row(&slow, "sat", "sync latency p50");

@@ -17,6 +17,7 @@ impl Standing {
             Standing::Within => "within",
             Standing::TooFew => "too few",
             Standing::Explained => "explained",
+            Standing::Tail => "tail",
             Standing::Outside => "OUTSIDE",
         }
     }
@@ -66,7 +67,7 @@ impl Fidelity {
 
     /// One line.
     fn summary(&self, paint: Paint) -> String {
-        let told = [Standing::Within, Standing::Explained, Standing::TooFew, Standing::Outside].map(|standing| {
+        let told = [Standing::Within, Standing::Explained, Standing::Tail, Standing::TooFew, Standing::Outside].map(|standing| {
             let rows = self.rows(standing);
             (rows > 0).then(|| format!("{rows} {}", standing.word()))
         });
