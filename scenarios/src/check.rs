@@ -7,7 +7,7 @@
 //! `docs/checks.md` says of each what it catches, whose idea it is, what it costs and what it cannot see. [`KNOWN`] lists
 //! them: none is trusted that has never caught a bug, so the suite of planted bugs holds that list against what was caught.
 
-mod agents;
+pub(crate) mod agents;
 mod bounded;
 mod convergence;
 mod deletes;

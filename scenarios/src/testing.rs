@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::check::agents::agents;
 use crate::library::{Shipped, library};
 use crate::model::{Expect, Fault, LinkSpec, Peering, Scenario, Workload};
 use crate::physics::{Fate, LinkParams, Network, Sent};
@@ -78,6 +79,8 @@ enum Event {
     Session(NodeIndex, NodeIndex, bool),
     /// A node that had lost its disk is told everything by a neighbour.
     Rejoin(NodeIndex),
+    /// The watcher of this node's agent says how that is.
+    Agent(NodeIndex, &'static str),
 }
 
 struct World<'p> {
@@ -137,6 +140,13 @@ pub(crate) fn run(scenario: &Scenario) -> RunRecord {
     (0..plan.operations.len()).for_each(|op| world.push(plan.operations[op].at, Event::Operation(op)));
     world.push(SimTime::from_secs(1), Event::KeepAlive);
     let mut schedule = Schedule::new(&plan.timeline);
+    for (node, away) in agents(scenario, &world.record) {
+        world.push(SimTime::from_secs(1), Event::Agent(node, "ok"));
+        if let Some(away) = away {
+            world.push((away.from + secs(30)).into(), Event::Agent(node, "stale"));
+            world.push((away.from + away.lasts + secs(5)).into(), Event::Agent(node, "ok"));
+        }
+    }
     loop {
         let next = world.queue.keys().next().map(|(at, _)| *at).into_iter().chain(schedule.next_at()).min();
         let Some(now) = next.filter(|at| *at <= plan.duration) else {
@@ -186,6 +196,17 @@ impl World<'_> {
     fn push(&mut self, at: SimTime, event: Event) {
         self.sequence += 1;
         self.queue.insert((at, self.sequence), event);
+    }
+
+    /// What a perfect watcher says of an agent: stale three polls after its last answer. Everybody hears of it at once:
+    /// nobody issued it, so no check asks how it came.
+    fn platform(&mut self, now: SimTime, node: NodeIndex, state: &str) {
+        let json = serde_json::json!({ "agent": { "state": state, "last_good": "2026-11-21T07:00:00Z" } });
+        let name = self.record.topology.name(node).to_owned();
+        for replica in &self.plan.topology.nodes {
+            self.record.see(now, replica.index, "platforms", &name, Some(&json.to_string()));
+            self.replicas[replica.index.index()].insert(DocKey::new("platforms", &name), Some(json.clone()));
+        }
     }
 
     fn equal(&self) -> bool {
@@ -245,6 +266,7 @@ impl World<'_> {
                 self.recover(now, delay);
             }
             Event::Operation(op) => self.operation(now, op),
+            Event::Agent(node, state) => self.platform(now, node, state),
             Event::Deliver(node, op) => {
                 if self.reaches(self.plan.operations[op].node, node) {
                     self.apply(now, node, op);

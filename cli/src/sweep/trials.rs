@@ -1,5 +1,6 @@
 //! The runs of a sweep, or of a shard of it, several at a time.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -21,11 +22,19 @@ pub(super) struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Every run of the plan, or of the shard that was asked for, with the position of its scenario.
+    /// Every run of the plan, or of the shard that was asked for, with the position of its scenario. Scenarios take turns, so
+    /// that an interrupted sweep has tried all; the costly ones come first in each turn, so that no processor waits long for the
+    /// last of them.
     pub(super) fn all(&self) -> Vec<(usize, SweptRun)> {
         let shard = self.arguments.shard;
-        let mine: Vec<Trial> =
+        let mut mine: Vec<Trial> =
             self.plan.trials().filter(|trial| shard.is_none_or(|shard| shard.holds(*trial))).collect();
+        // Sessions times time: what a scenario costs grows with both.
+        let cost = |entry: usize| {
+            let scenario = &self.plan.entries[entry].scenario;
+            u64::from(scenario.nodes()).pow(2).saturating_mul(scenario.duration.as_secs())
+        };
+        mine.sort_by_key(|trial| (trial.seed, Reverse(cost(trial.entry))));
         let processors = || thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.arguments.jobs.map_or_else(processors, |jobs| jobs as usize);
         let entries = &self.plan.entries;

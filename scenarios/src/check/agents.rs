@@ -83,7 +83,7 @@ fn runs(record: &RunRecord, node: NodeIndex) -> bool {
 }
 
 /// Nodes with an agent, and when that was away.
-fn agents(scenario: &Scenario, record: &RunRecord) -> BTreeMap<NodeIndex, Option<Away>> {
+pub(crate) fn agents(scenario: &Scenario, record: &RunRecord) -> BTreeMap<NodeIndex, Option<Away>> {
     let mut agents = BTreeMap::new();
     for workload in &scenario.workloads {
         let WorkloadKind::Agent { away, .. } = &workload.kind else { continue };

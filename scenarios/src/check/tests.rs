@@ -54,16 +54,21 @@ fn a_perfect_world_passes_every_check() {
 
 #[test]
 fn a_perfect_world_passes_the_safety_checks_of_the_whole_library() {
+    let mut failed = Vec::new();
     for (scenario, record) in library_runs() {
         // This world knows nothing of contacts, and what it delivers between them is no delivery: the simulator's runs are
-        // held to `physics` there.
+        // held to `physics` there. Nor is how soon it recovers anything but its own.
         let links = &record.topology.links;
         let has_contacts = links.values().any(|link| link.schedule.is_some());
-        for result in judge(scenario, record).into_iter().filter(|result| !has_contacts || result.name != "physics") {
-            assert!(result.verdict == Verdict::Pass, "{}: {result:#?}", scenario.name);
+        for result in judge(scenario, record) {
             assert!(is_known(&result), "{} is not in KNOWN", result.name);
+            let exempt = has_contacts && result.name == "physics" || result.verdict == Verdict::SloBreach;
+            if result.verdict != Verdict::Pass && !exempt {
+                failed.push(format!("{}: {result:#?}", scenario.name));
+            }
         }
     }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]

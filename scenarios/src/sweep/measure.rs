@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::figures::{Figures, Settled};
+use crate::figures::{Cause, Figures, Settled};
 use crate::limits;
 use crate::model::Expect;
 use crate::report::{bytes, count, span};
@@ -102,7 +102,9 @@ pub(crate) fn measures(expect: &Expect, figures: &Figures) -> Vec<Measure> {
     add("first byte", Unit::Seconds, worst.map(|(value, _)| value), worst.and_then(|(_, limit)| limit));
 
     let latest = |of: &mut dyn Iterator<Item = Settled>| of.filter_map(after).max_by(f64::total_cmp);
-    let reconnected = latest(&mut figures.recoveries.iter().map(|recovery| recovery.reconnected));
+    // As the service level has it: who starts while its links are cut cannot find anybody.
+    let healed = figures.recoveries.iter().filter(|recovery| recovery.cause == Cause::Heal);
+    let reconnected = latest(&mut healed.map(|recovery| recovery.reconnected));
     add("reconnected", Unit::Seconds, reconnected, seconds(expect.reconnect_within));
     let converged = latest(&mut figures.recoveries.iter().map(|recovery| recovery.converged));
     add("converged", Unit::Seconds, converged, seconds(expect.converge_within));

@@ -148,7 +148,7 @@ fn run(keep: bool) -> (String, Vec<Event>) {
     let thread = std::thread::spawn(move || {
         let _entered = hooks::enter(1);
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_time().enable_io().start_paused(true).build().unwrap();
+        let runtime = builder.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(story(keep))
     });
     thread.join().unwrap()

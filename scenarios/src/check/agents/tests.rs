@@ -2,7 +2,7 @@ use super::*;
 use crate::check::Verdict;
 use crate::model::{LinkSpec, Workload};
 use crate::profiles::Profile;
-use crate::record::{Change, Visible};
+use crate::record::Change;
 use crate::testing::{run, secs};
 
 fn scenario() -> Scenario {
@@ -16,24 +16,10 @@ fn scenario() -> Scenario {
     built.build().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The node beside an agent says how that is.
-fn tell(record: &mut RunRecord, node: u32, at: u64, state: &str) {
-    let node = NodeIndex(node);
-    let key = DocKey::new("platforms", record.topology.name(node));
-    let text = serde_json::json!({ "agent": { "state": state, "last_good": "2026-11-21T07:00:00Z" } }).to_string();
-    let at = SimTime::from(secs(at));
-    record.visibility.push(Visible { at, node, key, change: Change::Upsert(text.as_str().into()) });
-}
-
 /// What a perfect world and a perfect watcher write down.
 fn good() -> (Scenario, RunRecord) {
     let scenario = scenario();
-    let mut record = run(&scenario);
-    for node in [0, 1] {
-        tell(&mut record, node, 1, "ok");
-        tell(&mut record, node, 130, "stale");
-        tell(&mut record, node, 165, "ok");
-    }
+    let record = run(&scenario);
     (scenario, record)
 }
 
@@ -109,6 +95,9 @@ fn an_agent_that_was_away_and_a_node_that_never_said_so_is_found() {
         record.visibility.retain(|event| !matches!(&event.change, Change::Upsert(text) if text.contains("stale")));
     });
     assert!(silent.starts_with("alpha-0: its agent was away from"), "{silent}");
-    let forgotten = failed(|record| tell(record, 1, 500, "stale"));
+    let forgotten = failed(|record| {
+        let name = record.topology.name(NodeIndex(1)).to_owned();
+        record.see(secs(500).into(), NodeIndex(1), "platforms", &name, Some(r#"{ "agent": { "state": "stale" } }"#));
+    });
     assert_eq!(forgotten, "alpha-1: says of its agent at the end: stale, should be ok");
 }
