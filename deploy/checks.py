@@ -4,8 +4,9 @@
   checks.py packages FOLDER  writes the values that the Zarf package and the UDS bundle give the chart, for it to be rendered with
   checks.py start BINARY     starts the node with the environment of each rendered container, in namespaces of its own:
                              unshare --map-root-user --net --mount python3 deploy/checks.py start target/debug/peat-node
+  checks.py sweeps BINARY    runs the shards of the rendered sweeps by their arguments, with target/debug/ddil, and merges them
 
-`ci/chart` calls both, after it has rendered. Needs PyYAML. Exit code 1: something is wrong, and every wrong thing was printed.
+`ci/chart` calls them, after it has rendered. Needs PyYAML. Exit code 1: something is wrong, and every wrong thing was printed.
 """
 
 import json
@@ -17,11 +18,13 @@ import sys
 import yaml
 
 from checks_start import start  # noqa: E402  (a file of its own: it needs namespaces, this does not)
+from checks_sweep import sweeps
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 DEPLOY = TOP / "deploy"
 CHART = DEPLOY / "chart" / "peat-node"
 EXAMPLE = DEPLOY / "chart" / "example-app"
+SWEEP = DEPLOY / "chart" / "ddil-sweep"
 HELP = TOP / "node/src/config/flags/snapshots"
 VARIABLE = re.compile(r"\bPEAT_NODE_[A-Z][A-Z_]*[A-Z]\b")
 
@@ -49,7 +52,7 @@ def snapshots():
     """Name of the set -> its objects."""
     return {
         f"{chart.name}/{path.stem}": documents(path)
-        for chart in (CHART, EXAMPLE)
+        for chart in (CHART, EXAMPLE, SWEEP)
         for path in sorted((chart / "ci/snapshots").glob("*.yaml"))
     }
 
@@ -66,7 +69,7 @@ def matches(selector, labels):
 def pods(objects):
     """(object, labels of its pods, pod spec) of everything that makes pods."""
     for each in objects:
-        if each["kind"] == "StatefulSet":
+        if each["kind"] in ("StatefulSet", "Job"):
             yield each, each["spec"]["template"]["metadata"]["labels"], each["spec"]["template"]["spec"]
         elif each["kind"] == "Pod":
             yield each, each["metadata"]["labels"], each["spec"]
@@ -241,9 +244,9 @@ def check_alerts(name, objects):
                 check(used <= known, name, f"{rule['alert']} is about {sorted(used - known)}, which docs/operations.md does not know")
 
 
-def values_with_comments():
+def values_with_comments(chart=CHART):
     """Path, comment and default of every value that has a comment, in the order of values.yaml."""
-    text = (CHART / "values.yaml").read_text()
+    text = (chart / "values.yaml").read_text()
     defaults = yaml.safe_load(text)
     found, stack, comment = [], [], []
     for line in text.splitlines():
@@ -272,26 +275,27 @@ def leaves(value, path=""):
         yield path
 
 
-def check_values(update):
+def check_values(chart, update):
     """README.md has every value, and every value is set in some set of ci/, so that a snapshot shows what it does."""
-    found, defaults = values_with_comments()
+    found, defaults = values_with_comments(chart)
     documented = [path for path, _, _ in found]
     for path in leaves(defaults):
         said = any(path == one or path.startswith(one + ".") for one in documented)
-        check(said, "values.yaml", f"{path} has no comment that begins with --")
+        check(said, f"{chart.name}/values.yaml", f"{path} has no comment that begins with --")
     tried = set()
-    for path in CHART.glob("ci/*.yaml"):
+    for path in chart.glob("ci/*.yaml"):
         tried |= set(leaves(yaml.safe_load(path.read_text()) or {}))
-    for path in EXAMPLE.glob("ci/*.yaml"):
-        tried |= set(leaves((yaml.safe_load(path.read_text()) or {}).get("peat-node", {})))
-    tried |= set(leaves(yaml.safe_load((EXAMPLE / "values.yaml").read_text())["peat-node"]))
+    if chart == CHART:
+        for path in EXAMPLE.glob("ci/*.yaml"):
+            tried |= set(leaves((yaml.safe_load(path.read_text()) or {}).get("peat-node", {})))
+        tried |= set(leaves(yaml.safe_load((EXAMPLE / "values.yaml").read_text())["peat-node"]))
     for path in documented:
-        check(any(one == path or one.startswith(path + ".") for one in tried), "ci/*.yaml", f"no set tries {path}")
+        check(any(one == path or one.startswith(path + ".") for one in tried), f"{chart.name}/ci", f"no set tries {path}")
     rows = ["| value | default | |", "|---|---|---|"]
     for path, comment, value in found:
         shown = json.dumps(value, ensure_ascii=False) if value != "" else ""
         rows.append(f"| `{path}` | {'`' + shown + '`' if shown else ''} | {comment.replace('|', chr(92) + '|')} |")
-    readme = CHART / "README.md"
+    readme = chart / "README.md"
     text = readme.read_text()
     head, _, rest = text.partition("<!-- values -->\n")
     _, _, tail = rest.partition("<!-- end of values -->")
@@ -299,7 +303,7 @@ def check_values(update):
     if update:
         readme.write_text(wanted)
     else:
-        check(text == wanted, "README.md", "its table is not that of values.yaml: UPDATE=1 ci/chart")
+        check(text == wanted, f"{chart.name}/README.md", "its table is not that of values.yaml: UPDATE=1 ci/chart")
 
 
 def check_files_beside(known):
@@ -329,6 +333,8 @@ def check_packages():
     version = chart["version"]
     cargo = re.search(r'^version = "([^"]+)"', (TOP / "Cargo.toml").read_text(), re.M)[1]
     check(chart["appVersion"] == cargo and version == cargo, "Chart.yaml", f"its versions are not that of Cargo.toml, {cargo}")
+    sweep = yaml.safe_load((SWEEP / "Chart.yaml").read_text())
+    check(sweep["version"] == sweep["appVersion"] == cargo, "ddil-sweep/Chart.yaml", f"its versions are not {cargo}")
     example = yaml.safe_load((EXAMPLE / "Chart.yaml").read_text())
     check(example["dependencies"][0]["version"] == version, "example-app/Chart.yaml", f"depends on another version than {version}")
     zarf = yaml.safe_load((DEPLOY / "zarf.yaml").read_text())
@@ -404,7 +410,8 @@ def check_files(update):
         check_alerts(name, objects)
     for variable in sorted(node - seen - NOT_IN_THE_CHART.keys()):
         check(False, "chart", f"no value of it leads to {variable}, and NOT_IN_THE_CHART does not say why")
-    check_values(update)
+    check_values(CHART, update)
+    check_values(SWEEP, update)
     check_files_beside(known)
     check_packages()
     objects = sum(len(each) for each in sets.values())
@@ -416,6 +423,8 @@ def main(words):
         check_files(update=words[1:] == ["UPDATE"])
     elif words[:1] == ["packages"] and len(words) == 2:
         write_package_values(words[1])
+    elif words[:1] == ["sweeps"] and len(words) == 2:
+        sweeps(words[1], {name: objects for name, objects in snapshots().items() if name.startswith(SWEEP.name)}, check)
     elif words[:1] == ["start"] and len(words) == 2:
         environments = {
             name: container["env"]

@@ -2,7 +2,8 @@
 # The files of an image for a built peat-node, and the image. A binary that is called ddil makes that of the link emulator.
 #   sh deploy/image.sh files BINARY FOLDER    FOLDER/root: binary, the libraries that it names, users, CA certificates;
 #                                             FOLDER/data: what the image's user may write to, empty
-#   sh deploy/image.sh build BINARY NAME:TAG  an image of them by deploy/Dockerfile.scratch; needs an engine, pulls nothing
+#   sh deploy/image.sh build BINARY NAME:TAG  an image of them by deploy/Dockerfile.scratch (of ddil: Dockerfile.ddil-scratch);
+#                                             needs an engine, pulls nothing
 #   sh deploy/image.sh check FOLDER           starts the binary with FOLDER/root as its root; needs the rights of root
 # Libraries are copied from this machine: build where the binary was built, or with as new a C library.
 set -eu
@@ -45,7 +46,9 @@ files() {
 
 check() {
     # As the image's user, with the tree as its root: whatever is missing shows.
-    chroot --userspec=65532:65532 "$1/root" /usr/bin/peat-node --version
+    for program in "$1"/root/usr/bin/*; do
+        chroot --userspec=65532:65532 "$1/root" "/usr/bin/$(basename "$program")" --version
+    done
 }
 
 build() {
@@ -53,7 +56,7 @@ build() {
     trap 'rm -rf "$context"' EXIT
     files "$1" "$context"
     case $(name_of "$1") in
-    ddil) file=Dockerfile.ddil ;;
+    ddil) file=Dockerfile.ddil-scratch ;;
     *) file=Dockerfile.scratch ;;
     esac
     docker build --file "$here/$file" --tag "$2" "$context"
@@ -63,7 +66,7 @@ case ${1:-}-$# in
 files-3 | build-3) "$1" "$2" "$3" ;;
 check-2) check "$2" ;;
 *)
-    sed -n '2,7s/^# *//p' "$0" >&2
+    sed -n '2,8s/^# *//p' "$0" >&2
     exit 2
     ;;
 esac

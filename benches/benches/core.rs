@@ -1,5 +1,6 @@
-//! The parts on the path of every document, one at a time. The whole takes about half a minute:
-//! `cargo bench -p peat-benches`.
+//! The parts on the path of every document, one at a time, each beside its floor where there is one: what the library
+//! or the machine below it takes for the same, so that the difference is ours. The whole takes about a minute:
+//! `cargo bench -p peat-benches --bench core`.
 
 // Real time is the point here.
 #![allow(clippy::disallowed_methods)]
@@ -8,7 +9,10 @@ use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput};
+use automerge::transaction::Transactable;
+use automerge::{AutoCommit, Change, ROOT, ScalarValue};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput};
 use peat_node::core::batch::{Batch, DocRows};
 use peat_node::core::document::{ActorId, Document, JsonLimits, JsonObject};
 use peat_node::core::index::{Index, Meta};
@@ -20,7 +24,7 @@ use peat_scenarios::SimTime;
 use peat_scenarios::physics::Link;
 use peat_scenarios::profiles::Profile;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Documents in the index: some ships, a fleet of two brigades, everything a country has.
 const INDEXED: [u64; 3] = [1000, 10_000, 100_000];
@@ -62,10 +66,47 @@ fn document(c: &mut Criterion) {
     group.bench_function("apply a change", |b| {
         b.iter_batched_ref(|| base.clone(), |document| document.apply(black_box(&change)), BatchSize::SmallInput);
     });
+    automerge_floors(&mut group);
     group.bench_function("render", |b| b.iter(|| base.render()));
     group.bench_function("save", |b| b.iter(|| base.save()));
     group.bench_function("load", |b| b.iter(|| Document::load(actor(1), Some(black_box(&saved)), std::iter::empty())));
     group.finish();
+}
+
+/// The same document as Automerge has it: eight scalars in the root, and nothing of ours around them.
+fn automerge_floors(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&telemetry(1)).expect("an object");
+    let create = || {
+        let mut document = AutoCommit::new();
+        for (name, value) in &fields {
+            let value = match value {
+                serde_json::Value::Number(number) => ScalarValue::F64(number.as_f64().unwrap_or_default()),
+                other => ScalarValue::Str(other.to_string().into()),
+            };
+            document.put(ROOT, name, value).expect("a put");
+        }
+        document.commit();
+        document
+    };
+    let edit = |document: &mut AutoCommit| {
+        document.put(ROOT, "seq", 2).expect("a put");
+        document.put(ROOT, "fuel_pct", 3).expect("a put");
+        document.commit()
+    };
+    let base = create();
+    let mut edited = base.clone();
+    edit(&mut edited);
+    let change: Vec<Change> = edited.get_last_local_change().into_iter().collect();
+    let saved = base.clone().save();
+    group.bench_function("floor: create in Automerge", |b| b.iter(create));
+    group.bench_function("floor: put 2 fields in Automerge", |b| {
+        b.iter_batched_ref(|| base.clone(), edit, BatchSize::SmallInput);
+    });
+    group.bench_function("floor: apply a change in Automerge", |b| {
+        let apply = |document: &mut AutoCommit| document.apply_changes(black_box(change.clone()));
+        b.iter_batched_ref(|| base.clone(), apply, BatchSize::SmallInput);
+    });
+    group.bench_function("floor: load in Automerge", |b| b.iter(|| AutoCommit::load(black_box(&saved))));
 }
 
 fn wire(c: &mut Criterion) {
@@ -76,6 +117,7 @@ fn wire(c: &mut Criterion) {
     let payload = update.encode(&mut Ordinal::default());
     group.throughput(Throughput::Bytes(payload.len() as u64));
     group.bench_function("encode an update", |b| b.iter(|| black_box(&update).encode(&mut Ordinal::default())));
+    group.bench_function("floor: copy its bytes", |b| b.iter(|| black_box(&payload).to_vec()));
     group.bench_function("decode an update", |b| b.iter(|| Data::decode(black_box(&payload), &mut Ordinal::default())));
     group.finish();
 }
@@ -86,15 +128,28 @@ fn index(c: &mut Criterion) {
         group.throughput(Throughput::Elements(documents));
         let index = indexed(documents, 0);
         group.bench_function("fingerprint", |b| b.iter(|| index.fingerprint()));
+        // What a reconciliation that looks at every document once, on both sides, cannot be below.
+        let heads: Vec<[u8; 32]> = (0..documents).map(|n| meta(n + 1, n).heads[0]).collect();
+        group.bench_function("floor: look at every head, twice", |b| {
+            b.iter(|| sum(black_box(&heads)) ^ sum(black_box(&heads)))
+        });
         // Of 1,000 documents one in a hundred is 10.
         for differing in BTreeSet::from([0, 10, documents / 100, documents / 10]) {
             let other = indexed(documents, differing);
             let Said { messages, bytes } = reconcile(&index, &other);
-            println!("index of {documents}: {differing} differ: {messages} messages, {bytes} bytes");
+            // Whoever has another version must say which: a head of 32 bytes each.
+            let floor = differing * 32;
+            println!(
+                "index of {documents}: {differing} differ: {messages} messages, {bytes} bytes; floor {floor} bytes"
+            );
             group.bench_function(format!("reconcile, {differing} differ"), |b| b.iter(|| reconcile(&index, &other)));
         }
         group.finish();
     }
+}
+
+fn sum(heads: &[[u8; 32]]) -> u8 {
+    heads.iter().flatten().fold(0, |sum, byte| sum ^ byte)
 }
 
 /// An index in which some documents have a version of their own.
@@ -153,6 +208,22 @@ fn store(c: &mut Criterion) {
     let sealed_directory = tempfile::tempdir().expect("a directory");
     let sealed = Store::open_dir_with(sealed_directory.path(), Some(StoreKey::new([1; 32]))).expect("a store");
     let stores = [("", committer), (", encrypted", sealed.committer())];
+    let floor_directory = tempfile::tempdir().expect("a directory");
+    let floor = redb::Database::create(floor_directory.path().join("floor.redb")).expect("a database");
+    for documents in [1u64, 64] {
+        group.throughput(Throughput::Elements(documents));
+        let mut next = 0;
+        group.bench_function(format!("floor: {documents} rows of 200 bytes in redb"), |b| {
+            b.iter_batched(
+                || {
+                    next += documents;
+                    next - documents..next
+                },
+                |rows| commit_rows(&floor, rows).expect("a working disk"),
+                BatchSize::PerIteration,
+            );
+        });
+    }
     for ((how, committer), documents) in stores.iter().flat_map(|store| [(store, 1u64), (store, 64)]) {
         group.throughput(Throughput::Elements(documents));
         group.bench_function(format!("{documents} documents{how}"), |b| {
@@ -169,8 +240,23 @@ fn store(c: &mut Criterion) {
     group.finish();
 }
 
+const ROWS: redb::TableDefinition<'static, u64, &'static [u8]> = redb::TableDefinition::new("rows");
+
+fn commit_rows(database: &redb::Database, rows: std::ops::Range<u64>) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(ROWS)?;
+        for row in rows {
+            table.insert(row, [7; 200].as_slice())?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
 fn physics(c: &mut Criterion) {
     let mut group = c.benchmark_group("link physics");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    group.bench_function("floor: one random draw", |b| b.iter(|| rng.next_u64()));
     for profile in [Profile::Lan, Profile::TacticalRadio] {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut link = Link::new(profile.params());

@@ -10,6 +10,7 @@ mod floor;
 mod namespaces;
 mod node;
 mod process;
+mod ratio;
 mod raw;
 mod replica;
 mod report;
@@ -88,6 +89,8 @@ enum What {
     Reads(rows::reads::Options),
     /// Documents 6: a subscriber that takes one event a second during 50,000 updates
     SlowReader(rows::slow_reader::Options),
+    /// Two builds of the node in turns: is the new one slower? For `ci/latency`
+    Compare(rows::compare::Options),
     /// Rows 5 to 9 with their defaults
     All,
     /// The other end of the floor's round trip
@@ -178,6 +181,7 @@ async fn measure(what: What, common: &Common) -> Result<Vec<Report>, Failure> {
             What::Writes(options) => rows::writes::run(common, options).await?,
             What::Reads(options) => rows::reads::run(common, options).await?,
             What::SlowReader(options) => rows::slow_reader::run(common, options).await?,
+            What::Compare(options) => rows::compare::run(common, options).await?,
             What::All | What::Echo | What::Knock(_) => unreachable!("handled above"),
         };
         if !common.json {

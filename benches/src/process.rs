@@ -12,6 +12,11 @@ impl Process {
         command.spawn().map(Self)
     }
 
+    /// Its number, for signals.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Its output, once, if it was piped.
     pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
         self.0.stdout.take()

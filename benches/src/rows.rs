@@ -2,6 +2,7 @@
 
 pub(crate) mod blackhole;
 pub(crate) mod burst;
+pub(crate) mod compare;
 pub(crate) mod flood;
 pub(crate) mod kill;
 pub(crate) mod latency;

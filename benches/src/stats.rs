@@ -6,6 +6,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<Duration>);
 
+impl From<&[Duration]> for Samples {
+    fn from(samples: &[Duration]) -> Self {
+        Self(samples.to_vec())
+    }
+}
+
 impl Samples {
     pub(crate) fn push(&mut self, sample: Duration) {
         self.0.push(sample);

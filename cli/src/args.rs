@@ -4,11 +4,13 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use peat_sim::Plant;
 
 use crate::engine::EngineChoice;
+pub use crate::fidelity::FidelityArgs;
 use crate::outputs::Outputs;
 use crate::place::Place;
 pub use crate::replay::ReplayArgs;
+pub use crate::sweep::SweepArgs;
 
-const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  pass
     1  an invariant is broken
@@ -31,6 +33,7 @@ Examples:
   ddil replay line-of-five --load  is one seed one run?
   ddil explain outage-1m           where did the time go, and what was possible?
   ddil diff old.json new.json      what changed?
+  ddil fidelity outage-1m          does a real world do what was predicted?
   ddil check my-island.toml        is this file a scenario?
   ddil new my-island               a scenario to begin with
 
@@ -51,24 +54,8 @@ Examples:
   ddil run my-island.toml --out reports/my-island
   ddil run -v line-of-five 2> events.log";
 
-const SWEEP_AFTER: &str = "\
-What one seed passes, the next may not. Runs are spread over threads; each is the
-run that `ddil run --seed` gives. Invariants are judged on every seed, service levels
-on the 99th percentile over the seeds (nearest rank: with fewer than 100 seeds every
-one of them counts).
-
-Examples:
-  ddil sweep outage-1m                        seeds 1 to 100
-  ddil sweep outage-24h --seeds 5
-  ddil sweep my-island.toml --seeds 1000 --from 5000 --jobs 2
-  ddil sweep --library --except two-hundred-spokes --seeds 1000
-  ddil sweep outage-1m --json | jq '.figures[] | {name, p99}'";
-
 const RUN_ORDER: &str = "\
 Of several scenarios the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
-
-const SWEEP_ORDER: &str = "\
-Of several seeds the gravest decides, in the order 1, 6, 5, 4, 3, 0.";
 
 const EXPLAIN_AFTER: &str = "\
 Each operation at each replica: the time from acknowledged to visible, split without
@@ -97,6 +84,7 @@ Examples:
   ddil diff before.json after.json
   ddil diff git:main git:HEAD --scenario outage-1m --seeds 5
   ddil diff git:v0.1.0 today.json --markdown       the scenarios and seeds of the file
+  ddil diff before.json after.json --fail-on-regression=5
   ddil diff a.json b.json --json | jq '.scenarios[].figures[] | select(.judgement == \"worse\")'
 
 Exit codes:
@@ -222,6 +210,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Compare two runs, or two revisions on the same seeds
     Diff(DiffArgs),
+    /// Hold a real world against what the simulation predicted
+    Fidelity(FidelityArgs),
     /// Show the shipped scenarios
     List(ListArgs),
     /// Show the named links and their numbers
@@ -332,47 +322,6 @@ pub struct NewArgs {
     pub name: String,
 }
 
-/// `ddil sweep`.
-#[derive(Debug, Args)]
-#[command(after_help = format!("{SWEEP_AFTER}\n\n{EXIT_CODES}\n\n{SWEEP_ORDER}"))]
-pub struct SweepArgs {
-    /// Shipped scenarios by name (see `ddil list`), and scenario files by path
-    #[arg(value_name = "NAME|FILE", required_unless_present = "library")]
-    pub scenarios: Vec<String>,
-
-    /// All shipped scenarios
-    #[arg(long, conflicts_with = "scenarios")]
-    pub library: bool,
-
-    /// Not these, of the shipped ones
-    #[arg(long, value_name = "NAME", requires = "library")]
-    pub except: Vec<String>,
-
-    /// How many seeds; with several scenarios: how many runs, spread over them evenly
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub seeds: u32,
-
-    /// The first seed
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub from: u64,
-
-    /// Runs at once [default: one per processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub jobs: Option<u32>,
-
-    /// Print one JSON document on stdout, and nothing else
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress bar (there is none anyway when stderr is not a terminal)
-    #[arg(long)]
-    pub no_progress: bool,
-
-    /// Plants a bug in every node, to prove that the checks can fail.
-    #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
-    pub plant: Vec<Plant>,
-}
-
 /// `ddil explain`.
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_AFTER)]
@@ -435,12 +384,13 @@ pub struct DiffArgs {
     pub profile: String,
 
     /// A figure that differs by less than this many per cent has not changed
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = crate::diff::percent)]
     pub tolerance: f64,
 
-    /// Exit with 1 if a figure got worse, too
-    #[arg(long)]
-    pub fail_on_regression: bool,
+    /// Exit with 1 if a figure got worse, too; with a number: by more than so many per cent
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    #[arg(value_parser = crate::diff::percent)]
+    pub fail_on_regression: Option<f64>,
 
     /// Print one JSON document on stdout, and nothing else
     #[arg(long, conflicts_with = "markdown")]

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 
 use peat_scenarios::Scenario;
-use peat_scenarios::diff::{Diff, Judgement, Side};
+use peat_scenarios::diff::{Diff, Side};
 
 use crate::args::DiffArgs;
 use crate::exit::Exit;
@@ -16,6 +16,9 @@ use revision::Workshop;
 
 /// Length of a document that is read: a sweep of ten thousand seeds, and room to spare.
 const DOCUMENT_BYTES: u64 = 256 << 20;
+
+/// Regressions that are named once more at the end; all of them stand above.
+const REGRESSIONS: usize = 8;
 
 /// What a side is named by besides a file.
 const REVISION: &str = "git:";
@@ -33,6 +36,14 @@ enum DiffError {
 struct Trial {
     scenario: Scenario,
     seeds: Vec<u64>,
+}
+
+/// Reads a percentage. Nothing is more than `NaN`, and a gate that lets everything through is none.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.trim_end_matches('%').trim().parse::<f64>().ok();
+    percent
+        .filter(|percent| (0.0..=1e6).contains(percent))
+        .ok_or_else(|| "it is no number of per cent from 0 on".to_owned())
 }
 
 /// Compares two sides and prints what changed.
@@ -60,8 +71,25 @@ pub fn diff(arguments: &DiffArgs) -> Exit {
         (_, true) => output::print(&diff.markdown()),
         _ => output::print(&diff.text(output::stdout_paint())),
     }
-    let regressed = arguments.fail_on_regression && diff.figures(Judgement::Worse) > 0;
+    let regressed = arguments.fail_on_regression.is_some_and(|percent| regressed(arguments, &diff, percent));
     if regressed || diff.worse_verdicts() > 0 { Exit::Fail } else { Exit::Pass }
+}
+
+/// Tells what got worse by more than is allowed, unless everything counts and the comparison has just told it.
+fn regressed(arguments: &DiffArgs, diff: &Diff, percent: f64) -> bool {
+    let worse = diff.regressions(percent / 100.0);
+    if percent > 0.0 && !arguments.json {
+        let named: Vec<String> =
+            worse.iter().map(|(scenario, figure)| format!("{scenario}: {}", figure.name)).collect();
+        let (first, others) = named.split_at(named.len().min(REGRESSIONS));
+        let others = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
+        let text = match named.is_empty() {
+            true => format!("no figure got worse by more than {percent} %"),
+            false => format!("worse by more than {percent} %: {}{others}", first.join("; ")),
+        };
+        output::print(&format!("\n{text}\n"));
+    }
+    !worse.is_empty()
 }
 
 fn sides(arguments: &DiffArgs) -> Result<(Side, Side), DiffError> {

@@ -16,6 +16,7 @@ mod emulator;
 mod engine;
 mod exit;
 mod explain;
+mod fidelity;
 mod interrupt;
 mod links;
 mod list;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Plants(arguments) => plants::plants(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Diff(arguments) => diff::diff(arguments),
+        Command::Fidelity(arguments) => fidelity::fidelity(arguments),
         Command::List(arguments) => list::list(arguments),
         Command::Links(arguments) => links::links(arguments),
         Command::New(arguments) => new::new(arguments),

@@ -155,7 +155,8 @@ impl Replay<'_> {
     fn reproduce(&self) -> String {
         let (name, seed, times) = (quoted(&self.sourced.argument), self.seed(), self.arguments.times);
         let load = if self.arguments.load { " --load" } else { "" };
-        format!("ddil replay {name} --seed {seed} --times {times}{load}{}", self.arguments.engine.typed())
+        let leak = if self.arguments.leak { " --leak" } else { "" };
+        format!("ddil replay {name} --seed {seed} --times {times}{load}{leak}{}", self.arguments.engine.typed())
     }
 
     fn text(&self, verdict: Verdict, wall: std::time::Duration, hash: &str, parted: &[Parted]) -> String {

@@ -38,7 +38,8 @@ pub fn report(arguments: &ReportArgs) -> Exit {
     if good { Exit::of(report.verdict) } else { Exit::Usage }
 }
 
-fn read(path: &str) -> Result<SavedRun, String> {
+/// Reads a saved run.
+pub fn read(path: &str) -> Result<SavedRun, String> {
     let mut text = String::new();
     let file = File::open(path).map_err(|error| format!("cannot be read: {}", reason(&error)))?;
     // One more than the limit: what is too long is told so, and not cut.

@@ -1,30 +1,37 @@
-//! `ddil sweep`: scenarios under many seeds.
+//! `ddil sweep`: scenarios under many seeds, here or on many machines.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+mod args;
+mod merge;
+mod trials;
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Instant;
 
 use peat_scenarios::check::Verdict;
 use peat_scenarios::library::library;
-use peat_scenarios::report::Report;
-use peat_scenarios::sweep::{Sweep, SweptRun, summary};
-use peat_sim::RunOptions;
+use peat_scenarios::report::{plural, span};
+use peat_scenarios::sweep::{Merged, Shard, ShardResult, Sweep, SweepEntry, SweepPlan, SweptRun, summary};
 use serde_json::{Value, json};
 
-use crate::args::SweepArgs;
 use crate::exit::Exit;
-use crate::output::{self, quoted};
-use crate::progress::Meter;
+use crate::output::{self, reason};
 use crate::source::{self, Sourced};
-use crate::{admission, document, interrupt, panics, plants};
+use crate::{admission, document, interrupt, plants};
+use trials::Trials;
 
-/// Runs every seed and prints how the figures spread; the gravest verdict is the exit code.
+pub use args::SweepArgs;
+
+/// Runs every seed and prints how the figures spread; the gravest verdict is the exit code. Of a shard, the result is
+/// what is printed.
 #[expect(clippy::disallowed_methods, reason = "how long the sweep takes in real time")]
 pub fn sweep(arguments: &SweepArgs) -> Exit {
+    if !arguments.merge.is_empty() {
+        return merged(arguments);
+    }
     let Some(sources) = sources(arguments) else { return Exit::Usage };
-    if !admission::admit(&sources, &peat_sim::Engine::default().capabilities()) {
+    if !admission::admit(&sources, &arguments.engine.capabilities()) {
         return Exit::Usage;
     }
     if arguments.from.checked_add(u64::from(arguments.seeds) - 1).is_none() {
@@ -32,40 +39,108 @@ pub fn sweep(arguments: &SweepArgs) -> Exit {
         output::complain(&format!("{text}  = help: the greatest seed is {}\n", u64::MAX));
         return Exit::Usage;
     }
+    let plan = SweepPlan {
+        world: format!("sim/{}", arguments.engine.engine().name()),
+        options: format!("{}{}", arguments.engine.typed(), plants::typed(&arguments.plant)),
+        from: arguments.from,
+        runs: arguments.seeds,
+        entries: sources
+            .into_iter()
+            .map(|Sourced { argument, scenario }| SweepEntry { source: argument, scenario })
+            .collect(),
+    };
     interrupt::watch();
     let began = Instant::now();
-    let trials = Trials { arguments, sources: &sources };
-    let runs = trials.all();
-    let wall = began.elapsed();
-    let sweeps: Vec<Sweep> = sources
-        .iter()
-        .zip(runs)
-        .map(|(sourced, (spent, runs))| {
-            let wall = if sources.len() == 1 { wall } else { spent };
-            Sweep::new(&sourced.scenario, "sim/fabric", wall, runs)
-        })
-        .collect();
+    let runs = Trials { arguments, plan: &plan }.all();
+    // On stderr: the report follows from the seeds alone.
+    if !arguments.no_progress && io::stderr().is_terminal() {
+        output::tell(&format!("{} in {}\n", plural(runs.len() as u64, "run"), span(began.elapsed())));
+    }
+    if let Some(shard) = arguments.shard {
+        return leave(arguments, shard, plan, runs);
+    }
+    let mut sorted = vec![Vec::new(); plan.entries.len()];
+    runs.into_iter().for_each(|(entry, run)| sorted[entry].push(run));
+    tell(arguments, Merged { plan, runs: sorted })
+}
+
+/// The report of shards that were run elsewhere.
+fn merged(arguments: &SweepArgs) -> Exit {
+    match merge::read(&arguments.merge) {
+        Ok((merged, passed_over)) => {
+            if passed_over > 0 {
+                let lines = plural(passed_over as u64, "line");
+                output::tell(&format!("passed over {lines} between the results\n"));
+            }
+            tell(arguments, merged)
+        }
+        Err(what) => {
+            output::complain(&format!("error: {what}\n"));
+            output::complain(
+                "  = help: `ddil sweep NAME --shard I/N` with the same NAME, seeds and N makes each of them\n",
+            );
+            Exit::Usage
+        }
+    }
+}
+
+/// Leaves the result of a shard. It is not judged: what 64 machines ran is judged together, and a scheduler that
+/// starts what fails again must not do so with a bug that was found.
+fn leave(arguments: &SweepArgs, shard: Shard, plan: SweepPlan, runs: Vec<(usize, SweptRun)>) -> Exit {
+    let trouble = runs.iter().any(|(_, run)| run.verdict == Verdict::InfraError);
+    let line = ShardResult { shard, program: env!("CARGO_PKG_VERSION").to_owned(), plan, runs }.line();
+    match &arguments.result {
+        None => output::print(&line),
+        Some(path) => {
+            if let Err(error) = write_whole(path, &line) {
+                output::complain(&format!("error: cannot write `{}`: {}\n", path.display(), reason(&error)));
+                return Exit::Usage;
+            }
+        }
+    }
+    if trouble { Exit::Infrastructure } else { Exit::Pass }
+}
+
+/// Under its name the file is whole or not there: whoever gathers results may look at any moment.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)
+}
+
+/// Prints a whole sweep and judges it.
+fn tell(arguments: &SweepArgs, Merged { plan, runs }: Merged) -> Exit {
+    let entries = plan.entries.iter().zip(runs);
+    let sweeps: Vec<Sweep> = entries.map(|(entry, runs)| Sweep::new(&entry.scenario, &plan.world, runs)).collect();
     let gravest = |verdicts: Vec<Verdict>| verdicts.into_iter().min_by_key(|verdict| Exit::of(*verdict));
     let of = |sweep: &Sweep| gravest(sweep.verdicts()).unwrap_or(Verdict::Inconclusive);
     let verdict = gravest(sweeps.iter().map(of).collect()).unwrap_or(Verdict::Inconclusive);
     let judged: Vec<(&Sweep, Verdict)> = sweeps.iter().map(|sweep| (sweep, of(sweep))).collect();
-    match (arguments.json, judged.as_slice(), sources.as_slice()) {
-        (true, [(sweep, verdict)], [sourced]) => {
-            output::print(&document::pretty(&trials.document(sweep, *verdict, sourced, wall)));
-        }
-        (true, ..) => {
-            let all = judged.iter().zip(&sources);
-            let documents =
-                all.map(|((sweep, verdict), sourced)| trials.document(sweep, *verdict, sourced, sweep.wall()));
+    let document = |(sweep, verdict): &(&Sweep, Verdict), entry: &SweepEntry| -> Value {
+        json!({
+            "verdict": verdict,
+            "exit_code": Exit::of(*verdict).code(),
+            "scenario": entry.scenario.name,
+            "source": entry.source,
+            "world": plan.world,
+            "seeds": { "from": plan.from, "count": sweep.runs().len() },
+            "figures": sweep.spreads(),
+            "runs": sweep.runs(),
+        })
+    };
+    match (arguments.json, judged.as_slice(), plan.entries.as_slice()) {
+        (true, [one], [entry]) => output::print(&document::pretty(&document(one, entry))),
+        (true, all, entries) => {
+            let documents = all.iter().zip(entries).map(|(one, entry)| document(one, entry));
             output::print(&document::pretty(&json!({
                 "verdict": verdict,
                 "exit_code": Exit::of(verdict).code(),
-                "wall_ns": nanos(wall),
                 "scenarios": documents.collect::<Vec<_>>(),
             })));
         }
         (false, [(sweep, verdict)], _) => output::print(&sweep.text(*verdict, output::stdout_paint())),
-        (false, ..) => output::print(&summary(&judged, verdict, wall, output::stdout_paint())),
+        (false, ..) => output::print(&summary(&judged, verdict, output::stdout_paint())),
     }
     Exit::of(verdict)
 }
@@ -92,114 +167,4 @@ fn sources(arguments: &SweepArgs) -> Option<Vec<Sourced>> {
         }
     }
     good.then_some(sources)
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The runs of a sweep.
-struct Trials<'a> {
-    arguments: &'a SweepArgs,
-    sources: &'a [Sourced],
-}
-
-/// The runs of each scenario, and how long they took together.
-type Swept = Vec<(Duration, Vec<SweptRun>)>;
-
-impl Trials<'_> {
-    /// Every seed once, as many at a time as was asked. Scenarios take turns, so that an interrupted sweep has tried all;
-    /// the costly ones come first in each turn, so that no processor waits long for the last of them.
-    fn all(&self) -> Swept {
-        let processors = || thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.arguments.jobs.map_or_else(processors, |jobs| jobs as usize);
-        let (total, kinds) = (self.arguments.seeds as usize, self.sources.len());
-        let again = match self.sources {
-            [sourced] => format!("ddil sweep {} --seeds {total} --from {}", self.typed(sourced), self.arguments.from),
-            _ => "the same again".to_owned(),
-        };
-        let label = match self.sources {
-            [sourced] => format!("{} sweep", sourced.scenario.name),
-            several => format!("sweep of {} scenarios", several.len()),
-        };
-        Meter::start(label, again, !self.arguments.no_progress);
-        // Sessions times time: what a scenario costs grows with both.
-        let cost = |kind: usize| {
-            let scenario = &self.sources[kind].scenario;
-            u64::from(scenario.nodes()).pow(2).saturating_mul(scenario.duration.as_secs())
-        };
-        let mut turn: Vec<usize> = (0..kinds).collect();
-        turn.sort_by_key(|kind| std::cmp::Reverse(cost(*kind)));
-        let taken = AtomicUsize::new(0);
-        let (done, finished) = mpsc::channel();
-        let runs = thread::scope(|scope| {
-            for _ in 0..jobs.min(total) {
-                let (done, taken, turn) = (done.clone(), &taken, &turn);
-                scope.spawn(move || {
-                    loop {
-                        let position = taken.fetch_add(1, Ordering::Relaxed);
-                        if position >= total {
-                            return;
-                        }
-                        let (kind, seed) = (turn[position % kinds], self.arguments.from + (position / kinds) as u64);
-                        // The receiver is gone when this process is about to end.
-                        if done.send((kind, self.one(&self.sources[kind], seed))).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(done);
-            let (mut runs, mut bad) = (BTreeMap::<usize, (Duration, Vec<SweptRun>)>::new(), 0);
-            for (count, (kind, (wall, run))) in (1..).zip(finished) {
-                bad += u64::from(run.verdict != Verdict::Pass);
-                let (spent, of_kind) = runs.entry(kind).or_default();
-                *spent += wall;
-                of_kind.push(run);
-                let things = if kinds == 1 { "seeds" } else { "runs" };
-                Meter::count_of(count, total as u64, things, bad, "not passed");
-            }
-            runs
-        });
-        Meter::finish();
-        for note in panics::take() {
-            output::complain(&format!("error: panic in a simulation\n  --> {note}\n"));
-        }
-        let mut runs = runs;
-        (0..kinds).map(|kind| runs.remove(&kind).unwrap_or_default()).collect()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "how long a run takes in real time")]
-    fn one(&self, sourced: &Sourced, seed: u64) -> (Duration, SweptRun) {
-        let began = Instant::now();
-        let mut options = RunOptions::seed(seed);
-        options.source = self.typed(sourced);
-        plants::plant(&self.arguments.plant, &mut options);
-        let run = match peat_sim::run(&sourced.scenario, options) {
-            Ok(record) => SweptRun::judged(&sourced.scenario, &Report::of(&sourced.scenario, &record)),
-            Err(error) => {
-                let again = format!("ddil run {} --seed {seed}", self.typed(sourced));
-                SweptRun::not_run(seed, error.to_string(), again)
-            }
-        };
-        (began.elapsed(), run)
-    }
-
-    fn document(&self, sweep: &Sweep, verdict: Verdict, sourced: &Sourced, wall: Duration) -> Value {
-        json!({
-            "verdict": verdict,
-            "exit_code": Exit::of(verdict).code(),
-            "scenario": sourced.scenario.name,
-            "source": sourced.argument,
-            "seeds": { "from": self.arguments.from, "count": sweep.runs().len() },
-            "wall_ns": nanos(wall),
-            "figures": sweep.spreads(),
-            "runs": sweep.runs(),
-        })
-    }
-
-    /// What was typed to name the scenario, and what else decides a run.
-    fn typed(&self, sourced: &Sourced) -> String {
-        quoted(&sourced.argument) + &plants::typed(&self.arguments.plant)
-    }
 }

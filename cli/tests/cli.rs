@@ -2,55 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod terminal;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-
-/// A directory of its own for each test, so that file names in messages are the same everywhere.
-fn directory(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
-fn ddil(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
-    // Nothing of the developer's terminal: clap takes the width from any stream that is one.
-    command.args(arguments).stdin(Stdio::null()).current_dir(directory("empty"));
-    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-/// Exit code, stdout and stderr as a person sees them.
-fn seen(output: &Output) -> String {
-    let code = output.status.code().unwrap();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    let mut seen = format!("exit {code}\n");
-    for (name, text) in [("stdout", stdout), ("stderr", stderr)] {
-        if !text.is_empty() {
-            seen.push_str(&format!("--- {name}\n{text}"));
-        }
-    }
-    seen
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn ran(arguments: &[&str]) -> Output {
-    ddil(arguments).output().unwrap()
-}
-
-#[track_caller]
-fn exits(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", seen(output));
-}
+use terminal::{ISLAND, ddil, directory, exits, ran, seen, text};
 
 macro_rules! snapshots {
     ($($test:ident: [$($argument:literal),*]),+ $(,)?) => {
@@ -67,6 +27,10 @@ snapshots! {
     help_of_sweep: ["sweep", "--help"],
     help_of_explain: ["explain", "--help"],
     help_of_diff: ["diff", "--help"],
+    help_of_fidelity: ["fidelity", "--help"],
+    a_prediction_without_its_run: ["fidelity", "--sim", "a.json"],
+    a_fidelity_of_a_stranger: ["fidelity", "zulu"],
+    a_fidelity_of_no_records: ["fidelity", "--sim", "a.json", "--real", "b.json"],
     help_of_plants: ["plants", "--help"],
     help_of_list: ["list", "--help"],
     help_of_check: ["check", "--help"],
@@ -96,46 +60,15 @@ snapshots! {
     a_stranger_explained: ["explain", "zulu"],
     a_diff_of_nothing: ["diff", "no-such.json", "neither.json"],
     two_revisions_of_nothing: ["diff", "git:HEAD", "git:HEAD"],
+    a_gate_that_nothing_fails: ["diff", "a.json", "b.json", "--fail-on-regression=NaN"],
     a_sweep_of_nothing: ["sweep"],
+    no_such_shard: ["sweep", "line-of-five", "--shard", "64/64"],
+    a_merge_that_runs_something: ["sweep", "line-of-five", "--merge", "a.json"],
+    a_merge_of_nothing: ["sweep", "--merge", "a.json"],
     a_library_without_a_stranger: ["sweep", "--library", "--except", "zulu"],
     a_bug_that_there_is_not: ["plants", "weeds"],
     an_unknown_plant: ["run", "line-of-five", "--plant", "weeds"],
 }
-
-const ISLAND: &str = r#"
-name = "island"
-purpose = "an island loses its link for ten seconds"
-duration = "1m"
-settle = "20s"
-
-[[cluster]]
-name = "shore"
-[[cluster.group]]
-name = "shore-edge"
-count = 1
-
-[[cluster]]
-name = "island"
-[[cluster.group]]
-name = "island-edge"
-count = 1
-
-[[link]]
-between = ["shore-edge", "island-edge"]
-profile = "wan"
-
-[[workload]]
-kind = "put"
-on = ["shore-edge", "island-edge"]
-every = "5s"
-
-[[fault]]
-kind = "partition"
-id = "storm"
-between = ["shore-edge", "island-edge"]
-at = "20s"
-for = "10s"
-"#;
 
 #[test]
 fn good_and_bad_files_are_checked() {
@@ -260,9 +193,11 @@ fn a_run_that_the_real_clock_got_into_is_caught_in_both_places() {
     exits(&output, 6);
     let told = text(&output.stdout);
     assert!(told.contains("3 runs, 2 of them not the first"), "{told}");
-    for part in ["runs 1 and 2 part here:", "both:  ", "run 1: ", "run 2: ", "reproduce: ddil replay island.toml "] {
+    for part in ["runs 1 and 2 part here:", "both:  ", "run 1: ", "run 2: "] {
         assert!(told.contains(part), "no {part:?} in\n{told}");
     }
+    // Without what let the clock in, it would not come again.
+    assert!(told.ends_with("\nreproduce: ddil replay island.toml --seed 1 --times 3 --leak\n"), "{told}");
 }
 
 /// A fault that the chosen engine cannot make: nothing starts, and everything that is missing is named.
@@ -310,43 +245,6 @@ fn several_scenarios_end_with_the_gravest() {
     let rows: Vec<&str> = text(&output.stdout).lines().skip_while(|line| *line != "All scenarios").collect();
     assert!(rows[1].starts_with("  SLO-BREACH       strict  seed 1 "), "{rows:?}");
     assert!(rows[2].starts_with("  PASS             island  seed 1 "), "{rows:?}");
-}
-
-#[test]
-fn a_sweep_is_the_runs_of_its_seeds() {
-    let at = directory("swept");
-    fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let output = ddil(&["sweep", "island.toml", "--seeds", "5", "--from", "3", "--jobs", "2", "--json"])
-        .current_dir(&at)
-        .output()
-        .unwrap();
-    exits(&output, 0);
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(document["verdict"], "PASS");
-    let runs = document["runs"].as_array().unwrap();
-    assert_eq!(runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
-    let alone = ddil(&["run", "island.toml", "--seed", "4", "--json"]).current_dir(&at).output().unwrap();
-    let alone: Value = serde_json::from_slice(&alone.stdout).unwrap();
-    assert_eq!(runs[1]["trace_hash"], alone["runs"][0]["trace_hash"]);
-    assert_eq!(runs[1]["reproduce"], alone["runs"][0]["reproduce"]);
-    let converged = document["figures"].as_array().unwrap().iter().find(|of| of["name"] == "converged").unwrap();
-    assert_eq!(converged["seeds"], 5);
-    assert!(converged["p50"].as_f64().unwrap() <= converged["p99"].as_f64().unwrap(), "{converged}");
-}
-
-#[test]
-fn a_sweep_tells_every_seed_that_fails_and_how_to_see_it_again() {
-    let at = directory("swept-badly");
-    let strict = ISLAND.to_owned() + "\n[expect]\nconverge_within = \"1ms\"\n";
-    fs::write(at.join("strict.toml"), strict).unwrap();
-    let output = ddil(&["sweep", "strict.toml", "--seeds", "2"]).current_dir(&at).output().unwrap();
-    exits(&output, 3);
-    let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
-    for seed in 1..=2 {
-        let again = format!("reproduce: ddil run strict.toml --seed {seed}");
-        assert!(lines.contains(&again.as_str()), "{lines:#?}");
-    }
-    assert_eq!(lines.last(), Some(&"SLO-BREACH  2 seeds: beyond the bound at p99: converged"));
 }
 
 #[test]
@@ -475,30 +373,6 @@ fn an_interrupted_comparison_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     is_tidy(&repository, &temporary);
-}
-
-#[test]
-fn a_sweep_over_several_scenarios_gives_each_its_share() {
-    let at = directory("swept-together");
-    fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let strict = ISLAND.replacen("island", "strict", 1) + "\n[expect]\nconverge_within = \"1ms\"\n";
-    fs::write(at.join("strict.toml"), strict).unwrap();
-    let swept = |json: &[&str]| {
-        let arguments = [&["sweep", "island.toml", "strict.toml", "--seeds", "3"], json].concat();
-        let output = ddil(&arguments).current_dir(&at).output().unwrap();
-        exits(&output, 3);
-        output
-    };
-    let document: Value = serde_json::from_slice(&swept(&["--json"]).stdout).unwrap();
-    let seeds = |at: usize| {
-        let runs = document["scenarios"][at]["runs"].as_array().unwrap();
-        runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect::<Vec<_>>()
-    };
-    assert_eq!((seeds(0), seeds(1)), (vec![1, 2], vec![1]));
-    let output = swept(&[]);
-    let lines: Vec<&str> = text(&output.stdout).lines().map(str::trim).collect();
-    assert!(lines.contains(&"reproduce: ddil run strict.toml --seed 1"), "{lines:#?}");
-    assert!(lines.last().unwrap().starts_with("SLO-BREACH  3 runs of 2 scenarios in "), "{lines:#?}");
 }
 
 #[test]

@@ -168,6 +168,14 @@ impl Diff {
         self.scenarios.iter().flat_map(|of| &of.figures).filter(|figure| figure.judgement == judgement).count()
     }
 
+    /// Figures that got worse by more than a share of what they were, and by more than their unit's least step: what a
+    /// pull request should be stopped for, where whatever changed is only told.
+    pub fn regressions(&self, share: f64) -> Vec<(&str, &FigureDiff)> {
+        let figures =
+            self.scenarios.iter().flat_map(|of| of.figures.iter().map(|figure| (of.scenario.as_str(), figure)));
+        figures.filter(|(_, figure)| figure.is_worse_by(share)).collect()
+    }
+
     /// Is there anything that both sides ran?
     pub fn is_empty(&self) -> bool {
         self.scenarios.is_empty()
@@ -217,6 +225,12 @@ fn verdict(seed: u64, old: &Run, new: &Run) -> Option<VerdictChange> {
 }
 
 impl FigureDiff {
+    /// With a share of 0 everything that is worse is.
+    fn is_worse_by(&self, share: f64) -> bool {
+        let enough = (self.new - self.old).abs() > self.unit.step().max(share * self.old.abs());
+        self.judgement == Judgement::Worse && (share == 0.0 || enough)
+    }
+
     /// `None`: no seed has it on both sides.
     fn of(name: &str, pairs: &[(&Figure, &Figure)], tolerance: f64) -> Option<Self> {
         let (first, _) = pairs.first()?;

@@ -24,6 +24,7 @@ pub mod diff;
 #[cfg(feature = "drive")]
 pub mod drive;
 pub mod explain;
+pub mod fidelity;
 pub mod figures;
 pub mod library;
 pub mod limits;

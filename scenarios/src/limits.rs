@@ -136,6 +136,18 @@ pub const RATIO_DELAY_MIN: Duration = Duration::from_millis(5);
 /// Runs of one side of a comparison: ten sweeps of a thousand seeds.
 pub const DIFF_RUNS: usize = 10_000;
 
+/// Runs of a sweep: a thousand seeds of every shipped scenario, twice. Each keeps 10 kB of figures.
+pub const SWEEP_RUNS: u32 = 100_000;
+
+/// Scenarios of a sweep: twenty times the library.
+pub const SWEEP_SCENARIOS: usize = 1_000;
+
+/// Shards of a sweep. Of more, each would have 25 runs of the longest sweep, and starting it would cost more than they.
+pub const SHARDS: u32 = 4_096;
+
+/// The result of a shard: 25,000 runs at 10 kB.
+pub const SHARD_BYTES: usize = 256 << 20;
+
 /// Fewest samples for a verdict about a percentile.
 pub const SAMPLES_MIN: u64 = 10;
 

@@ -25,8 +25,10 @@ use anstyle::{AnsiColor, Style};
 
 pub(crate) use format::wrap;
 pub use format::{bytes, count, plural, span};
+pub(crate) use html::escape;
 pub use json::JsonReport;
 pub use junit::junit;
+pub(crate) use markdown::cell;
 pub use markdown::markdown;
 pub use saved::{SavedError, SavedRun};
 

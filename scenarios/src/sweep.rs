@@ -2,19 +2,26 @@
 //!
 //! Safety is judged on every seed. Service levels are judged on the 99th percentile over the seeds, nearest rank:
 //! of fewer than a hundred seeds every single one must keep the bound, of a hundred one may miss it.
+//!
+//! What is told of a sweep follows from its plan and the code, and from nothing else: real time is not in it. So the
+//! report that is put together from the shards of a sweep ([`merge`]) is the report of the sweep (`docs/adr/0033`).
 
 mod measure;
+mod merge;
+mod plan;
+mod shard;
 mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 pub use measure::{Better, Measure, Unit};
 pub(crate) use measure::{measures, or_never};
+pub use merge::{MergeError, Merged, merge};
+pub use plan::{Shard, SweepEntry, SweepPlan, Trial};
+pub use shard::{SHARD_FORMAT, ShardError, ShardResult};
 pub use summary::summary;
 
 use crate::check::Verdict;
@@ -26,12 +33,11 @@ use crate::report::{Paint, Report};
 pub struct Sweep {
     scenario: Scenario,
     world: String,
-    wall: Duration,
     runs: Vec<SweptRun>,
 }
 
 /// What is kept of one run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SweptRun {
     /// Its seed.
     pub seed: u64,
@@ -101,15 +107,10 @@ impl Spread {
 }
 
 impl Sweep {
-    /// A sweep that is over. `runs` in any order; `wall` is the real time of all together.
-    pub fn new(scenario: &Scenario, world: &str, wall: Duration, mut runs: Vec<SweptRun>) -> Self {
+    /// A sweep that is over. `runs` in any order.
+    pub fn new(scenario: &Scenario, world: &str, mut runs: Vec<SweptRun>) -> Self {
         runs.sort_by_key(|run| run.seed);
-        Sweep { scenario: scenario.clone(), world: world.to_owned(), wall, runs }
-    }
-
-    /// The real time of all runs together.
-    pub fn wall(&self) -> Duration {
-        self.wall
+        Sweep { scenario: scenario.clone(), world: world.to_owned(), runs }
     }
 
     /// Every run, by seed.

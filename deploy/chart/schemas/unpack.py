@@ -10,7 +10,7 @@ import sys
 import zipfile
 
 KINDS = """statefulset-apps-v1 service-v1 serviceaccount-v1 pod-v1 secret-v1 configmap-v1 namespace-v1 job-batch-v1
-networkpolicy-networking-v1 poddisruptionbudget-policy-v1""".split()
+networkpolicy-networking-v1 poddisruptionbudget-policy-v1 persistentvolumeclaim-v1""".split()
 SHARED = "/api/_definitions.json#/$defs/"
 
 

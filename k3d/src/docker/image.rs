@@ -14,7 +14,7 @@ use crate::tool::process::Processes;
 
 const SCRIPT: &str = include_str!("../../../deploy/image.sh");
 const OF_NODE: &str = include_str!("../../../deploy/Dockerfile.scratch");
-const OF_HARNESS: &str = include_str!("../../../deploy/Dockerfile.ddil");
+const OF_HARNESS: &str = include_str!("../../../deploy/Dockerfile.ddil-scratch");
 
 /// Name of the nodes' image.
 const NODE: &str = "peat-node";

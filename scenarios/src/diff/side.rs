@@ -61,9 +61,18 @@ pub enum SideError {
 
 #[derive(Deserialize)]
 struct RawDocument {
-    runs: Vec<RawRun>,
+    runs: Option<Vec<RawRun>>,
     /// Of a sweep.
     scenario: Option<String>,
+    source: Option<String>,
+    /// Of a sweep over several scenarios: a document for each.
+    scenarios: Option<Vec<RawSweep>>,
+}
+
+#[derive(Deserialize)]
+struct RawSweep {
+    runs: Vec<RawRun>,
+    scenario: String,
     source: Option<String>,
 }
 
@@ -112,15 +121,27 @@ impl Side {
     pub fn read(label: &str, json: &str) -> Result<Side, SideError> {
         let malformed = |detail: String| SideError::Malformed { label: label.to_owned(), detail };
         let raw: RawDocument = serde_json::from_str(json).map_err(|error| malformed(error.to_string()))?;
-        if raw.runs.len() > limits::DIFF_RUNS {
-            return Err(SideError::TooMany { label: label.to_owned(), actual: raw.runs.len() });
-        }
-        let (scenario, source) = (raw.scenario.as_deref(), raw.source.as_deref());
-        let run = |(at, run): (usize, RawRun)| {
-            Run::read(run, scenario, source).map_err(|what| malformed(format!("runs[{at}]: {what}")))
+        let sweeps = match (raw.runs, raw.scenarios) {
+            (Some(runs), None) => vec![(String::new(), runs, raw.scenario, raw.source)],
+            (None, Some(sweeps)) => {
+                let name = |at: usize| format!("scenarios[{at}].");
+                let sweep = |(at, of): (usize, RawSweep)| (name(at), of.runs, Some(of.scenario), of.source);
+                sweeps.into_iter().enumerate().map(sweep).collect()
+            }
+            _ => return Err(malformed("missing field `runs`".to_owned())),
         };
-        let runs = raw.runs.into_iter().enumerate().map(run).collect::<Result<Vec<_>, _>>()?;
-        Ok(Side { label: label.to_owned(), runs })
+        let actual = sweeps.iter().map(|(_, runs, ..)| runs.len()).sum();
+        if actual > limits::DIFF_RUNS {
+            return Err(SideError::TooMany { label: label.to_owned(), actual });
+        }
+        let mut side = Side { label: label.to_owned(), runs: Vec::with_capacity(actual) };
+        for (place, runs, scenario, source) in sweeps {
+            for (at, run) in runs.into_iter().enumerate() {
+                let run = Run::read(run, scenario.as_deref(), source.as_deref());
+                side.runs.push(run.map_err(|what| malformed(format!("{place}runs[{at}]: {what}")))?);
+            }
+        }
+        Ok(side)
     }
 
     /// What was typed to name each scenario, with the seeds of it, in order: what another side must run.

@@ -76,6 +76,37 @@ fn a_tolerance_makes_a_small_difference_none() {
 }
 
 #[test]
+fn a_regression_is_what_got_worse_by_more_than_a_share_and_a_step() {
+    let old = side("a.json", &sweep(json!({})));
+    let worse = |converged: Value, bytes: f64, share: f64| {
+        let new = side("b.json", &sweep(json!({ "measures": measures(converged, bytes, 99.0) })));
+        let diff = Diff::of(&old, &new, 0.0);
+        diff.regressions(share).into_iter().map(|(_, figure)| figure.name.clone()).collect::<Vec<_>>()
+    };
+    // The median of two seeds is the lesser one: only the other seed got worse, and by no share of the median.
+    assert_eq!(worse(json!(2.2), 64_000.0, 0.0), ["converged"]);
+    assert_eq!(worse(json!(2.2), 64_000.0, 0.05), Vec::<String>::new());
+    let both = |converged: f64, bytes: f64| {
+        let mut document = sweep(json!({}));
+        for run in document["runs"].as_array_mut().unwrap() {
+            run["measures"] = measures(json!(converged), bytes, 17.0);
+        }
+        side("c.json", &document)
+    };
+    let over = |converged: f64, bytes: f64, share: f64| {
+        let diff = Diff::of(&both(2.0, 64_000.0), &both(converged, bytes), 0.0);
+        assert_eq!(diff.figures(Judgement::Worse), usize::from(converged > 2.0) + usize::from(bytes > 64_000.0));
+        diff.regressions(share).into_iter().map(|(_, figure)| figure.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(over(2.09, 66_000.0, 0.05), Vec::<String>::new());
+    assert_eq!(over(2.11, 66_000.0, 0.05), ["converged"]);
+    assert_eq!(over(2.11, 70_000.0, 0.05), ["converged", "bytes"]);
+    assert_eq!(over(f64::INFINITY, 64_000.0, 0.05), ["converged"]);
+    assert_eq!(over(2.0005, 64_050.0, 0.0001), Vec::<String>::new());
+    assert_eq!(over(1.0, 32_000.0, 0.0), Vec::<String>::new());
+}
+
+#[test]
 fn more_is_better_where_it_is() {
     let of = |old, new, better| Change::of(old, new, better, 0.0);
     assert_eq!(of(1.0, 2.0, Better::More), Change::Better);
@@ -103,12 +134,29 @@ fn runs_and_sweeps_can_be_compared_and_strangers_are_told() {
 }
 
 #[test]
+fn a_sweep_over_several_scenarios_is_a_side_of_all_of_them() {
+    let mut other = sweep(json!({}));
+    (other["scenario"], other["source"]) = (json!("line-of-five"), json!("./line.toml"));
+    let both = json!({ "verdict": "PASS", "exit_code": 0, "scenarios": [sweep(json!({})), other] });
+    let diff = Diff::of(&side("both.json", &both), &side("one.json", &sweep(json!({}))), 0.0);
+    assert_eq!((diff.scenarios.len(), diff.only_old.len(), diff.only_new.len()), (1, 2, 0));
+    let sources = [("outage-1m".to_owned(), vec![1, 2]), ("./line.toml".to_owned(), vec![1, 2])];
+    assert_eq!(side("both.json", &both).sources(), sources);
+}
+
+#[test]
 fn a_document_that_is_something_else_is_refused() {
     for (text, what) in [
         ("", "EOF"),
         ("[]", "invalid length 0"),
         (r#"{"runs": [{"verdict": "MAYBE", "seed": 1}], "scenario": "x"}"#, "unknown verdict `MAYBE`"),
         (r#"{"runs": [{"verdict": "PASS"}]}"#, "runs[0]: neither `run` nor `seed`"),
+        (r#"{"verdict": "PASS"}"#, "missing field `runs`"),
+        (r#"{"runs": [], "scenarios": []}"#, "missing field `runs`"),
+        (
+            r#"{"scenarios": [{"scenario": "x", "runs": [{"verdict": "PASS"}]}]}"#,
+            "scenarios[0].runs[0]: neither `run` nor `seed`",
+        ),
     ] {
         let error = Side::read("x.json", text).unwrap_err().to_string();
         assert!(error.contains("x.json") && error.contains(what), "{error}");

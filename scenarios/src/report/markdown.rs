@@ -113,7 +113,7 @@ fn fold(run: &Summary) -> String {
 }
 
 /// Text that is shown as it is: neither Markdown nor HTML, on one line, in a cell of a table or not.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -56,6 +56,17 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// A difference that says nothing, however large a share of a small number it is: the simulator's clock ticks
+    /// in milliseconds, one dial in a second more is chance, a header is some dozens of bytes.
+    pub(crate) const fn step(self) -> f64 {
+        match self {
+            Unit::Seconds => 0.001,
+            Unit::Ratio => 0.01,
+            Unit::Count => 1.0,
+            Unit::Bytes => 100.0,
+        }
+    }
+
     /// A number as people read it.
     pub fn show(self, value: f64) -> String {
         match self {

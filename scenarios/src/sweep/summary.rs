@@ -1,23 +1,21 @@
 //! Several scenarios at a glance: a row for each, and every run that did not pass.
 
-use std::time::Duration;
-
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::{Sweep, table::line};
 use crate::check::Verdict;
-use crate::report::{Paint, WIDTH, plural, span, wrap};
+use crate::report::{Paint, WIDTH, plural, wrap};
 
 /// Bad runs that are listed; of the others only the number is told.
 const BAD_RUNS: usize = 40;
 
 /// For a terminal; with each sweep its verdict, and the gravest of them.
-pub fn summary(sweeps: &[(&Sweep, Verdict)], verdict: Verdict, wall: Duration, paint: Paint) -> String {
+pub fn summary(sweeps: &[(&Sweep, Verdict)], verdict: Verdict, paint: Paint) -> String {
     let mut out = String::new();
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["scenario", "runs", "passed", "late", "failed", "other", "real time", "verdict"]);
-    for column in table.column_iter_mut().skip(1).take(6) {
+    table.set_header(["scenario", "runs", "passed", "late", "failed", "other", "verdict"]);
+    for column in table.column_iter_mut().skip(1).take(5) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let number = |sweep: &Sweep, of: &dyn Fn(Verdict) -> bool| sweep.runs.iter().filter(|run| of(run.verdict)).count();
@@ -31,7 +29,7 @@ pub fn summary(sweeps: &[(&Sweep, Verdict)], verdict: Verdict, wall: Duration, p
         let numbers = [sweep.runs.len(), passed, late, failed, other].map(|number| number.to_string());
         let [all, passed, late, failed, other] = numbers;
         let name = sweep.scenario.name.clone();
-        table.add_row([name, all, passed, late, failed, other, span(sweep.wall), verdict.word().to_owned()]);
+        table.add_row([name, all, passed, late, failed, other, verdict.word().to_owned()]);
     }
     for (position, row) in table.to_string().lines().enumerate() {
         line(&mut out, &if position == 0 { paint.bold(row.trim_end()) } else { row.trim_end().to_owned() });
@@ -51,6 +49,6 @@ pub fn summary(sweeps: &[(&Sweep, Verdict)], verdict: Verdict, wall: Duration, p
     }
     let word = paint.verdict(verdict, verdict.word());
     let (runs, of) = (plural(runs as u64, "run"), plural(sweeps.len() as u64, "scenario"));
-    line(&mut out, &format!("\n{word}  {runs} of {of} in {}", span(wall)));
+    line(&mut out, &format!("\n{word}  {runs} of {of}"));
     out
 }

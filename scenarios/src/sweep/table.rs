@@ -22,8 +22,8 @@ pub(super) fn render(sweep: &Sweep, verdict: Verdict, paint: Paint) -> String {
         _ => "no seeds".to_owned(),
     };
     let runs = plural(sweep.runs.len() as u64, "run");
-    let (length, wall, world) = (span(scenario.duration), span(sweep.wall), &sweep.world);
-    line(&mut out, &format!("{seeds} · world {world} · {runs} of {length} of scenario time in {wall}"));
+    let (length, world) = (span(scenario.duration), &sweep.world);
+    line(&mut out, &format!("{seeds} · world {world} · {runs} of {length} of scenario time"));
     line(&mut out, &format!("\n{}", paint.bold(&format!("Figures over {}", plural(sweep.runs.len() as u64, "seed")))));
     spreads(&mut out, sweep);
     line(&mut out, &format!("\n{}", paint.bold("Verdicts")));

@@ -22,7 +22,7 @@ fn sweep(seeds: std::ops::RangeInclusive<u64>, limit: Duration) -> Sweep {
         }
         run
     });
-    Sweep::new(&scenario, "sim/ideal", secs(75), runs.collect())
+    Sweep::new(&scenario, "sim/ideal", runs.collect())
 }
 
 fn spread(sweep: &Sweep, name: &str) -> Spread {
