@@ -197,7 +197,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run scenarios and judge them
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Run scenarios under many seeds, and show how their figures spread
     Sweep(SweepArgs),
     /// Run scenarios again and again, and say whether one seed is one run

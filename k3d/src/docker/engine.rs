@@ -1,5 +1,6 @@
 //! The engine: networks, and what only its own client can do.
 
+#[expect(clippy::disallowed_types, reason = "what the client of the engine takes; each has one entry")]
 use std::collections::HashMap;
 
 use testcontainers::bollard::Docker;

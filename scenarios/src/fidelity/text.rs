@@ -67,10 +67,12 @@ impl Fidelity {
 
     /// One line.
     fn summary(&self, paint: Paint) -> String {
-        let told = [Standing::Within, Standing::Explained, Standing::Tail, Standing::TooFew, Standing::Outside].map(|standing| {
-            let rows = self.rows(standing);
-            (rows > 0).then(|| format!("{rows} {}", standing.word()))
-        });
+        let told = [Standing::Within, Standing::Explained, Standing::Tail, Standing::TooFew, Standing::Outside].map(
+            |standing| {
+                let rows = self.rows(standing);
+                (rows > 0).then(|| format!("{rows} {}", standing.word()))
+            },
+        );
         let mut told: Vec<String> = told.into_iter().flatten().collect();
         if self.sim.verdict != self.real.verdict {
             told.push("another verdict".to_owned());
