@@ -1,8 +1,5 @@
 //! `ddil plants`: proves the checks. Every planted bug is run, and the table says who caught it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -69,31 +66,12 @@ pub fn plants(arguments: &PlantsArgs) -> Exit {
 
 /// As many at a time as was asked; afterwards in the order of the bugs.
 fn hold(trials: &[Trial], arguments: &PlantsArgs) -> Result<Suite, SimError> {
-    let processors = || thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.map_or_else(processors, |jobs| jobs as usize);
     Meter::start("planted bugs".to_owned(), "ddil plants".to_owned(), !arguments.no_progress);
-    let next = AtomicUsize::new(0);
-    let (done, finished) = mpsc::channel();
-    let held = thread::scope(|scope| {
-        for _ in 0..jobs.min(trials.len()) {
-            let (done, next) = (done.clone(), &next);
-            scope.spawn(move || {
-                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // The receiver is gone when this process is about to end.
-                    if done.send(trial.hold()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(done);
-        let (mut held, mut bad) = (Vec::new(), 0);
-        for outcome in finished {
-            bad += u64::from(!outcome.as_ref().is_ok_and(Caught::is_good));
-            held.push(outcome);
-            Meter::count_of(held.len() as u64, trials.len() as u64, "bugs", bad, "not caught");
-        }
-        held
+    let (mut held, mut bad) = (Vec::new(), 0);
+    peat_sim::crew(arguments.jobs.map(|jobs| jobs as usize), trials, Trial::hold, |outcome| {
+        bad += u64::from(!outcome.as_ref().is_ok_and(Caught::is_good));
+        held.push(outcome);
+        Meter::count_of(held.len() as u64, trials.len() as u64, "bugs", bad, "not caught");
     });
     Meter::finish();
     let mut caught = held.into_iter().collect::<Result<Vec<Caught>, SimError>>()?;

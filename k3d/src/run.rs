@@ -119,7 +119,13 @@ pub async fn run<G: Ground>(
         ground,
         served,
     };
-    world.raise().await?;
+    if let Err(error) = world.raise().await {
+        // Half a world is one, too; why it could not be raised is the better news.
+        return Err(match world.ground.clear().await {
+            Ok(()) => error,
+            Err(left) => GroundError(format!("{error}\nand it could not be cleared away: {left}")),
+        });
+    }
     if let Err(error) = world.live(&mut watching).await {
         world.shared.journal.infra(&error.to_string());
     }

@@ -7,8 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use peat_scenarios::check::Verdict;
@@ -49,21 +47,15 @@ fn main() -> ExitCode {
             }
         }
     }
-    let (next, bad) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let agreed = compare(scenario).unwrap_or_else(|error| {
-                println!("{}: {error}", scenario.name);
-                false
-            });
-            bad.fetch_add(usize::from(!agreed), Ordering::Relaxed);
-        }
+    let compare = |scenario: &Scenario| {
+        compare(scenario).unwrap_or_else(|error| {
+            println!("{}: {error}", scenario.name);
+            false
+        })
     };
-    thread::scope(|scope| {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        (0..processors).for_each(|_| drop(scope.spawn(work)));
-    });
-    if bad.into_inner() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let mut all_agree = true;
+    peat_sim::crew(None, &scenarios, compare, |agreed| all_agree &= agreed);
+    if all_agree { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints a line; true if the engines agree.

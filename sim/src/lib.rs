@@ -31,6 +31,7 @@ mod agent;
 mod calendar;
 mod client;
 mod clock;
+mod crew;
 mod disk;
 mod fabric;
 pub mod hooks;
@@ -53,6 +54,7 @@ use peat_node::config::NodeConfig;
 use peat_scenarios::plan::NodeIndex;
 use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario, SimTime, Unsupported};
 
+pub use crew::crew;
 pub use hooks::HookError;
 pub use peat_node::node::{Plant, Plants};
 pub use trace::{Event, first_difference};

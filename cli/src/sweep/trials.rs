@@ -1,9 +1,6 @@
 //! The runs of a sweep, or of a shard of it, several at a time.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use peat_scenarios::check::Verdict;
 use peat_scenarios::report::Report;
@@ -35,8 +32,6 @@ impl Trials<'_> {
             u64::from(scenario.nodes()).pow(2).saturating_mul(scenario.duration.as_secs())
         };
         mine.sort_by_key(|trial| (trial.seed, Reverse(cost(trial.entry))));
-        let processors = || thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.arguments.jobs.map_or_else(processors, |jobs| jobs as usize);
         let entries = &self.plan.entries;
         let part = shard.map(|shard| format!(" --shard {shard}")).unwrap_or_default();
         let (again, label) = match entries.as_slice() {
@@ -49,30 +44,13 @@ impl Trials<'_> {
             several => ("the same again".to_owned(), format!("sweep of {} scenarios", several.len())),
         };
         Meter::start(label, again, !self.arguments.no_progress);
-        let taken = AtomicUsize::new(0);
-        let (done, finished) = mpsc::channel();
-        let runs = thread::scope(|scope| {
-            for _ in 0..jobs.min(mine.len()) {
-                let (done, taken, mine) = (done.clone(), &taken, &mine);
-                scope.spawn(move || {
-                    while let Some(trial) = mine.get(taken.fetch_add(1, Ordering::Relaxed)) {
-                        let run = self.one(&self.plan.entries[trial.entry], trial.seed);
-                        // The receiver is gone when this process is about to end.
-                        if done.send((trial.entry, run)).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(done);
-            let (mut runs, mut bad) = (Vec::new(), 0);
-            for (count, (entry, run)) in (1..).zip(finished) {
-                bad += u64::from(run.verdict != Verdict::Pass);
-                runs.push((entry, run));
-                let things = if entries.len() == 1 { "seeds" } else { "runs" };
-                Meter::count_of(count, mine.len() as u64, things, bad, "not passed");
-            }
-            runs
+        let things = if entries.len() == 1 { "seeds" } else { "runs" };
+        let (mut runs, mut bad) = (Vec::new(), 0);
+        let one = |trial: &Trial| (trial.entry, self.one(&self.plan.entries[trial.entry], trial.seed));
+        peat_sim::crew(self.arguments.jobs.map(|jobs| jobs as usize), &mine, one, |(entry, run)| {
+            bad += u64::from(run.verdict != Verdict::Pass);
+            runs.push((entry, run));
+            Meter::count_of(runs.len() as u64, mine.len() as u64, things, bad, "not passed");
         });
         Meter::finish();
         for note in panics::take() {

@@ -7,14 +7,8 @@ use serde::Serialize;
 use super::protocol::{Answer, LINE_BYTES, Request, Setup};
 use super::{Emulator, Handle};
 
-/// Nice value that is asked for: a datagram that waits for a processor is one that the model did not delay. Refused without
-/// privilege; the lateness is measured either way.
-const PRECEDENCE: i32 = -15;
-
 /// Is an emulator for as long as the channel lasts.
 pub fn serve(requests: impl Read, mut answers: impl Write) -> io::Result<()> {
-    // Whether it is granted shows in the lateness.
-    let _ = rustix::process::setpriority_process(None, PRECEDENCE);
     let mut requests = io::BufReader::new(requests);
     let Some(setup) = line(&mut requests)? else { return Ok(()) };
     let emulator = match serde_json::from_str::<Setup>(&setup).map_err(io::Error::from).and_then(Emulator::start) {

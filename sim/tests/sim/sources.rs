@@ -38,7 +38,7 @@ const BANS: &[Ban] = &[
         what: &["thread::spawn", "thread::Builder", "thread::scope"],
         why: "a thread that the simulator cannot schedule, with the real clock",
         // The commit thread of production; the threads that simulations are.
-        except: &["node/src/node.rs", "sim/src/lib.rs", "sim/src/hooks.rs"],
+        except: &["node/src/node.rs", "sim/src/lib.rs", "sim/src/hooks.rs", "sim/src/crew.rs"],
     },
     Ban { what: &["tokio::fs"], why: "every call is a blocking task", except: &[] },
     Ban {
