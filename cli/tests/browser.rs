@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod terminal;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,13 +27,6 @@ fn chromium() -> Option<PathBuf> {
         ["chromium", "chromium-browser", "google-chrome", "headless_shell"].map(|name| place.join(name))
     });
     chosen.into_iter().chain(found).find(|program| program.is_file())
-}
-
-fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
 }
 
 /// The document after its scripts ran.
@@ -66,15 +61,10 @@ fn dumped(browser: &Path, place: &Path, page: &Path) -> String {
 
 #[test]
 fn a_run_of_thirty_nodes_opens_draws_its_lanes_and_obeys_the_keys() {
-    let place = directory("browser");
+    let place = terminal::fresh("browser");
     let page = place.join("report.html");
     let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/fleet-of-thirty.toml");
-    let run = Command::new(env!("CARGO_BIN_EXE_ddil"))
-        .args(["run", scenario, "--html"])
-        .arg(&page)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let run = terminal::ddil(&["run", scenario, "--html"]).arg(&page).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
     let bytes = fs::metadata(&page).unwrap().len();
     assert!(bytes < BYTES, "{bytes} bytes");

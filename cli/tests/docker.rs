@@ -4,22 +4,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod terminal;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use terminal::{ddil, text};
 
 const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/two-by-two.toml");
-
-fn ddil(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
-    command.args(arguments).env_remove("RUST_LOG");
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// A file that is the program of the nodes for whoever does not get as far as to start it.
 fn any_program() -> &'static str {
@@ -53,7 +46,7 @@ fn left_behind() -> String {
     let list = |what: &[&str]| {
         let mut command = Command::new("docker");
         command.args(what).args(["--filter", "label=ddil.run", "--quiet"]);
-        text(&command.output().unwrap().stdout)
+        text(&command.output().unwrap().stdout).to_owned()
     };
     [list(&["ps", "--all"]), list(&["network", "ls"]), list(&["volume", "ls"])].concat()
 }
@@ -72,7 +65,7 @@ fn main() {
     println!("test without_an_engine_it_is_trouble_of_the_world ... ok");
     let name = "two_by_two_pass_with_a_cut_a_pulled_plug_a_kill_and_a_pause";
     let node = match std::env::var_os("NODE") {
-        Some(node) => node.into(),
+        Some(node) => std::path::absolute(node).unwrap(),
         None => Path::new(env!("CARGO_BIN_EXE_ddil")).with_file_name("peat-node"),
     };
     let skipped = match engine() {

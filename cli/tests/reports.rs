@@ -2,26 +2,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod terminal;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
 fn directory(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports").join(test);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
+    terminal::fresh(&format!("reports/{test}"))
 }
 
 fn ddil(at: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
-    command.args(arguments).stdin(Stdio::null()).current_dir(at);
-    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
-        command.env_remove(variable);
-    }
-    command.output().unwrap()
+    terminal::ddil(arguments).current_dir(at).output().unwrap()
 }
 
 #[track_caller]

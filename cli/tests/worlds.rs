@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod terminal;
+
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use terminal::{fresh, text};
 
 /// Two nodes, 14 seconds, and a fault of each sort that this world can do.
 const STORY: &str = r#"
@@ -79,24 +82,10 @@ for = "1s"
 converge_within = "10s"
 "#;
 
-fn directory(test: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
 fn ddil(place: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
-    command.args(arguments).stdin(Stdio::null()).current_dir(place).env("TMPDIR", place);
-    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "RUST_LOG"] {
-        command.env_remove(variable);
-    }
+    let mut command = terminal::ddil(arguments);
+    command.current_dir(place).env("TMPDIR", place);
     command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
 }
 
 fn seen(output: &Output) -> String {
@@ -164,7 +153,7 @@ fn until(what: &str, so: impl Fn() -> bool) {
 #[test]
 fn real_nodes_live_through_every_sort_of_fault_and_the_report_is_the_same() {
     or_skip!("real_nodes_live_through_every_sort_of_fault_and_the_report_is_the_same");
-    let place = directory("real-nodes");
+    let place = fresh("real-nodes");
     fs::write(place.join("story.toml"), STORY).unwrap();
     let node = node();
     let arguments = ["run", "story.toml", "--world", "process", "--node", node.to_str().unwrap()];
@@ -205,7 +194,7 @@ fn signal(name: &str, process: &str) {
 #[test]
 fn an_interrupt_leaves_neither_processes_nor_files() {
     or_skip!("an_interrupt_leaves_neither_processes_nor_files");
-    let place = directory("interrupted-world");
+    let place = fresh("interrupted-world");
     let child = begun(&place);
     // As a terminal does: to the whole group.
     signal("-INT", &format!("-{}", child.id()));
@@ -219,7 +208,7 @@ fn an_interrupt_leaves_neither_processes_nor_files() {
 #[test]
 fn not_even_a_killed_run_leaves_processes() {
     or_skip!("not_even_a_killed_run_leaves_processes");
-    let place = directory("killed-world");
+    let place = fresh("killed-world");
     let mut child = begun(&place);
     signal("-KILL", &child.id().to_string());
     child.wait().unwrap();
@@ -228,7 +217,7 @@ fn not_even_a_killed_run_leaves_processes() {
 
 #[test]
 fn what_this_world_cannot_do_it_refuses_by_name_before_anything_starts() {
-    let place = directory("refusals");
+    let place = fresh("refusals");
     fs::write(place.join("story.toml"), STORY).unwrap();
     fs::write(place.join("node"), "").unwrap();
     fs::write(place.join("bare.toml"), "name = 'bare'\ncommand = ['server', '{api}']\n").unwrap();

@@ -14,11 +14,17 @@ pub fn directory(test: &str) -> PathBuf {
     path
 }
 
+/// The same, without what an earlier run of the test left there.
+pub fn fresh(test: &str) -> PathBuf {
+    let _ = fs::remove_dir_all(Path::new(env!("CARGO_TARGET_TMPDIR")).join(test));
+    directory(test)
+}
+
 pub fn ddil(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddil"));
     // Nothing of the developer's terminal: clap takes the width from any stream that is one.
     command.args(arguments).stdin(Stdio::null()).current_dir(directory("empty"));
-    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE"] {
+    for variable in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "RUST_LOG"] {
         command.env_remove(variable);
     }
     command

@@ -188,7 +188,13 @@ impl LinkCounters {
 
     /// Takes the structure apart without a rest, so that a new count cannot be forgotten.
     fn each_mut(&mut self) -> [&mut u64; COUNTS] {
-        let LinkCounters {
+        macro_rules! all {
+            ($($count:ident),*) => {{
+                let LinkCounters { $($count),* } = self;
+                [$($count),*]
+            }};
+        }
+        all!(
             offered,
             delivered,
             down,
@@ -203,25 +209,8 @@ impl LinkCounters {
             burst,
             duplicated,
             corrupted,
-            arrived,
-        } = self;
-        [
-            offered,
-            delivered,
-            down,
-            loss,
-            queue_full,
-            killed,
-            offered_bytes,
-            delivered_bytes,
-            no_contact,
-            too_big,
-            early,
-            burst,
-            duplicated,
-            corrupted,
-            arrived,
-        ]
+            arrived
+        )
     }
 }
 
