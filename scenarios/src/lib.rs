@@ -26,6 +26,7 @@ pub mod drive;
 pub mod explain;
 pub mod fidelity;
 pub mod figures;
+pub mod head;
 pub mod library;
 pub mod limits;
 pub mod model;

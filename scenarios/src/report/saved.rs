@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::Report;
 use crate::check::CheckResult;
+use crate::head::{Head, HeadError};
 use crate::limits;
 use crate::model::{Scenario, ScenarioError};
 use crate::record::{RecordFault, RunRecord};
@@ -38,24 +39,15 @@ pub enum SavedError {
     /// No JSON, or JSON of something else.
     #[error("it is not a saved run: {0}")]
     Json(#[from] serde_json::Error),
-    /// Something else.
-    #[error("its format is `{0}`, not `{FORMAT}`")]
-    Format(String),
-    /// A version that this program does not know.
-    #[error("its schema is {0}; this program reads {SCHEMA}")]
-    Schema(u32),
+    /// Something else, or a version that this program does not know.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// The record contradicts itself.
     #[error("record: {0}")]
     Record(#[from] RecordFault),
     /// The scenario in it is not valid.
     #[error("its scenario is not valid\n{0}")]
     Scenario(#[from] ScenarioError),
-}
-
-#[derive(Deserialize)]
-struct Head {
-    format: String,
-    schema: u32,
 }
 
 #[derive(Deserialize)]
@@ -81,13 +73,7 @@ impl SavedRun {
         if text.len() > limits::SAVED_BYTES {
             return Err(SavedError::TooLong { actual: text.len() });
         }
-        let head: Head = serde_json::from_str(text)?;
-        if head.format != FORMAT {
-            return Err(SavedError::Format(head.format.chars().take(40).collect()));
-        }
-        if head.schema != SCHEMA {
-            return Err(SavedError::Schema(head.schema));
-        }
+        serde_json::from_str::<Head>(text)?.expect(FORMAT, SCHEMA)?;
         let body: Body = serde_json::from_str(text)?;
         body.record.verify()?;
         let scenario = Scenario::parse("scenario", &body.scenario)?;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::{Better, Measure, Shard, SweepEntry, SweepPlan, SweptRun, Unit};
 use crate::check::Verdict;
+use crate::head::{Head, HeadError};
 use crate::limits;
 use crate::model::{Scenario, ScenarioError};
 
@@ -38,24 +39,15 @@ pub enum ShardError {
     /// No JSON, or JSON of something else; also what is left of a line that was cut off.
     #[error("it is not the result of a shard: {0}")]
     Json(#[from] serde_json::Error),
-    /// Something else.
-    #[error("its format is `{0}`, not `{SHARD_FORMAT}`")]
-    Format(String),
-    /// A version that this program does not know.
-    #[error("its schema is {0}; this program reads {SHARD_SCHEMA}")]
-    Schema(u32),
+    /// Something else, or a version that this program does not know.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// A field cannot be.
     #[error("{0}")]
     Field(String),
     /// A scenario in it is not valid.
     #[error("its scenario is not valid\n{0}")]
     Scenario(#[from] ScenarioError),
-}
-
-#[derive(Deserialize)]
-struct Head {
-    format: String,
-    schema: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,13 +127,7 @@ impl ShardResult {
         if text.len() > limits::SHARD_BYTES {
             return Err(ShardError::TooLong);
         }
-        let head: Head = serde_json::from_str(text)?;
-        if head.format != SHARD_FORMAT {
-            return Err(ShardError::Format(head.format.chars().take(40).collect()));
-        }
-        if head.schema != SHARD_SCHEMA {
-            return Err(ShardError::Schema(head.schema));
-        }
+        serde_json::from_str::<Head>(text)?.expect(SHARD_FORMAT, SHARD_SCHEMA)?;
         let whole: Whole = serde_json::from_str(text)?;
         let RawPlan { world, options, from, runs, scenarios } = whole.plan;
         let field = |text: String| Err(ShardError::Field(text));
