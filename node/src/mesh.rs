@@ -6,6 +6,7 @@
 mod acceptor;
 pub(crate) mod admission;
 pub mod allow_list;
+mod congestion;
 mod dialer;
 mod discovery;
 mod link;
@@ -147,6 +148,7 @@ async fn bind_to(
         .default_path_max_idle_timeout(timing.idle_timeout)
         .keep_alive_interval(timing.keep_alive)
         .default_path_keep_alive_interval(timing.keep_alive)
+        .congestion_controller_factory(Arc::new(congestion::CubicSinceAnswered))
         // Offload gave sporadic EIO and false idle timeouts on virtual Ethernet.
         .enable_segmentation_offload(false);
     let transport = admission::confine(transport).build();
