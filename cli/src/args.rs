@@ -4,6 +4,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use peat_sim::Plant;
 
 use crate::engine::EngineChoice;
+pub use crate::engines::EnginesArgs;
 pub use crate::fidelity::FidelityArgs;
 use crate::outputs::Outputs;
 use crate::place::Place;
@@ -202,6 +203,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Run scenarios again and again, and say whether one seed is one run
     Replay(ReplayArgs),
+    /// Run scenarios on both simulators, and say whether they tell the same story
+    Engines(EnginesArgs),
     /// Judge and draw a saved run again
     Report(ReportArgs),
     /// Plant known bugs in the nodes, and show which check catches each
@@ -338,13 +341,8 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub slowest: u32,
 
-    /// Print one JSON document on stdout, and nothing else
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress bar (there is none anyway when stderr is not a terminal)
-    #[arg(long)]
-    pub no_progress: bool,
+    #[command(flatten)]
+    pub told: Told,
 
     /// Plants a bug in every node, to prove that the checks can fail.
     #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]
@@ -405,6 +403,18 @@ pub struct DiffArgs {
     pub no_progress: bool,
 }
 
+/// How what was found is told.
+#[derive(Debug, Args)]
+pub struct Told {
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress bar (there is none anyway when stderr is not a terminal)
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
 /// `ddil plants`.
 #[derive(Debug, Args)]
 #[command(after_help = PLANTS_AFTER)]
@@ -417,13 +427,8 @@ pub struct PlantsArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
 
-    /// Print one JSON document on stdout, and nothing else
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress bar (there is none anyway when stderr is not a terminal)
-    #[arg(long)]
-    pub no_progress: bool,
+    #[command(flatten)]
+    pub told: Told,
 }
 
 /// `ddil list`.

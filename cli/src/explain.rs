@@ -26,7 +26,7 @@ pub fn explain(arguments: &ExplainArgs) -> Exit {
     let scenario = &sourced.scenario;
     let seed = arguments.seed.unwrap_or(scenario.seed);
     let typed = quoted(&arguments.scenario) + &plants::typed(&arguments.plant);
-    Meter::start(scenario.name.clone(), format!("ddil explain {typed} --seed {seed}"), !arguments.no_progress);
+    Meter::start(scenario.name.clone(), format!("ddil explain {typed} --seed {seed}"), !arguments.told.no_progress);
     let mut options = RunOptions::seed(seed).with_transfers();
     options.source = typed;
     options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
@@ -46,7 +46,7 @@ pub fn explain(arguments: &ExplainArgs) -> Exit {
     let report = Report::of(scenario, &record);
     let explanation = Explanation::of(&record);
     let slowest = arguments.slowest as usize;
-    if arguments.json {
+    if arguments.told.json {
         let explained = explanation.json(slowest);
         output::print(&document::pretty(&json!({
             "verdict": report.verdict,

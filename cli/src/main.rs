@@ -14,6 +14,7 @@ mod diff;
 mod document;
 mod emulator;
 mod engine;
+mod engines;
 mod exit;
 mod explain;
 mod fidelity;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Sweep(arguments) => sweep::sweep(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
+        Command::Engines(arguments) => engines::engines(arguments),
         Command::Report(arguments) => report::report(arguments),
         Command::Plants(arguments) => plants::plants(arguments),
         Command::Explain(arguments) => explain::explain(arguments),

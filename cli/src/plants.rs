@@ -57,7 +57,7 @@ pub fn plants(arguments: &PlantsArgs) -> Exit {
     let whole = arguments.bugs.is_empty();
     let good = suite.uncaught().is_empty() && (!whole || suite.idle().is_empty());
     let verdict = if good { Verdict::Pass } else { Verdict::Fail };
-    match arguments.json {
+    match arguments.told.json {
         true => output::print(&document::pretty(&as_json(&suite, verdict, whole, began.elapsed()))),
         false => output::print(&text(&suite, verdict, whole, began.elapsed(), output::stdout_paint())),
     }
@@ -66,7 +66,7 @@ pub fn plants(arguments: &PlantsArgs) -> Exit {
 
 /// As many at a time as was asked; afterwards in the order of the bugs.
 fn hold(trials: &[Trial], arguments: &PlantsArgs) -> Result<Suite, SimError> {
-    Meter::start("planted bugs".to_owned(), "ddil plants".to_owned(), !arguments.no_progress);
+    Meter::start("planted bugs".to_owned(), "ddil plants".to_owned(), !arguments.told.no_progress);
     let (mut held, mut bad) = (Vec::new(), 0);
     peat_sim::crew(arguments.jobs.map(|jobs| jobs as usize), trials, Trial::hold, |outcome| {
         bad += u64::from(!outcome.as_ref().is_ok_and(Caught::is_good));

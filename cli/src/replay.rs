@@ -49,7 +49,7 @@ pub fn replay(arguments: &ReplayArgs) -> Exit {
     interrupt::watch();
     let outcomes: Vec<Outcome> = sources.iter().map(|sourced| Replay { arguments, sourced }.compare()).collect();
     let exit = outcomes.iter().map(|outcome| outcome.exit).min().unwrap_or(Exit::Unclear);
-    if arguments.json {
+    if arguments.told.json {
         let replays: Vec<&Value> = outcomes.iter().map(|outcome| &outcome.json).collect();
         output::print(&document::pretty(&json!({ "exit_code": exit.code(), "replays": replays })));
     }
@@ -101,7 +101,7 @@ impl Replay<'_> {
             };
             parted.extend(other);
         }
-        if !self.arguments.json {
+        if !self.arguments.told.json {
             output::print(&self.text(verdict, first.wall, &hash, &parted));
         }
         let exit = if parted.is_empty() { Exit::Pass } else { Exit::Nondeterministic };
@@ -125,7 +125,7 @@ impl Replay<'_> {
     /// A run in this process, with its events.
     fn here(&self, time: u32) -> Result<(peat_scenarios::RunRecord, Vec<Event>), SimError> {
         let label = format!("{} {time}/{}", self.sourced.scenario.name, self.arguments.times);
-        Meter::start(label, self.reproduce(), !self.arguments.no_progress);
+        Meter::start(label, self.reproduce(), !self.arguments.told.no_progress);
         let mut options = options(self.arguments, self.sourced);
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
         let done = peat_sim::run_with_events(&self.sourced.scenario, options);

@@ -53,7 +53,7 @@ pub fn sweep(arguments: &SweepArgs) -> Exit {
     let began = Instant::now();
     let runs = Trials { arguments, plan: &plan }.all();
     // On stderr: the report follows from the seeds alone.
-    if !arguments.no_progress && io::stderr().is_terminal() {
+    if !arguments.told.no_progress && io::stderr().is_terminal() {
         output::tell(&format!("{} in {}\n", plural(runs.len() as u64, "run"), span(began.elapsed())));
     }
     if let Some(shard) = arguments.shard {
@@ -129,7 +129,7 @@ fn tell(arguments: &SweepArgs, Merged { plan, runs }: Merged) -> Exit {
             "runs": sweep.runs(),
         })
     };
-    match (arguments.json, judged.as_slice(), plan.entries.as_slice()) {
+    match (arguments.told.json, judged.as_slice(), plan.entries.as_slice()) {
         (true, [one], [entry]) => output::print(&document::pretty(&document(one, entry))),
         (true, all, entries) => {
             let documents = all.iter().zip(entries).map(|(one, entry)| document(one, entry));

@@ -25,7 +25,7 @@ use std::time::Duration;
 use peat_scenarios::plan;
 use peat_scenarios::{Capabilities, Capability, RunRecord, Scenario};
 
-use crate::ground::GroundError;
+use crate::ground::{self, GroundError};
 use crate::run::{self, Event, Watching};
 
 pub use engine::{reachable, sweep};
@@ -36,22 +36,9 @@ pub const NODES_MAX: u32 = 24;
 /// A container that the engine was about to make when Ctrl-C was pressed is there by then.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// What this world can do. Left out are the same as for processes: `reset`, faults of disks, clocks, agents, `gossip`.
+/// What this world can do.
 pub fn capabilities() -> Capabilities {
-    use Capability::*;
-    let can = [
-        CutLinks,
-        ChangeLinks,
-        ClogLinks,
-        CutDials,
-        CrashNodes,
-        PauseNodes,
-        LoseDisks,
-        SeeConvergence,
-        SeeWrites,
-        SeeSessions,
-    ];
-    Capabilities::only("docker", can).at_most(NODES_MAX)
+    ground::capabilities("docker", NODES_MAX, [Capability::SeeSessions])
 }
 
 /// What a run in containers is made of.

@@ -330,3 +330,14 @@ pub(crate) fn nanos() -> Histogram<u64> {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// A datagram, or none within the timeout of the socket. A signal, of a child of another test that ended, cuts such a receive short.
+#[cfg(test)]
+pub(crate) fn received(socket: &std::net::UdpSocket, buffer: &mut [u8]) -> (usize, std::net::SocketAddr) {
+    loop {
+        match socket.recv_from(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result.unwrap(),
+        }
+    }
+}

@@ -9,12 +9,22 @@
 //! ```
 //!
 //! - [`crate::process`]: processes of this machine, each in a network namespace.
-//! - docker, k3d: containers and pods.
+//! - [`crate::docker`], [`crate::cluster`]: containers, and pods of clusters.
 
-use peat_scenarios::Capabilities;
 use peat_scenarios::plan::NodeIndex;
+use peat_scenarios::{Capabilities, Capability};
 
 pub use crate::emulator::remote::Links;
+
+/// What can be done to real nodes from outside, in all of these worlds, and what can be seen of them. Left out, with what it would take: `reset` (nobody can end
+/// a QUIC session from outside), faults of disks (a file system of its own for each node), clocks (the kernel has one calendar for all
+/// processes), agents (a server for each), `gossip` (addresses that peers tell each other lead around the emulator).
+pub(crate) fn capabilities(world: &str, nodes_max: u32, more: impl IntoIterator<Item = Capability>) -> Capabilities {
+    use Capability::*;
+    let everywhere =
+        [CutLinks, ChangeLinks, ClogLinks, CutDials, CrashNodes, PauseNodes, LoseDisks, SeeConvergence, SeeWrites];
+    Capabilities::only(world, everywhere.into_iter().chain(more)).at_most(nodes_max)
+}
 
 /// Something of the world itself failed: the run says nothing about the nodes, and ends as INFRA-ERROR. The text says what was
 /// tried, what came of it, and what to do.

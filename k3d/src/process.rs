@@ -21,7 +21,7 @@ use tokio::net::unix::pipe;
 
 use crate::adapter::{Adapter, Place};
 use crate::emulator::{PortSetup, Setup};
-use crate::ground::{Ground, GroundError, Links};
+use crate::ground::{self, Ground, GroundError, Links};
 use crate::run::{self, Event, Watching};
 
 use child::{Child, Log};
@@ -37,24 +37,9 @@ const MESH_PORT: u16 = 4_433;
 /// In the network of a node the emulator stands for node j at this port and j.
 const FIRST_PORT: u16 = 20_000;
 
-/// What this world can do. Left out, with what it would take: `reset` (nobody can end a QUIC session from outside), faults of
-/// disks (a file system of its own for each node), clocks (the kernel has one calendar for all processes), agents (a server for each),
-/// `gossip` (addresses that peers tell each other lead around the emulator).
+/// What this world can do.
 pub fn capabilities() -> Capabilities {
-    use Capability::*;
-    let can = [
-        CutLinks,
-        ChangeLinks,
-        ClogLinks,
-        CutDials,
-        CrashNodes,
-        PauseNodes,
-        LoseDisks,
-        SeeConvergence,
-        SeeWrites,
-        SeeSessions,
-    ];
-    Capabilities::only("process", can).at_most(NODES_MAX)
+    ground::capabilities("process", NODES_MAX, [Capability::SeeSessions])
 }
 
 /// Which server runs on which nodes.

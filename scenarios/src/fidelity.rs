@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use components::Both;
 pub use components::Component;
 pub use text::markdown;
 
@@ -156,15 +157,16 @@ impl Fidelity {
         let (a, b) = (Measured::of(sim.0), Measured::of(real.0));
         let mut others: BTreeMap<String, Phase> =
             b.phases().into_iter().map(|phase| (phase.name.clone(), phase)).collect();
+        let measured = Both { sim: &a, real: &b };
         let (mut phases, mut unmatched) = (Vec::new(), Vec::new());
         for phase in a.phases() {
             match others.remove(&phase.name) {
-                Some(other) => phases.push(rows(&a, &phase, &b, &other)),
+                Some(other) => phases.push(rows(measured, Both { sim: &phase, real: &other })),
                 None => unmatched.push(format!("{} (sim only)", phase.name)),
             }
         }
         unmatched.extend(others.into_keys().map(|name| format!("{name} (real only)")));
-        phases.push(whole(&a, &b));
+        phases.push(whole(measured));
         let world = |measured: &Measured<'_>, verdict| World {
             name: match measured.record.meta.engine.as_str() {
                 "" => measured.record.meta.world.clone(),
@@ -219,26 +221,25 @@ fn one_plan(sim: &RunRecord, real: &RunRecord) -> Result<(), FidelityError> {
     }
 }
 
-fn rows(a: &Measured<'_>, phase: &Phase, b: &Measured<'_>, other: &Phase) -> PhaseRows {
+fn rows(measured: Both<&Measured<'_>>, phase: Both<&Phase>) -> PhaseRows {
     let mut rows = Vec::new();
-    let (mine, theirs) = (a.connected(phase), b.connected(other));
+    let (mine, theirs) = (measured.sim.connected(phase.sim), measured.real.connected(phase.real));
     for (measure, quantile, least) in
         [("sync latency p50", 0.5, limits::SAMPLES_MIN), ("sync latency p99", 0.99, P99_SAMPLES_MIN)]
     {
         let (Some(sim), Some(real)) = (mine.at(quantile), theirs.at(quantile)) else { continue };
         let allowed = (LATENCY_SHARE * sim).max(LATENCY_FLOOR_SECONDS);
         let few = (mine.len().min(theirs.len()) as u64) < least;
-        let split = || components::of_latency(a, &mine, b, &theirs, quantile);
+        let split = || components::of_latency(measured, Both { sim: &mine, real: &theirs }, quantile);
         let mut row = Row::judged(measure.to_owned(), Unit::Seconds, (sim, real), allowed, few, split);
         if quantile > 0.9 {
             row.allow_for_a_tail();
         }
         rows.push(row);
     }
-    for (name, recovery) in a.recoveries(phase) {
-        let Some(same) = b.recoveries(other).into_iter().find(|(other, _)| *other == name).map(|(_, same)| same) else {
-            continue;
-        };
+    let others = measured.real.recoveries(phase.real);
+    for (name, recovery) in measured.sim.recoveries(phase.sim) {
+        let Some((_, same)) = others.iter().find(|(other, _)| *other == name) else { continue };
         let kinds = [
             ("converged", recovery.converged, same.converged),
             ("reconnected", recovery.reconnected, same.reconnected),
@@ -246,23 +247,25 @@ fn rows(a: &Measured<'_>, phase: &Phase, b: &Measured<'_>, other: &Phase) -> Pha
         for (what, sim, real) in kinds {
             let (Some(sim), Some(real)) = (after(sim), after(real)) else { continue };
             let allowed = (RECOVERY_SHARE * sim).max(LATENCY_FLOOR_SECONDS);
-            let split = || components::of_recovery((a, recovery), (b, same), what == "converged");
+            let split = || components::of_recovery(measured, Both { sim: recovery, real: same }, what == "converged");
             let measure = format!("{what} after {name}");
             rows.push(Row::judged(measure, Unit::Seconds, (sim, real), allowed, false, split));
         }
     }
-    if let (Some(sim), Some(real)) = (a.bytes_per_second(phase), b.bytes_per_second(other)) {
-        let split = || components::of_bytes(a, phase, b, other);
+    let bytes = (measured.sim.bytes_per_second(phase.sim), measured.real.bytes_per_second(phase.real));
+    if let (Some(sim), Some(real)) = bytes {
+        let split = || components::of_bytes(measured, phase);
         let measure = "bytes per second".to_owned();
         rows.push(Row::judged(measure, Unit::Bytes, (sim, real), BYTES_SHARE * sim, false, split));
     }
-    PhaseRows { name: phase.name.clone(), from: phase.from, until: phase.until, rows }
+    let Phase { name, from, until } = phase.sim.clone();
+    PhaseRows { name, from, until, rows }
 }
 
 /// What cannot be told by phases.
-fn whole(a: &Measured<'_>, b: &Measured<'_>) -> PhaseRows {
+fn whole(measured: Both<&Measured<'_>>) -> PhaseRows {
     let run = |measured: &Measured<'_>| Phase::whole(measured.record);
-    let mut rows = rows(a, &run(a), b, &run(b));
+    let mut rows = rows(measured, Both { sim: &run(measured.sim), real: &run(measured.real) });
     // Recoveries stand in their phases.
     rows.rows.retain(|row| !row.measure.contains(" after "));
     rows

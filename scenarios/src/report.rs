@@ -18,13 +18,12 @@ mod saved;
 mod tests;
 mod timeline;
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-pub(crate) use format::wrap;
 pub use format::{bytes, count, plural, span};
+pub(crate) use format::{line, push, table, wrap};
 pub(crate) use html::escape;
 pub use json::JsonReport;
 pub use junit::junit;
@@ -252,8 +251,4 @@ fn times_real(scenario: Duration, wall: Duration) -> String {
 
 fn heading(out: &mut String, paint: Paint, title: &str) {
     line(out, &format!("\n{}", paint.bold(title)));
-}
-
-fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::args::Told;
 use crate::engine::EngineChoice;
 
 const AFTER: &str = "\
@@ -45,13 +46,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "ENGINE", value_enum, default_value_t)]
     pub engine: EngineChoice,
 
-    /// Print one JSON document on stdout, and nothing else
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress bar (there is none anyway when stderr is not a terminal)
-    #[arg(long)]
-    pub no_progress: bool,
+    #[command(flatten)]
+    pub told: Told,
 
     /// Lets the real clock into every run, to prove that it is noticed.
     #[arg(long, hide = true)]

@@ -7,6 +7,7 @@ use peat_scenarios::sweep::Shard;
 use peat_sim::Plant;
 
 use crate::args::EXIT_CODES;
+use crate::args::Told;
 use crate::engine::EngineChoice;
 
 const AFTER: &str = "\
@@ -75,13 +76,8 @@ pub struct SweepArgs {
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = NOT_WITH_MERGE)]
     pub merge: Vec<PathBuf>,
 
-    /// Print one JSON document on stdout, and nothing else
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress bar (there is none anyway when stderr is not a terminal)
-    #[arg(long)]
-    pub no_progress: bool,
+    #[command(flatten)]
+    pub told: Told,
 
     /// Plants a bug in every node, to prove that the checks can fail.
     #[arg(long, value_name = "BUG", hide = true, value_parser = crate::plants::parse)]

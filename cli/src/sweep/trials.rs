@@ -43,7 +43,7 @@ impl Trials<'_> {
             }
             several => ("the same again".to_owned(), format!("sweep of {} scenarios", several.len())),
         };
-        Meter::start(label, again, !self.arguments.no_progress);
+        Meter::start(label, again, !self.arguments.told.no_progress);
         let things = if entries.len() == 1 { "seeds" } else { "runs" };
         let (mut runs, mut bad) = (Vec::new(), 0);
         let one = |trial: &Trial| (trial.entry, self.one(&self.plan.entries[trial.entry], trial.seed));

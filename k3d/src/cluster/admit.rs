@@ -6,7 +6,7 @@ use peat_scenarios::model::{LinkSpec, Trouble};
 use peat_scenarios::physics::LinkParams;
 use peat_scenarios::plan::{Plan, Step, Topology};
 use peat_scenarios::profiles::Profile;
-use peat_scenarios::{Capabilities, Capability, Scenario, Unsupported};
+use peat_scenarios::{Capabilities, Scenario, Unsupported};
 
 use super::faults::alone;
 use super::{Options, Places};
@@ -19,18 +19,7 @@ const MAX_CLUSTERS: usize = 8;
 
 /// What the world can do at all. That a pause needs a cluster of its own is known only of a scenario: [`admit`].
 pub fn capabilities() -> Capabilities {
-    let can = [
-        Capability::CutLinks,
-        Capability::ChangeLinks,
-        Capability::ClogLinks,
-        Capability::CutDials,
-        Capability::CrashNodes,
-        Capability::PauseNodes,
-        Capability::LoseDisks,
-        Capability::SeeConvergence,
-        Capability::SeeWrites,
-    ];
-    Capabilities::only("k3d", can).at_most(MAX_NODES)
+    crate::ground::capabilities("k3d", MAX_NODES, [])
 }
 
 /// Whether clusters can run a scenario, expanded to `plan`; if not, everything that they lack.

@@ -253,7 +253,7 @@ mod tests {
     use peat_scenarios::plan::{self, FaultIndex, Topology};
 
     use super::*;
-    use crate::emulator::PortSetup;
+    use crate::emulator::{PortSetup, received};
 
     fn two_places() -> Topology {
         let shape = LinkShape { latency: Some(Duration::from_millis(20)), ..LinkShape::default() };
@@ -332,7 +332,7 @@ mod tests {
             node_b.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             node_a.send_to(b"one", at[0]).unwrap();
             let mut buffer = [0; 16];
-            let (length, source) = node_b.recv_from(&mut buffer).unwrap();
+            let (length, source) = received(&node_b, &mut buffer);
             assert_eq!((&buffer[..length], source), (&b"one"[..], at[3]));
 
             let (fault, pairs) = (FaultIndex(0), vec![(a, b), (b, a)]);
@@ -343,7 +343,7 @@ mod tests {
             links.apply(&Step::Heal { fault, pairs: pairs.clone() }).await.unwrap();
             node_b.send_to(b"three", at[3]).unwrap();
             node_a.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let (length, source) = node_a.recv_from(&mut buffer).unwrap();
+            let (length, source) = received(&node_a, &mut buffer);
             assert_eq!((&buffer[..length], source), (&b"three"[..], at[0]));
 
             let counters = links.counters(&pairs).await.unwrap();

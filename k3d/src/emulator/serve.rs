@@ -72,8 +72,8 @@ mod tests {
     use peat_scenarios::plan::{self, FaultIndex, NodeIndex, Step};
 
     use super::*;
-    use crate::emulator::PortSetup;
     use crate::emulator::remote::Links;
+    use crate::emulator::{PortSetup, received};
 
     const A: NodeIndex = NodeIndex(0);
     const B: NodeIndex = NodeIndex(1);
@@ -134,10 +134,10 @@ mod tests {
 
         links.begin().await.unwrap();
         a.send_to(b"hello", to_b).unwrap();
-        let (length, from) = b.recv_from(&mut buffer).unwrap();
+        let (length, from) = received(&b, &mut buffer);
         assert_eq!((&buffer[..length], from), (b"hello".as_slice(), to_a));
         b.send_to(b"and back", from).unwrap();
-        let (length, from) = a.recv_from(&mut buffer).unwrap();
+        let (length, from) = received(&a, &mut buffer);
         assert_eq!((&buffer[..length], from), (b"and back".as_slice(), to_b));
 
         // One way is cut, the other is not.
@@ -145,7 +145,7 @@ mod tests {
         links.apply(&Step::LinksDown { fault, pairs: vec![(A, B)] }).await.unwrap();
         a.send_to(b"lost", to_b).unwrap();
         b.send_to(b"heard", to_a).unwrap();
-        assert_eq!(a.recv_from(&mut buffer).unwrap().0, 5);
+        assert_eq!(received(&a, &mut buffer).0, 5);
         soon(async || links.counters(&[(A, B)]).await.unwrap().down == 1).await;
         links.apply(&Step::Heal { fault, pairs: vec![(A, B)] }).await.unwrap();
 
@@ -153,19 +153,19 @@ mod tests {
         links.apply(&Step::Clog { fault, pairs: vec![(A, B)] }).await.unwrap();
         a.send_to(b"held", to_b).unwrap();
         b.send_to(b"meanwhile", to_a).unwrap();
-        assert_eq!(a.recv_from(&mut buffer).unwrap().0, 9);
+        assert_eq!(received(&a, &mut buffer).0, 9);
         soon(async || links.effect(fault).await.unwrap().datagrams_held == 1).await;
         links.apply(&Step::Heal { fault, pairs: vec![(A, B)] }).await.unwrap();
-        assert_eq!(b.recv_from(&mut buffer).unwrap().0, 4);
+        assert_eq!(received(&b, &mut buffer).0, 4);
 
         // A stranger is not let in; a node that moved is.
         let moved = free();
         moved.send_to(b"stranger", to_b).unwrap();
         a.send_to(b"known", to_b).unwrap();
-        assert_eq!(b.recv_from(&mut buffer).unwrap().0, 5);
+        assert_eq!(received(&b, &mut buffer).0, 5);
         links.relocate(A, moved.local_addr().unwrap()).await.unwrap();
         moved.send_to(b"known now", to_b).unwrap();
-        assert_eq!(b.recv_from(&mut buffer).unwrap().0, 9);
+        assert_eq!(received(&b, &mut buffer).0, 9);
 
         let tally = links.end().await.unwrap();
         assert_eq!((tally.strays.from_strangers, tally.strays.not_taken), (1, 0));

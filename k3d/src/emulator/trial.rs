@@ -146,6 +146,8 @@ fn receive(
                 first.get_or_insert(at);
                 (received, last) = (received + 1, at);
             }
+            // A signal, of a child that ended: a receive with a timeout is not taken up again by itself.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 // Nothing for so long: if all was sent, all that will arrive has.
                 match sending.take() {

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::{Diff, FigureDiff, Judgement, ScenarioDiff, VerdictChange};
-use crate::report::{Paint, plural};
+use crate::report::{Paint, line, plural, push, table};
 
 /// Seeds with another verdict that are listed per scenario.
 const VERDICTS: usize = 20;
@@ -35,18 +33,13 @@ impl Diff {
             if scenario.verdicts.len() > VERDICTS {
                 line(&mut out, &format!("  … and {} more seeds", scenario.verdicts.len() - VERDICTS));
             }
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-            table.set_header(scenario.head());
-            for column in table.column_iter_mut().skip(1).take(3) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
+            let mut table = table(scenario.head(), 3);
             let changed: Vec<&FigureDiff> = scenario.changed().collect();
             for figure in &changed {
                 table.add_row(scenario.row(figure));
             }
             if !changed.is_empty() {
-                table.to_string().lines().for_each(|row| line(&mut out, &format!(" {row}")));
+                push(&mut out, &table);
             }
             line(&mut out, &format!("  {}", scenario.rest(changed.len())));
         }
@@ -190,8 +183,4 @@ impl VerdictChange {
         }
         text
     }
-}
-
-fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }

@@ -1,11 +1,7 @@
 //! What a person reads.
 
-use std::fmt::Write;
-
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::{Explained, Explanation, Part};
-use crate::report::{Paint, WIDTH, count, plural, span, wrap};
+use crate::report::{Paint, WIDTH, count, line, plural, push, span, table, wrap};
 
 impl Explanation<'_> {
     /// For a terminal, with the slowest of the operations.
@@ -31,7 +27,7 @@ impl Explanation<'_> {
     }
 
     fn bounds(&self, out: &mut String) {
-        let mut table = table(&["arrivals", "all", "late p50", "p99", "max", "5 ms+", "p50", "p90", "p99", "max"]);
+        let mut table = table(["arrivals", "all", "late p50", "p99", "max", "5 ms+", "p50", "p90", "p99", "max"], 9);
         for (name, connected) in [("connected", true), ("outage-spanning", false)] {
             let against = self.against(connected);
             let (ratio, late) = (against.ratio, against.late);
@@ -51,7 +47,7 @@ impl Explanation<'_> {
     }
 
     fn totals(&self, out: &mut String) {
-        let mut table = table(&["mean per arrival", "connected", "share", "outage-spanning", "share"]);
+        let mut table = table(["mean per arrival", "connected", "share", "outage-spanning", "share"], 4);
         let kinds = [true, false].map(|connected| {
             let arrivals = self.arrivals.iter().filter(|arrival| arrival.connected == connected).count();
             (self.spent(connected), u32::try_from(arrivals).unwrap_or(u32::MAX))
@@ -93,22 +89,4 @@ impl Explanation<'_> {
         let sum = format!("{} = {}", span(arrival.latency()), parts.join(" + "));
         wrap(&sum, WIDTH - 6).iter().for_each(|row| line(out, &format!("      {row}")));
     }
-}
-
-fn table(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(head);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-fn push(out: &mut String, table: &Table) {
-    table.to_string().lines().for_each(|row| line(out, &format!(" {row}")));
-}
-
-fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }

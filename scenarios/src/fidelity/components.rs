@@ -27,10 +27,6 @@ pub struct Component {
 }
 
 impl Component {
-    fn new(name: impl Into<String>, sim: f64, real: f64) -> Self {
-        Component { name: name.into(), sim, real, known: true }
-    }
-
     /// What nothing accounts for.
     pub(super) fn rest(rest: f64) -> Self {
         Component { name: "the rest".to_owned(), sim: 0.0, real: rest, known: false }
@@ -42,43 +38,58 @@ impl Component {
     }
 }
 
-pub(super) fn of_latency(
-    a: &Measured<'_>,
-    mine: &Sorted<'_>,
-    b: &Measured<'_>,
-    theirs: &Sorted<'_>,
-    quantile: f64,
-) -> Vec<Component> {
-    if both_see_frames(a, b) {
-        return parts(mine.around(quantile), theirs.around(quantile), &Part::ALL);
+/// What there is of both sides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Both<T> {
+    pub(super) sim: T,
+    pub(super) real: T,
+}
+
+impl<T> Both<T> {
+    fn map<U>(self, each: impl Fn(T) -> U) -> Both<U> {
+        Both { sim: each(self.sim), real: each(self.real) }
+    }
+}
+
+impl Both<f64> {
+    fn component(self, name: impl Into<String>) -> Component {
+        Component { name: name.into(), sim: self.sim, real: self.real, known: true }
+    }
+}
+
+pub(super) fn of_latency(measured: Both<&Measured<'_>>, arrivals: Both<&Sorted<'_>>, quantile: f64) -> Vec<Component> {
+    if see_frames(measured) {
+        let around = arrivals.map(|sorted| sorted.around(quantile));
+        return Part::ALL.map(|part| around.map(|of| mean(of, part)).component(part.name())).to_vec();
     }
     // Without frames an arrival is split as if it had come straight from its origin, to which there need not be a session.
     // What was connected all the time waited for none.
-    on_the_way(a, mine, b, theirs, quantile)
+    on_the_way(measured, arrivals, quantile)
 }
 
 /// Of the time from the heal: the way to the session that was last before the end, and what came after it.
-pub(super) fn of_recovery(
-    (a, mine): (&Measured<'_>, &Recovery),
-    (b, theirs): (&Measured<'_>, &Recovery),
-    converged: bool,
-) -> Vec<Component> {
-    let ends = |measured: &Measured<'_>, recovery: &Recovery| match converged {
+pub(super) fn of_recovery(measured: Both<&Measured<'_>>, recovery: Both<&Recovery>, converged: bool) -> Vec<Component> {
+    let ended = |measured: &Measured<'_>, recovery: &Recovery| match converged {
         true => measured.last_after(recovery.at).map(|arrival| arrival.visible),
         false => match recovery.reconnected {
             Settled::After(after) => Some(recovery.at + after),
             _ => None,
         },
     };
-    let (Some(mine_ends), Some(theirs_ends)) = (ends(a, mine), ends(b, theirs)) else { return Vec::new() };
-    let (sim, real) = (session(a, mine.at, mine_ends), session(b, theirs.at, theirs_ends));
+    let (Some(sim), Some(real)) = (ended(measured.sim, recovery.sim), ended(measured.real, recovery.real)) else {
+        return Vec::new();
+    };
+    let sim = session(measured.sim, recovery.sim.at, sim);
+    let real = session(measured.real, recovery.real.at, real);
     let mut components = vec![
-        Component::new(Part::Backoff.name(), sim.0, real.0),
-        Component::new(Part::Handshake.name(), sim.1, real.1),
+        Both { sim: sim.0, real: real.0 }.component(Part::Backoff.name()),
+        Both { sim: sim.1, real: real.1 }.component(Part::Handshake.name()),
     ];
-    // A session is up before anything crosses it.
-    if let (true, Some(mine), Some(theirs)) = (converged, a.last_after(mine.at), b.last_after(theirs.at)) {
-        components.extend(on_the_way(a, &Sorted::one(mine), b, &Sorted::one(theirs), 0.5));
+    // A session is up before anything crosses it. Where frames are seen, nothing of the machine's is on the way.
+    let last = (measured.sim.last_after(recovery.sim.at), measured.real.last_after(recovery.real.at));
+    if let (true, false, (Some(sim), Some(real))) = (converged, see_frames(measured), last) {
+        let arrivals = Both { sim: &Sorted::one(sim), real: &Sorted::one(real) };
+        components.extend(on_the_way(measured, arrivals, 0.5));
     }
     components
 }
@@ -97,52 +108,43 @@ fn session(measured: &Measured<'_>, healed: SimTime, until: SimTime) -> (f64, f6
 }
 
 /// By class of traffic, and what is none of any class.
-pub(super) fn of_bytes(a: &Measured<'_>, mine: &Phase, b: &Measured<'_>, theirs: &Phase) -> Vec<Component> {
-    let (classes, others) = (a.classes_per_second(mine), b.classes_per_second(theirs));
-    if classes.is_empty() || others.is_empty() {
+pub(super) fn of_bytes(measured: Both<&Measured<'_>>, phase: Both<&Phase>) -> Vec<Component> {
+    let classes =
+        Both { sim: measured.sim.classes_per_second(phase.sim), real: measured.real.classes_per_second(phase.real) };
+    if classes.sim.is_empty() || classes.real.is_empty() {
         return Vec::new();
     }
-    let value =
-        |of: &[(String, f64)], class: &str| of.iter().find(|(name, _)| name == class).map_or(0.0, |(_, of)| *of);
-    let mut names: Vec<&String> = classes.iter().chain(&others).map(|(name, _)| name).collect();
+    let mut names: Vec<&String> = classes.sim.iter().chain(&classes.real).map(|(name, _)| name).collect();
     names.sort_unstable();
     names.dedup();
-    let mut components: Vec<Component> = names
-        .into_iter()
-        .map(|class| Component::new(format!("frames of class {class}"), value(&classes, class), value(&others, class)))
-        .collect();
+    let of_class =
+        |of: &[(String, f64)], class: &str| of.iter().find(|(name, _)| name == class).map_or(0.0, |(_, bytes)| *bytes);
+    let both = Both { sim: &classes.sim, real: &classes.real };
+    let named = |class: &String| both.map(|of| of_class(of, class)).component(format!("frames of class {class}"));
+    let mut components: Vec<Component> = names.into_iter().map(named).collect();
     let beyond = |measured: &Measured<'_>, phase: &Phase, classes: &[(String, f64)]| {
         measured.bytes_per_second(phase).unwrap_or_default() - classes.iter().map(|(_, of)| of).sum::<f64>()
     };
-    let (sim, real) = (beyond(a, mine, &classes), beyond(b, theirs, &others));
-    components.push(Component::new("QUIC around the frames", sim, real));
+    let around = Both {
+        sim: beyond(measured.sim, phase.sim, &classes.sim),
+        real: beyond(measured.real, phase.real, &classes.real),
+    };
+    components.push(around.component("QUIC around the frames"));
     components
 }
 
-fn parts(mine: &[&Explained], theirs: &[&Explained], of: &[Part]) -> Vec<Component> {
-    of.iter().map(|part| Component::new(part.name(), mean(mine, *part), mean(theirs, *part))).collect()
-}
-
-fn both_see_frames(a: &Measured<'_>, b: &Measured<'_>) -> bool {
-    a.record.transfers.is_some() && b.record.transfers.is_some()
+fn see_frames(measured: Both<&Measured<'_>>) -> bool {
+    [measured.sim, measured.real].iter().all(|of| of.record.transfers.is_some())
 }
 
 /// What the machine adds on the way of an arrival, where no frames are seen.
-fn on_the_way(
-    a: &Measured<'_>,
-    mine: &Sorted<'_>,
-    b: &Measured<'_>,
-    theirs: &Sorted<'_>,
-    quantile: f64,
-) -> Vec<Component> {
-    if both_see_frames(a, b) {
-        return Vec::new();
-    }
-    let hops = a.hops(mine.around(quantile)).max(b.hops(theirs.around(quantile))).max(1.0);
+fn on_the_way(measured: Both<&Measured<'_>>, arrivals: Both<&Sorted<'_>>, quantile: f64) -> Vec<Component> {
+    let Both { sim, real } = measured;
+    let hops = sim.hops(arrivals.sim.around(quantile)).max(real.hops(arrivals.real.around(quantile))).max(1.0);
     // One of the commits on the way as it comes, the others as they usually are.
-    let usual = a.commit_p50();
+    let usual = sim.commit_p50();
     let commits = hops * usual;
-    let slower = b.delay(mine, quantile, usual) + (hops - 1.0) * (b.commit_p50() - usual);
+    let slower = real.delay(arrivals.sim, quantile, usual) + (hops - 1.0) * (real.commit_p50() - usual);
     let in_the_tail = quantile > 0.9;
     // An event is noted half a call late, and so is the acknowledgement that it is measured from.
     let clock = |measured: &Measured<'_>| {
@@ -157,9 +159,9 @@ fn on_the_way(
         })
     };
     vec![
-        Component::new("commits on the way", commits, commits + slower),
-        Component::new("clock error", clock(a), clock(b)),
-        Component::new("late links", late(a), late(b)),
+        Both { sim: commits, real: commits + slower }.component("commits on the way"),
+        measured.map(clock).component("clock error"),
+        measured.map(late).component("late links"),
     ]
 }
 

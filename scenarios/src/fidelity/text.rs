@@ -1,11 +1,7 @@
 //! What a person reads, on a terminal and in a pull request.
 
-use std::fmt::Write;
-
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::{Component, Fidelity, PhaseRows, Row, Standing};
-use crate::report::{Paint, WIDTH, cell, plural, wrap};
+use crate::report::{Paint, WIDTH, cell, line, plural, push, table, wrap};
 
 /// Components that are named of one difference.
 const NAMED: usize = 4;
@@ -42,16 +38,11 @@ impl Fidelity {
                 line(&mut out, "  nothing that both sides measured");
                 continue;
             }
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-            table.set_header(["figure", "predicted", "measured", "error", "band", ""]);
-            for column in table.column_iter_mut().skip(1).take(4) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
+            let mut table = table(["figure", "predicted", "measured", "error", "band", ""], 4);
             for row in &phase.rows {
                 table.add_row(row.cells());
             }
-            table.to_string().lines().for_each(|row| line(&mut out, &format!(" {row}")));
+            push(&mut out, &table);
             for row in phase.rows.iter().filter(|row| !row.components.is_empty()) {
                 wrap(&row.why(), WIDTH - 4).iter().for_each(|row| line(&mut out, &format!("    {row}")));
             }
@@ -156,8 +147,4 @@ pub fn markdown(all: &[Fidelity]) -> String {
         out.push('\n');
     }
     out
-}
-
-fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::Table;
 
 use super::format::{bytes, count, span, sparkline};
-use super::{Paint, line};
+use super::{Paint, line, table};
 use crate::figures::{Cause, Direction, Figures, Percentiles, Recovery, Settled};
 use crate::record::RunRecord;
 
@@ -21,23 +21,13 @@ pub(super) fn render(record: &RunRecord, figures: &Figures, paint: Paint) -> Str
     out
 }
 
-fn table(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(head);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
 fn push(out: &mut String, table: &Table) {
-    table.to_string().lines().for_each(|row| line(out, &format!(" {row}")));
+    super::push(out, table);
     out.push('\n');
 }
 
 fn latency(out: &mut String, figures: &Figures) {
-    let mut table = table(&["sync latency", "samples", "p50", "p90", "p99", "max", "one way", "p50 ratio"]);
+    let mut table = table(["sync latency", "samples", "p50", "p90", "p99", "max", "one way", "p50 ratio"], 7);
     let row = |name: String, of: &Percentiles, one_way: String, ratio: String| {
         let cells = match of.count {
             0 => ["-", "-", "-", "-"].map(str::to_owned),
@@ -67,7 +57,7 @@ fn recoveries(out: &mut String, figures: &Figures) {
     if figures.recoveries.is_empty() {
         return;
     }
-    let mut table = table(&["recovery", "at", "first byte", "reconnected", "converged"]);
+    let mut table = table(["recovery", "at", "first byte", "reconnected", "converged"], 4);
     for recovery in figures.recoveries.iter().take(ROWS) {
         let cause = match recovery.cause {
             Cause::Heal => "heal of",
@@ -108,7 +98,7 @@ fn directions(out: &mut String, figures: &Figures) {
     if figures.directions.len() < 2 {
         return;
     }
-    let mut table = table(&["traffic", "sent", "arrived", "datagrams"]);
+    let mut table = table(["traffic", "sent", "arrived", "datagrams"], 3);
     for direction in figures.directions.iter().take(ROWS) {
         let Direction { from, to, sent, received } = direction;
         let name = if from == to { format!("inside {from}") } else { format!("{from} to {to}") };

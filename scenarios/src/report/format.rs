@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
 /// A duration with three digits or so: `850 µs`, `312 ms`, `1.24 s`, `12m 00s`.
 pub fn span(value: Duration) -> String {
     let seconds = value.as_secs_f64();
@@ -49,6 +51,28 @@ pub fn count(value: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// Appends a line, without the blanks that a table leaves at its end.
+pub(crate) fn line(out: &mut String, text: &str) {
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+/// A table of names, of so many columns of numbers to the right of them, and of whatever else follows.
+pub(crate) fn table<'h>(head: impl IntoIterator<Item = &'h str>, numbers: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head);
+    for column in table.column_iter_mut().skip(1).take(numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Appends a table, indented.
+pub(crate) fn push(out: &mut String, table: &Table) {
+    table.to_string().lines().for_each(|row| line(out, &format!(" {row}")));
 }
 
 /// Breaks a text at spaces into lines of at most `width` characters; a longer word is broken hard.

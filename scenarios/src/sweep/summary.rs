@@ -1,10 +1,8 @@
 //! Several scenarios at a glance: a row for each, and every run that did not pass.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
-use super::{Sweep, table::line};
+use super::Sweep;
 use crate::check::Verdict;
-use crate::report::{Paint, WIDTH, plural, wrap};
+use crate::report::{Paint, WIDTH, line, plural, table, wrap};
 
 /// Bad runs that are listed; of the others only the number is told.
 const BAD_RUNS: usize = 40;
@@ -12,12 +10,7 @@ const BAD_RUNS: usize = 40;
 /// For a terminal; with each sweep its verdict, and the gravest of them.
 pub fn summary(sweeps: &[(&Sweep, Verdict)], verdict: Verdict, paint: Paint) -> String {
     let mut out = String::new();
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["scenario", "runs", "passed", "late", "failed", "other", "verdict"]);
-    for column in table.column_iter_mut().skip(1).take(5) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let mut table = table(["scenario", "runs", "passed", "late", "failed", "other", "verdict"], 5);
     let number = |sweep: &Sweep, of: &dyn Fn(Verdict) -> bool| sweep.runs.iter().filter(|run| of(run.verdict)).count();
     let mut runs = 0;
     for (sweep, verdict) in sweeps {

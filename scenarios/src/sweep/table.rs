@@ -1,13 +1,10 @@
 //! What a person reads.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::Sweep;
 use crate::check::Verdict;
-use crate::report::{Paint, WIDTH, plural, span, wrap};
+use crate::report::{Paint, WIDTH, line, plural, push, span, table, wrap};
 
 /// Seeds that did not pass and are listed; of the others only the number is told.
 const BAD_SEEDS: usize = 20;
@@ -40,12 +37,7 @@ pub(super) fn render(sweep: &Sweep, verdict: Verdict, paint: Paint) -> String {
 }
 
 fn spreads(out: &mut String, sweep: &Sweep) {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["figure", "bound", "min", "p50", "p99", "max", "beyond"]);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    let mut table = table(["figure", "bound", "min", "p50", "p99", "max", "beyond"], 6);
     for spread in sweep.spreads() {
         let show = |value: f64| spread.unit.show(value);
         let bound = spread.limit.map_or_else(|| "-".to_owned(), show);
@@ -56,7 +48,7 @@ fn spreads(out: &mut String, sweep: &Sweep) {
         let [min, p50, p99, max] = [spread.min, spread.p50, spread.p99, spread.max].map(show);
         table.add_row([spread.name.clone(), bound, min, p50, p99, max, beyond]);
     }
-    table.to_string().lines().for_each(|row| line(out, &format!(" {row}")));
+    push(out, &table);
 }
 
 fn verdicts(out: &mut String, sweep: &Sweep, paint: Paint) {
@@ -76,8 +68,4 @@ fn verdicts(out: &mut String, sweep: &Sweep, paint: Paint) {
     if bad.len() > BAD_SEEDS {
         line(out, &format!("    … and {} more", bad.len() - BAD_SEEDS));
     }
-}
-
-pub(super) fn line(out: &mut String, text: &str) {
-    writeln!(out, "{}", text.trim_end()).expect("invariant: writing to a String cannot fail");
 }
