@@ -1,4 +1,4 @@
-//! Sweeps, whole and in shards, through the built binary.
+//! Many runs and what is said of all: sweeps, whole and in shards, and both engines, through the built binary.
 
 #![allow(clippy::unwrap_used)]
 
@@ -109,4 +109,22 @@ fn a_sweep_on_the_other_engine_says_so_in_every_line_that_runs_it_again() {
     let told = text(&output.stdout);
     assert!(told.contains("world sim/turmoil"), "{told}");
     assert!(told.contains("reproduce: ddil run strict.toml --engine turmoil --seed 1"), "{told}");
+}
+
+#[test]
+fn both_engines_tell_the_same_story() {
+    let at = directory("engines");
+    fs::write(at.join("island.toml"), ISLAND).unwrap();
+    let told = |json: &[&str]| {
+        let output = ddil(&[&["engines", "island.toml"], json].concat()).current_dir(&at).output().unwrap();
+        exits(&output, 0);
+        output.stdout
+    };
+    let document: Value = serde_json::from_slice(&told(&["--json", "--seed", "9"])).unwrap();
+    let scenario = &document["scenarios"][0];
+    assert_eq!((&scenario["name"], &scenario["agree"]), (&"island".into(), &true.into()), "{document}");
+    assert_eq!(scenario["verdicts"], serde_json::json!(["PASS", "PASS"]));
+    assert!(scenario["apart_ns"].as_u64().unwrap() <= 1_000_000, "{document}");
+    let lines = told(&[]);
+    assert_eq!(text(&lines).lines().last(), Some("agree: the engines tell the same story of 1 of 1 scenario"));
 }

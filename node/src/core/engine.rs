@@ -6,6 +6,8 @@
 //! sent, acknowledged and shown after [`Core::committed`].
 
 mod collect;
+mod commit;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use automerge::ActorId;
 
 use self::collect::Passed;
-use super::batch::{Batch, DocumentStore, Event, PeerId, Stored};
+use super::batch::{DocumentStore, Event, PeerId, Stored};
 use super::class::{Class, ClassMap};
 use super::document::NOBODY;
 use super::document::{JsonObject, Stamp};
@@ -27,7 +29,7 @@ use super::receipts::Receipts;
 use super::session::{Now, Session, SessionError, SessionId};
 use super::transaction::{Rejection, Transaction, Written};
 use super::version::Version;
-use super::watch::{Cursor, Durable, Next, Selection, Watch, WatchId};
+use super::watch::{Watch, WatchId};
 use super::wire::members::MembersFrame;
 use super::wire::{Data, Epoch, Hello, Seen, Seq};
 use crate::limits;
@@ -234,106 +236,6 @@ impl Core {
         listed
     }
 
-    // ---- commits ---------------------------------------------------------------------------------
-
-    /// What is to be made durable next, if anything. One batch at a time.
-    pub fn take_batch(&mut self) -> Option<Batch> {
-        let batch = self.documents.take_batch(false)?;
-        self.took(batch)
-    }
-
-    /// The same, also when only watermarks moved on: for a clean stop.
-    pub fn take_last_batch(&mut self) -> Option<Batch> {
-        let batch = self.documents.take_batch(true)?;
-        self.took(batch)
-    }
-
-    fn took(&mut self, batch: Batch) -> Option<Batch> {
-        self.events_in_flight = std::mem::take(&mut self.events);
-        self.seen_in_flight = batch.seen.clone();
-        self.receipts.taken();
-        Some(batch)
-    }
-
-    /// The batch that was taken is durable through `last`.
-    pub fn committed(&mut self, last: Seq, now: Now) {
-        self.lag.committed(self.documents.durable() + 1, now);
-        let changed = self.changed_in_flight();
-        self.documents.committed(last);
-        self.receipts.committed();
-        for (key, change) in changed {
-            for (id, watch) in &mut self.watches {
-                if watch.mark(&key, change) {
-                    self.wakes.watches.insert(*id);
-                }
-            }
-            self.wakes.watches.extend(self.waits.get(&key).into_iter().flatten());
-        }
-        for event in std::mem::take(&mut self.events_in_flight) {
-            if self.planted.drops(&event, now) {
-                continue;
-            }
-            let class = self.documents.index().classes().of(event.key.collection());
-            for (id, session) in &mut self.sessions {
-                let theirs = Some(*id) == event.origin && !self.plants.has(Plant::EchoLoop);
-                session.mark(&event.key, class, event.seq, theirs);
-            }
-        }
-        let seen = std::mem::take(&mut self.seen_in_flight);
-        for (id, session) in &mut self.sessions {
-            let through = match seen.get(&session.peer()) {
-                Some(Some(seen)) if session.is_about(seen) => Some(&seen.through),
-                _ => None,
-            };
-            session.on_committed(through, now);
-            self.wakes.sessions.insert(*id);
-        }
-        for (peer, seen) in seen {
-            match seen {
-                Some(seen) => self.seen.insert(peer, seen),
-                None => self.seen.remove(&peer),
-            };
-        }
-        self.wakes.commit |= !self.events.is_empty() || !self.documents.pending_mut().receipts.is_empty();
-    }
-
-    /// The batch that was taken could not be made durable: everything not durable is taken back. Sessions end, since what they believe
-    /// to have received is gone; with the next ones it is sent again.
-    /// What the batch under way changes, for those who watch. Nothing if nobody does.
-    fn changed_in_flight(&self) -> BTreeMap<DocKey, Durable> {
-        let mut changed = BTreeMap::new();
-        if self.watches.is_empty() && self.waits.is_empty() {
-            return changed;
-        }
-        for event in &self.events_in_flight {
-            let before = self.documents.durable_meta(&event.key).map_or(0, |meta| meta.seq);
-            let entry = changed.entry(event.key.clone());
-            let change = entry.or_insert(Durable { before, seq: event.seq, visible: false });
-            change.seq = event.seq;
-            change.visible |= event.visible;
-        }
-        changed
-    }
-
-    /// The batch that was taken could not be made durable: everything not durable is taken back.
-    pub fn commit_failed(&mut self) {
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for id in sessions {
-            self.close_session(id);
-            self.wakes.sessions.insert(id);
-        }
-        self.documents.undo();
-        self.events.clear();
-        self.events_in_flight.clear();
-        self.seen_in_flight.clear();
-        self.receipts.undo();
-        for (id, watch) in &mut self.watches {
-            watch.undo();
-            self.wakes.watches.insert(*id);
-        }
-        self.wakes.watches.extend(self.waits.values().flatten());
-    }
-
     // ---- sessions --------------------------------------------------------------------------------
 
     /// Begins a session with an admitted peer, over a path with this round trip.
@@ -499,76 +401,6 @@ impl Core {
         if self.sessions.get_mut(&id).is_some_and(|session| session.tick(now)) {
             self.wakes.sessions.insert(id);
         }
-    }
-
-    // ---- subscriptions ---------------------------------------------------------------------------
-
-    /// Begins a subscription at a cursor, or at the beginning, with an event that ends the snapshot if `markers`.
-    pub fn open_watch(&mut self, selection: Selection, markers: bool, cursor: Option<Cursor>) -> WatchId {
-        let id = self.next_id();
-        let resumes = cursor.is_some();
-        let mut watch = Watch::new(selection, markers, cursor, self.epoch, &self.documents);
-        if resumes && self.plants.has(Plant::StaleCursor) {
-            watch.skip_to(self.documents.durable() + 32);
-        }
-        self.watches.insert(id, watch);
-        id
-    }
-
-    /// Ends a subscription. Idempotent.
-    pub fn close_watch(&mut self, id: WatchId) {
-        self.watches.remove(&id);
-        self.wakes.watches.remove(&id);
-    }
-
-    /// Subscriptions that are open.
-    pub fn watch_count(&self) -> usize {
-        self.watches.len()
-    }
-
-    /// Most that any subscription has to remember.
-    pub fn most_watch_notes(&self) -> usize {
-        self.watches.values().map(Watch::notes).max().unwrap_or(0)
-    }
-
-    /// The next event of a subscription.
-    pub fn next_event(&mut self, id: WatchId) -> Result<Next, DocumentError> {
-        if let Some(again) = self.planted.again(id) {
-            return Ok(again);
-        }
-        match self.watches.get_mut(&id) {
-            Some(watch) => watch.next(&mut self.documents).map(|next| self.planted.tell(id, next)),
-            None => Ok(Next::Idle),
-        }
-    }
-
-    /// A subscription, for tests of its bounds.
-    #[cfg(test)]
-    pub(super) fn watch_mut(&mut self, id: WatchId) -> Option<&mut Watch> {
-        self.watches.get_mut(&id)
-    }
-
-    /// Lets somebody be woken whenever a document has changed durably.
-    pub fn open_wait(&mut self, key: DocKey) -> WatchId {
-        let id = self.next_id();
-        self.waits.entry(key).or_default().insert(id);
-        id
-    }
-
-    /// Ends that. Idempotent.
-    pub fn close_wait(&mut self, key: &DocKey, id: WatchId) {
-        if let Some(ids) = self.waits.get_mut(key) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.waits.remove(key);
-            }
-        }
-        self.wakes.watches.remove(&id);
-    }
-
-    /// Reads that wait.
-    pub fn wait_count(&self) -> usize {
-        self.waits.values().map(BTreeSet::len).sum()
     }
 
     /// Who has something new since the last call.
