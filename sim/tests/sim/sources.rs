@@ -32,7 +32,7 @@ const BANS: &[Ban] = &[
         what: &["spawn_blocking", "block_in_place"],
         why: "virtual time stands still while a blocking task is out, and it returns at a moment of its own",
         // `CommitMode::Thread`; simulations commit inline.
-        except: &["node/src/store/committer.rs", "node/src/node/shared.rs"],
+        except: &["node/src/store/committer.rs", "node/src/node/shared/committing.rs"],
     },
     Ban {
         what: &["thread::spawn", "thread::Builder", "thread::scope"],
