@@ -15,6 +15,7 @@ use peat_scenarios::report::SavedRun;
 
 use crate::exit::Exit;
 use crate::output::{self, reason};
+use crate::place::{World, scale};
 use crate::{document, interrupt, report, source};
 
 const AFTER: &str = "\
@@ -48,13 +49,13 @@ pub struct FidelityArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// The real world, as for `ddil run`
-    #[arg(long, value_name = "WORLD", default_value = "process")]
-    pub world: String,
+    /// The real world, as for `ddil run`: process, docker or k3d
+    #[arg(long, value_name = "WORLD", default_value = World::Process.name(), value_parser = World::real)]
+    pub world: World,
 
     /// Tell the story in this part of its time, on both sides
-    #[arg(long, value_name = "F")]
-    pub time_scale: Option<String>,
+    #[arg(long, value_name = "F", value_parser = scale)]
+    pub time_scale: Option<f64>,
 
     /// The program of the nodes, as for `ddil run`
     #[arg(long, value_name = "PATH")]
@@ -151,11 +152,11 @@ fn sides(arguments: &FidelityArgs) -> Result<Vec<Fidelity>, Trouble> {
     }
     let folder = folder(arguments)?;
     let done = arguments.scenarios.iter().zip(&names).map(|(typed, name)| {
-        let (sim, real) =
-            (folder.join(format!("{name}.sim.json")), folder.join(format!("{name}.{}.json", arguments.world)));
+        let record = |world: World| folder.join(format!("{name}.{}.json", world.name()));
+        let (sim, real) = (record(World::Sim), record(arguments.world));
         // What a world cannot do it refuses before anything starts.
-        run(arguments, typed, &arguments.world, &real)?;
-        run(arguments, typed, "sim", &sim)?;
+        run(arguments, typed, arguments.world, &real)?;
+        run(arguments, typed, World::Sim, &sim)?;
         compared(&sim, &real)
     });
     let all = done.collect();
@@ -183,7 +184,7 @@ fn clear() {
 }
 
 /// One side, in a process of its own. Its verdict is in its record.
-fn run(arguments: &FidelityArgs, typed: &str, world: &str, record: &Path) -> Result<(), Trouble> {
+fn run(arguments: &FidelityArgs, typed: &str, world: World, record: &Path) -> Result<(), Trouble> {
     let program = std::env::current_exe();
     let program = program.map_err(|error| Trouble::Infrastructure(format!("cannot find ddil: {}", reason(&error))))?;
     let mut command = Command::new(program);
@@ -191,11 +192,11 @@ fn run(arguments: &FidelityArgs, typed: &str, world: &str, record: &Path) -> Res
     if let Some(seed) = arguments.seed {
         command.args(["--seed", &seed.to_string()]);
     }
-    if let Some(scale) = &arguments.time_scale {
-        command.args(["--time-scale", scale]);
+    if let Some(scale) = arguments.time_scale {
+        command.args(["--time-scale", &scale.to_string()]);
     }
-    if world != "sim" {
-        command.args(["--world", world]);
+    if world != World::Sim {
+        command.args(["--world", world.name()]);
         if let Some(node) = &arguments.node {
             command.args(["--node", node]);
         }
@@ -205,9 +206,9 @@ fn run(arguments: &FidelityArgs, typed: &str, world: &str, record: &Path) -> Res
     let ended = ended.map_err(|error| Trouble::Infrastructure(format!("cannot run ddil: {}", reason(&error))))?;
     // What it had to say it has said on stderr.
     match ended.code() {
-        Some(2) => Err(Trouble::Usage(format!("{typed} cannot be run in world {world}"))),
+        Some(2) => Err(Trouble::Usage(format!("{typed} cannot be run in world {}", world.name()))),
         _ if record.exists() => Ok(()),
-        _ => Err(Trouble::Infrastructure(format!("{typed} was not run in world {world}: {ended}"))),
+        _ => Err(Trouble::Infrastructure(format!("{typed} was not run in world {}: {ended}", world.name()))),
     }
 }
 

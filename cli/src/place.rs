@@ -23,6 +23,27 @@ pub enum World {
     K3d,
 }
 
+impl World {
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            World::Sim => "sim",
+            World::Process => "process",
+            World::Docker => "docker",
+            World::K3d => "k3d",
+        }
+    }
+
+    /// Reads the name of one in real time.
+    pub fn real(name: &str) -> Result<Self, String> {
+        let real = [World::Process, World::Docker, World::K3d];
+        real.into_iter().find(|world| world.name() == name).ok_or_else(|| {
+            let names = real.map(World::name).join(", ");
+            format!("the simulation is held against a world in real time: {names}")
+        })
+    }
+}
+
 /// Where and as what.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Worlds")]
@@ -48,7 +69,8 @@ pub struct Place {
     pub clusters: Clusters,
 }
 
-fn scale(text: &str) -> Result<f64, String> {
+/// Reads a part of time.
+pub fn scale(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|factor| *factor > 0.0 && *factor <= 1.0);
     factor.ok_or_else(|| "give a number above 0 and at most 1, as in 0.1".to_owned())
 }
@@ -67,11 +89,8 @@ impl Place {
     /// What was typed to choose it, each option after a space.
     pub fn typed(&self) -> String {
         let mut typed = String::new();
-        match self.world {
-            World::Sim => {}
-            World::Process => typed.push_str(" --world process"),
-            World::Docker => typed.push_str(" --world docker"),
-            World::K3d => typed.push_str(" --world k3d"),
+        if self.world != World::Sim {
+            typed.push_str(&format!(" --world {}", self.world.name()));
         }
         if let Some(factor) = self.time_scale {
             typed.push_str(&format!(" --time-scale {factor}"));

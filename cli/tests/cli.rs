@@ -29,6 +29,8 @@ snapshots! {
     help_of_diff: ["diff", "--help"],
     help_of_fidelity: ["fidelity", "--help"],
     a_prediction_without_its_run: ["fidelity", "--sim", "a.json"],
+    a_fidelity_of_the_simulation: ["fidelity", "outage-1m", "--world", "sim"],
+    a_fidelity_in_twice_the_time: ["fidelity", "outage-1m", "--time-scale", "2"],
     a_fidelity_of_a_stranger: ["fidelity", "zulu"],
     a_fidelity_of_no_records: ["fidelity", "--sim", "a.json", "--real", "b.json"],
     help_of_plants: ["plants", "--help"],
