@@ -34,7 +34,7 @@ agree when every check has the same verdict and no two medians of latency are mo
 tick apart (and what chance makes of a median; waits in queues: a twentieth).
 
 Examples:
-  ddil engines                            seven minutes on two processors
+  ddil engines                            some minutes on two processors
   ddil engines outage-1m my-island.toml
   ddil engines --long --json | jq '.scenarios[] | {name, apart_ns}'
 
