@@ -68,8 +68,9 @@ fn a_world_that_shows_everything_later_is_not_as_predicted() {
 #[test]
 fn a_world_that_cannot_run_it_is_told_by_the_run_itself() {
     let at = directory("fidelity-of-no-world");
-    fs::write(at.join("island.toml"), ISLAND).unwrap();
-    let output = ddil(&["fidelity", "island.toml", "--world", "moon"]).current_dir(&at).output().unwrap();
+    let output = ddil(&["fidelity", "disk-full"]).current_dir(&at).output().unwrap();
     exits(&output, 2);
-    assert!(text(&output.stderr).ends_with("error: island.toml cannot be run in world moon\n"), "{}", seen(&output));
+    let told = text(&output.stderr);
+    assert!(told.contains("it cannot fill disks"), "{}", seen(&output));
+    assert!(told.ends_with("error: disk-full cannot be run in world process\n"), "{}", seen(&output));
 }
