@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+use peat_scenarios::Scenario;
 use peat_scenarios::agreement::Agreement;
-use peat_scenarios::library;
+use peat_scenarios::check::Verdict;
+use peat_scenarios::library::library;
 use peat_scenarios::report::{Paint, Report, plural, span};
-use peat_scenarios::{RunRecord, Scenario};
 use peat_sim::turmoil::TICK;
 use peat_sim::{Engine, RunOptions, SimError};
 use serde_json::{Value, json};
 
 use crate::args::Told;
 use crate::exit::Exit;
-use crate::output::{self, styled};
+use crate::output;
 use crate::progress::Meter;
 use crate::source::{self, Sourced};
 use crate::{admission, document, interrupt, panics};
@@ -23,8 +24,6 @@ use crate::{admission, document, interrupt, panics};
 const NODES_MAX: u32 = 12;
 /// And, unless asked for, of up to this length: a day takes the second engine a quarter of an hour.
 const LENGTH_MAX: Duration = Duration::from_secs(40 * 60);
-
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
 
 const AFTER: &str = "\
 Whoever writes a simulator believes it. So there are two, with nothing in common but the
@@ -78,30 +77,19 @@ struct Compared {
 
 /// Runs every scenario on both engines.
 pub fn engines(arguments: &EnginesArgs) -> Exit {
-    let turmoil = Engine::Turmoil.capabilities();
-    let scenarios = match named(arguments) {
-        Ok(sources) if !admission::admit(&sources, &turmoil) => return Exit::Usage,
-        Ok(sources) if !sources.is_empty() => sources.into_iter().map(|sourced| sourced.scenario).collect(),
-        Ok(_) => shipped(arguments.long),
-        Err(error) => {
-            output::complain(&error.to_string());
-            return Exit::Usage;
-        }
-    };
+    let Some(scenarios) = chosen(arguments) else { return Exit::Usage };
     interrupt::watch();
     Meter::start("both engines".to_owned(), "the same again".to_owned(), !arguments.told.no_progress);
     let (mut compared, mut bad) = (Vec::new(), 0);
     let seed = |scenario: &Scenario| arguments.seed.unwrap_or(scenario.seed);
     let one = |scenario: &Scenario| compare(scenario, seed(scenario));
-    peat_sim::crew(arguments.jobs.map(|jobs| jobs as usize), &scenarios, one, |done| {
+    peat_sim::crew(arguments.jobs, &scenarios, one, |done| {
         bad += u64::from(done.exit() != Exit::Pass);
         compared.push(done);
         Meter::count_of(compared.len() as u64, scenarios.len() as u64, "scenarios", bad, "not alike");
     });
     Meter::finish();
-    for note in panics::take() {
-        output::complain(&format!("error: panic in a simulation\n  --> {note}\n"));
-    }
+    panics::tell("a simulation");
     compared.sort_by(|one, other| one.name.cmp(&other.name));
     let exit = compared.iter().map(Compared::exit).min().unwrap_or(Exit::Pass);
     match arguments.told.json {
@@ -114,22 +102,24 @@ pub fn engines(arguments: &EnginesArgs) -> Exit {
     exit
 }
 
-fn named(arguments: &EnginesArgs) -> Result<Vec<Sourced>, source::SourceError> {
-    arguments.scenarios.iter().map(|argument| source::find(argument)).collect()
-}
-
-/// Those of the library that both engines can run; of those that the second cannot, it is said.
-fn shipped(long: bool) -> Vec<Scenario> {
-    let scenarios = library::library().iter().filter_map(|shipped| shipped.scenario().ok());
-    let fit = scenarios.filter(|of| of.nodes() <= NODES_MAX && (long || of.duration <= LENGTH_MAX));
-    fit.filter(|scenario| match Engine::Turmoil.capabilities().admit(scenario) {
+/// What is to be run; `None`: something cannot be, which was told.
+fn chosen(arguments: &EnginesArgs) -> Option<Vec<Scenario>> {
+    let turmoil = Engine::Turmoil.capabilities();
+    let scenarios = |sources: Vec<Sourced>| sources.into_iter().map(|sourced| sourced.scenario);
+    if !arguments.scenarios.is_empty() {
+        let sources = source::find_all(&arguments.scenarios)?;
+        return admission::admit(&sources, &turmoil).then(|| scenarios(sources).collect());
+    }
+    let names: Vec<String> = library().iter().map(|shipped| shipped.name.to_owned()).collect();
+    let fit = |of: &Scenario| of.nodes() <= NODES_MAX && (arguments.long || of.duration <= LENGTH_MAX);
+    let able = |scenario: &Scenario| match turmoil.admit(scenario) {
         Ok(()) => true,
         Err(unsupported) => {
             output::tell(&format!("left out: {unsupported}\n"));
             false
         }
-    })
-    .collect()
+    };
+    Some(scenarios(source::find_all(&names)?).filter(fit).filter(able).collect())
 }
 
 fn compare(scenario: &Scenario, seed: u64) -> Compared {
@@ -137,8 +127,7 @@ fn compare(scenario: &Scenario, seed: u64) -> Compared {
     let both = || {
         let (fabric, turmoil) = (on(Engine::Fabric)?, on(Engine::Turmoil)?);
         let agreement = Agreement::of(&Report::of(scenario, &fabric), &Report::of(scenario, &turmoil), TICK);
-        let wall = |record: &RunRecord| record.wall;
-        Ok((agreement, [wall(&fabric), wall(&turmoil)]))
+        Ok((agreement, [fabric.wall, turmoil.wall]))
     };
     Compared { name: scenario.name.clone(), outcome: both() }
 }
@@ -168,7 +157,10 @@ impl Compared {
 
     /// What is to be said beyond the row of the table.
     fn notes(&self) -> Vec<String> {
-        let Ok((agreement, _)) = &self.outcome else { return Vec::new() };
+        let agreement = match &self.outcome {
+            Ok((agreement, _)) => agreement,
+            Err(error) => return vec![format!("{}: {error}", self.name)],
+        };
         let checks = agreement.differing.iter().map(|check| {
             let [fabric, turmoil] = check.verdicts;
             format!("{}: {}: fabric {fabric}, turmoil {turmoil}", self.name, check.name)
@@ -187,31 +179,15 @@ fn text(compared: &[Compared], exit: Exit, paint: Paint) -> String {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["SCENARIO", "FABRIC", "IN", "TURMOIL", "IN", "MEDIANS APART", ""]);
     for one in compared {
-        let cells = match &one.outcome {
-            Ok((agreement, wall)) => {
-                let ([fabric, turmoil], [quick, slow]) = (agreement.verdicts, wall.map(rounded));
-                let alike = if agreement.holds() { "agree" } else { "DIFFER" };
-                let apart = span(agreement.apart);
-                [one.name.clone(), fabric.to_string(), quick, turmoil.to_string(), slow, apart, alike.to_owned()]
-            }
-            Err(error) => [
-                one.name.clone(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                error.to_string(),
-            ],
+        let Ok((agreement, wall)) = &one.outcome else {
+            table.add_row([&one.name]);
+            continue;
         };
-        table.add_row(cells);
+        let ([fabric, turmoil], [quick, slow]) = (agreement.verdicts.map(Verdict::word), wall.map(rounded));
+        let alike = if agreement.holds() { "agree" } else { "DIFFER" };
+        table.add_row([&one.name, fabric, &quick, turmoil, &slow, &span(agreement.apart), alike]);
     }
-    let mut out = String::new();
-    for (position, line) in table.to_string().lines().enumerate() {
-        let line = line.trim_end();
-        out += &if position == 0 { styled(paint, BOLD, line) } else { line.to_owned() };
-        out.push('\n');
-    }
+    let mut out = output::rows(&table, paint);
     for note in compared.iter().flat_map(Compared::notes) {
         out += &format!("{note}\n");
     }

@@ -33,9 +33,7 @@ pub fn explain(arguments: &ExplainArgs) -> Exit {
     plants::plant(&arguments.plant, &mut options);
     let done = peat_sim::run(scenario, options);
     Meter::finish();
-    for note in panics::take() {
-        output::complain(&format!("error: panic in the simulation of {}\n  --> {note}\n", scenario.name));
-    }
+    panics::tell(&format!("the simulation of {}", scenario.name));
     let record = match done {
         Ok(record) => record,
         Err(error) => {

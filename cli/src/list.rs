@@ -10,8 +10,6 @@ use crate::args::ListArgs;
 use crate::exit::Exit;
 use crate::output;
 
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
-
 /// One entry of `ddil list --json`.
 #[derive(Serialize)]
 struct Entry {
@@ -85,14 +83,5 @@ pub(crate) fn print_out(mut table: Table) -> String {
     if let Some(column) = table.column_mut(0) {
         column.set_padding((0, 1));
     }
-    let paint = output::stdout_paint();
-    let mut text = String::new();
-    for (position, line) in table.to_string().lines().enumerate() {
-        match position {
-            0 => text.push_str(&output::styled(paint, BOLD, line.trim_end())),
-            _ => text.push_str(line.trim_end()),
-        }
-        text.push('\n');
-    }
-    text
+    output::rows(&table, output::stdout_paint())
 }

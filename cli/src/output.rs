@@ -5,7 +5,11 @@ use std::io::{self, ErrorKind, Write};
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
+use comfy_table::Table;
 use peat_scenarios::report::Paint;
+
+/// What heads a table or a part.
+pub const BOLD: Style = Style::new().bold();
 
 const ERROR: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
@@ -92,6 +96,19 @@ pub fn styled(paint: Paint, style: Style, text: impl Display) -> String {
         Paint::Plain => text.to_string(),
         Paint::Colour => format!("{style}{text}{style:#}"),
     }
+}
+
+/// A table, its head in bold, without the blanks that it leaves at the end of a row.
+pub fn rows(table: &Table, paint: Paint) -> String {
+    let mut text = String::new();
+    for (position, line) in table.to_string().lines().enumerate() {
+        match position {
+            0 => text.push_str(&styled(paint, BOLD, line.trim_end())),
+            _ => text.push_str(line.trim_end()),
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// A text in at most `width` characters.

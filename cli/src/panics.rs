@@ -40,6 +40,13 @@ pub fn take() -> Vec<String> {
     std::mem::take(&mut NOTED.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Tells of what panicked in a place: `a simulation`.
+pub fn tell(place: &str) {
+    for note in take() {
+        output::complain(&format!("error: panic in {place}\n  --> {note}\n"));
+    }
+}
+
 /// Tells about a panic in `ddil` itself.
 pub fn confess() {
     let mut text = String::from("error: this is a bug in ddil\n");

@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 
 use crate::args::PlantsArgs;
 use crate::exit::Exit;
-use crate::output::{self, styled};
+use crate::output::{self, BOLD, styled};
 use crate::progress::Meter;
 use crate::{document, interrupt, panics};
-
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
 
 /// Reads the name of a bug.
 pub fn parse(name: &str) -> Result<Plant, String> {
@@ -46,9 +44,7 @@ pub fn plants(arguments: &PlantsArgs) -> Exit {
     let suite = match hold(&chosen, arguments) {
         Ok(suite) => suite,
         Err(error) => {
-            for note in panics::take() {
-                output::complain(&format!("error: panic in a simulation\n  --> {note}\n"));
-            }
+            panics::tell("a simulation");
             output::complain(&format!("error: {error}\n"));
             return Exit::Infrastructure;
         }
@@ -68,7 +64,7 @@ pub fn plants(arguments: &PlantsArgs) -> Exit {
 fn hold(trials: &[Trial], arguments: &PlantsArgs) -> Result<Suite, SimError> {
     Meter::start("planted bugs".to_owned(), "ddil plants".to_owned(), !arguments.told.no_progress);
     let (mut held, mut bad) = (Vec::new(), 0);
-    peat_sim::crew(arguments.jobs.map(|jobs| jobs as usize), trials, Trial::hold, |outcome| {
+    peat_sim::crew(arguments.jobs, trials, Trial::hold, |outcome| {
         bad += u64::from(!outcome.as_ref().is_ok_and(Caught::is_good));
         held.push(outcome);
         Meter::count_of(held.len() as u64, trials.len() as u64, "bugs", bad, "not caught");
@@ -136,7 +132,7 @@ fn text(suite: &Suite, verdict: Verdict, whole: bool, wall: Duration, paint: Pai
             table.add_row([known.name.to_owned(), bugs]);
         }
         out.push('\n');
-        out.push_str(&rows(&table, paint));
+        out.push_str(&output::rows(&table, paint));
     }
     let bugs = plural(suite.0.len() as u64, "bug");
     let uncaught: Vec<&str> = suite.uncaught().into_iter().map(|caught| caught.plant.name()).collect();
@@ -161,17 +157,4 @@ fn new_table<const N: usize>(header: [&str; N]) -> Table {
         column.set_padding((0, 1));
     }
     table
-}
-
-/// Without the blanks that a table leaves at the end of a row.
-fn rows(table: &Table, paint: Paint) -> String {
-    let mut text = String::new();
-    for (position, line) in table.to_string().lines().enumerate() {
-        match position {
-            0 => text.push_str(&styled(paint, BOLD, line.trim_end())),
-            _ => text.push_str(line.trim_end()),
-        }
-        text.push('\n');
-    }
-    text
 }

@@ -130,9 +130,7 @@ impl Replay<'_> {
         options.progress = Some(Box::new(|progress| Meter::advance(&progress)));
         let done = peat_sim::run_with_events(&self.sourced.scenario, options);
         Meter::finish();
-        for note in panics::take() {
-            output::complain(&format!("error: panic in the simulation\n  --> {note}\n"));
-        }
+        panics::tell("the simulation");
         done
     }
 

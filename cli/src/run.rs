@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::args::RunArgs;
 use crate::document::{self, Document};
 use crate::exit::Exit;
-use crate::output::{self, quoted, styled};
+use crate::output::{self, BOLD, quoted, styled};
 use crate::outputs::Judged;
 use crate::place::World;
 use crate::process::{self, Side};
@@ -20,7 +20,6 @@ use crate::progress::Meter;
 use crate::source::{self, Sourced};
 use crate::{admission, clusters, interrupt, panics, plants};
 
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 /// Columns of a time: `1h02m03.250s`, and one to the left of it.
@@ -212,9 +211,7 @@ impl Trial<'_> {
             At::Nowhere(why) => Err(why.clone()),
         };
         Meter::finish();
-        for note in panics::take() {
-            output::complain(&format!("error: panic in the run of {}\n  --> {note}\n", scenario.name));
-        }
+        panics::tell(&format!("the run of {}", scenario.name));
         let (mut record, lines) = done?;
         record.meta.time_scale = self.arguments.place.time_scale.unwrap_or(1.0);
         Ok((record, lines))

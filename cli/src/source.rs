@@ -8,7 +8,7 @@ use std::path::Path;
 use peat_scenarios::library::{self, UnknownScenario};
 use peat_scenarios::{Scenario, ScenarioError, limits};
 
-use crate::output::reason;
+use crate::output::{self, reason};
 
 /// A scenario that can be run, and what was typed to name it.
 #[derive(Debug)]
@@ -48,6 +48,15 @@ pub fn find(argument: &str) -> Result<Sourced, SourceError> {
         Err(_) => read(argument)?,
     };
     Ok(Sourced { argument: argument.to_owned(), scenario })
+}
+
+/// Finds and validates several; `None`: something is not a scenario, which was told.
+pub fn find_all(arguments: &[String]) -> Option<Vec<Sourced>> {
+    let found =
+        arguments.iter().map(|argument| find(argument).inspect_err(|error| output::complain(&error.to_string())));
+    // All of them are looked at: better to be told of two slips at once.
+    let found: Vec<_> = found.collect();
+    found.into_iter().collect::<Result<_, _>>().ok()
 }
 
 /// Reads and validates a file.

@@ -155,16 +155,5 @@ fn sources(arguments: &SweepArgs) -> Option<Vec<Sourced>> {
     let shipped = library().iter().map(|shipped| shipped.name.to_owned());
     let shipped: Vec<String> = shipped.filter(|name| !arguments.except.contains(name)).collect();
     let names = if arguments.library { &shipped } else { &arguments.scenarios };
-    let mut sources = Vec::new();
-    let mut good = true;
-    for name in names {
-        match source::find(name) {
-            Ok(sourced) => sources.push(sourced),
-            Err(error) => {
-                good = false;
-                output::complain(&error.to_string());
-            }
-        }
-    }
-    good.then_some(sources)
+    source::find_all(names)
 }

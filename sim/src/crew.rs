@@ -8,13 +8,8 @@ use std::thread;
 /// `each` on the thread of the caller, in the order in which it comes.
 ///
 /// Items are begun in their order: the longest first keep all processors busy to the end.
-pub fn crew<T: Sync, R: Send>(
-    jobs: Option<usize>,
-    items: &[T],
-    work: impl Fn(&T) -> R + Sync,
-    mut each: impl FnMut(R),
-) {
-    let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+pub fn crew<T: Sync, R: Send>(jobs: Option<u32>, items: &[T], work: impl Fn(&T) -> R + Sync, mut each: impl FnMut(R)) {
+    let jobs = jobs.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), |jobs| jobs as usize);
     let next = AtomicUsize::new(0);
     let (done, finished) = mpsc::channel();
     thread::scope(|scope| {

@@ -6,8 +6,7 @@ use clap::Args;
 use peat_scenarios::sweep::Shard;
 use peat_sim::Plant;
 
-use crate::args::EXIT_CODES;
-use crate::args::Told;
+use crate::args::{EXIT_CODES, Told};
 use crate::engine::EngineChoice;
 
 const AFTER: &str = "\

@@ -8,7 +8,7 @@ use peat_scenarios::sweep::{SweepEntry, SweepPlan, SweptRun, Trial};
 use peat_sim::RunOptions;
 
 use super::SweepArgs;
-use crate::output::{self, quoted};
+use crate::output::quoted;
 use crate::progress::Meter;
 use crate::{panics, plants};
 
@@ -47,15 +47,13 @@ impl Trials<'_> {
         let things = if entries.len() == 1 { "seeds" } else { "runs" };
         let (mut runs, mut bad) = (Vec::new(), 0);
         let one = |trial: &Trial| (trial.entry, self.one(&self.plan.entries[trial.entry], trial.seed));
-        peat_sim::crew(self.arguments.jobs.map(|jobs| jobs as usize), &mine, one, |(entry, run)| {
+        peat_sim::crew(self.arguments.jobs, &mine, one, |(entry, run)| {
             bad += u64::from(run.verdict != Verdict::Pass);
             runs.push((entry, run));
             Meter::count_of(runs.len() as u64, mine.len() as u64, things, bad, "not passed");
         });
         Meter::finish();
-        for note in panics::take() {
-            output::complain(&format!("error: panic in a simulation\n  --> {note}\n"));
-        }
+        panics::tell("a simulation");
         runs
     }
 
